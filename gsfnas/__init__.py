@@ -1,0 +1,24 @@
+"""gsfnas: architecture search and analysis for temporal modules in video CNNs.
+
+The four names a notebook needs are loaded on first use, so that ``import gsfnas`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gsfnas.candidate import Candidate as Candidate
+    from gsfnas.cost import price as price
+    from gsfnas.model import build_model as build_model
+    from gsfnas.space import Space as Space
+
+__version__ = "0.1.0"
+__all__ = ["Candidate", "Space", "build_model", "price"]
+
+_HOME = {"Candidate": "gsfnas.candidate", "Space": "gsfnas.space", "build_model": "gsfnas.model", "price": "gsfnas.cost"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'gsfnas' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

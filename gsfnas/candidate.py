@@ -1,0 +1,165 @@
+"""A video network as a value: a backbone, a clip's size, and what stands at which site.
+
+Everything here is frozen, ordered and made of integers and strings, so that a candidate can be hashed, compared, written
+down and sent to another machine. A candidate is canonical: ratios have become numbers of channels, no-ops are gone, defaults
+are omitted and sites are sorted. Two candidates with equal keys are the same network, bit for bit under one seed.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from gsfnas.errors import UserError
+
+KEY_VERSION = "c1"
+
+Kind = Literal["after", "before", "replace", "between"]
+Value = int | str
+
+
+@dataclass(frozen=True, order=True)
+class Site:
+    """A named place in a backbone where a module can stand, at one input resolution.
+
+    ``layer`` is the dotted name of the backbone's layer; ``height`` and ``width`` are those of the feature map that a module
+    standing here receives, ``channels`` its number of channels. ``is_default`` marks the sites of the role ``default``.
+    """
+
+    name: str
+    layer: str
+    block: str
+    role: str
+    kind: Kind
+    channels: int
+    height: int
+    width: int
+    is_default: bool = False
+
+
+@dataclass(frozen=True, order=True)
+class BackboneRef:
+    """Which backbone: its name and the options that change its shape (``width``), as integers and strings."""
+
+    name: str
+    options: tuple[tuple[str, Value], ...] = ()
+
+    @classmethod
+    def of(cls, name: str, options: Mapping[str, Value] | None = None) -> Self:
+        return cls(name, tuple(sorted((options or {}).items())))
+
+    def __str__(self) -> str:
+        options = ",".join(f"{name}={value}" for name, value in self.options)
+        return f"{self.name}({options})" if options else self.name
+
+
+@dataclass(frozen=True, order=True)
+class Insertion:
+    """A module's name and its canonical parameters; the module's spec made it and can check it."""
+
+    module: str
+    parameters: tuple[tuple[str, Value], ...] = ()
+
+    @classmethod
+    def of(cls, module: str, parameters: Mapping[str, Value]) -> Self:
+        return cls(module, tuple(sorted(parameters.items())))
+
+    def get(self, name: str, default: Value) -> Value:
+        return dict(self.parameters).get(name, default)
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """One video network: ``frames`` per clip at ``resolution`` x ``resolution`` through a backbone with insertions.
+
+    The sizes of the classification heads are no part of it: they are arguments of building and pricing.
+    """
+
+    backbone: BackboneRef
+    frames: int
+    resolution: int
+    insertions: tuple[tuple[str, Insertion], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise UserError(f"`frames` must be at least 1, but got {self.frames}")
+        if self.resolution < 1:
+            raise UserError(f"`resolution` must be at least 1, but got {self.resolution}")
+        names = [name for name, _ in self.insertions]
+        if names != sorted(set(names)):
+            object.__setattr__(self, "insertions", tuple(sorted(dict(self.insertions).items())))
+
+    @cached_property
+    def key(self) -> str:
+        """The canonical name of this network: ``c1-`` and 16 hexadecimal digits of the SHA-256 of its JSON."""
+        return f"{KEY_VERSION}-{hashlib.sha256(self.to_json().encode()).hexdigest()[:16]}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "backbone": {"name": self.backbone.name, **dict(self.backbone.options)},
+            "frames": self.frames,
+            "resolution": self.resolution,
+            "insertions": {
+                site: {"module": insertion.module, **dict(insertion.parameters)} for site, insertion in self.insertions
+            },
+        }
+
+    def to_json(self) -> str:
+        """Canonical JSON on one line; ``from_json`` gives back an equal candidate."""
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The candidate of a JSON text; whether it can be built is checked when it meets its backbone.
+
+        Raises UserError where the text is no JSON or says something other than a candidate.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"a candidate must be JSON, but {error.msg} at line {error.lineno}") from None
+        return cls.from_dict(data)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        if not isinstance(data, dict):
+            raise UserError(f"a candidate must be a JSON object, but got {type(data).__name__}")
+        missing = {"backbone", "frames", "resolution"} - data.keys()
+        extra = data.keys() - {"backbone", "frames", "resolution", "insertions"}
+        if missing or extra:
+            wrong = f"lacks {sorted(missing)}" if missing else f"has unknown fields {sorted(extra)}"
+            raise UserError(f"a candidate has backbone, frames, resolution and insertions, but this one {wrong}")
+        backbone = _named(data["backbone"], "backbone", "name")
+        insertions = data.get("insertions", {})
+        if not isinstance(insertions, dict):
+            raise UserError(f"`insertions` must map site names to modules, but got {type(insertions).__name__}")
+        return cls(
+            backbone=BackboneRef.of(*backbone),
+            frames=_integer(data["frames"], "frames"),
+            resolution=_integer(data["resolution"], "resolution"),
+            insertions=tuple(
+                sorted(
+                    (site, Insertion.of(*_named(value, f"insertion at {site!r}", "module")))
+                    for site, value in insertions.items()
+                )
+            ),
+        )
+
+
+def _integer(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UserError(f"`{name}` must be an integer, but got {value!r}")
+    return value
+
+
+def _named(data: Any, what: str, key: str) -> tuple[str, dict[str, Value]]:
+    """The name under ``key`` and the remaining fields, which must be integers or strings."""
+    if not isinstance(data, dict) or not isinstance(data.get(key), str):
+        raise UserError(f"{what} must be an object with a {key!r}, but got {data!r}")
+    rest = {name: value for name, value in data.items() if name != key}
+    for name, value in rest.items():
+        if not isinstance(value, int | str) or isinstance(value, bool):
+            raise UserError(f"{what}: `{name}` must be an integer or a string, but got {value!r}")
+    return data[key], rest

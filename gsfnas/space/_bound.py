@@ -1,0 +1,101 @@
+"""A space on one backbone: a product of each site's choices, so that counting is a multiplication."""
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
+from gsfnas.errors import UserError
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True)
+class BoundSpace:
+    """Every candidate that holds one of ``options[i]`` at ``sites[i]``; the options of a site are distinct, nothing first."""
+
+    name: str
+    backbone: BackboneRef
+    frames: int
+    resolution: int
+    sites: tuple[Site, ...]
+    options: tuple[tuple[Insertion | None, ...], ...]
+
+    @cached_property
+    def size(self) -> int:
+        """How many distinct candidates there are; exact, and instant for any number of sites."""
+        return math.prod(len(options) for options in self.options)
+
+    @property
+    def empty(self) -> Candidate:
+        """No insertion anywhere: the plain 2D network (TSN), whether or not the space allows it."""
+        return self._candidate([None] * len(self.sites))
+
+    @property
+    def full(self) -> Candidate:
+        """The first insertion that the space lists, at every site."""
+        return self._candidate([next((o for o in options if o is not None), None) for options in self.options])
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """All candidates, lazily; the last site changes fastest."""
+        return (self._candidate(choice) for choice in itertools.product(*self.options))
+
+    def __contains__(self, candidate: object) -> bool:
+        if not isinstance(candidate, Candidate):
+            return False
+        try:
+            return self.decode(self.encode(candidate)) == candidate
+        except UserError:
+            return False
+
+    def sample(self, generator: random.Random) -> Candidate:
+        """One candidate, uniform over the space."""
+        return self._candidate([generator.choice(options) for options in self.options])
+
+    def suggest(self, trial: "optuna.Trial") -> Candidate:
+        """The candidate of an Optuna trial: one categorical parameter a site, named by the site."""
+        return self.decode(
+            {
+                site.name: int(trial.suggest_categorical(site.name, range(len(options))))
+                for site, options in zip(self.sites, self.options, strict=True)
+            }
+        )
+
+    def encode(self, candidate: Candidate) -> dict[str, int]:
+        """The index of each site's choice. Raises UserError where the candidate is not in the space."""
+        if (candidate.backbone, candidate.frames, candidate.resolution) != (self.backbone, self.frames, self.resolution):
+            raise UserError(
+                f"the space is bound to {self.backbone}, {self.frames} frames at {self.resolution} px, but the candidate is of "
+                f"{candidate.backbone}, {candidate.frames} frames at {candidate.resolution} px"
+            )
+        insertions = dict(candidate.insertions)
+        indices = {}
+        for site, options in zip(self.sites, self.options, strict=True):
+            insertion = insertions.pop(site.name, None)
+            if insertion not in options:
+                raise UserError(f"space {self.name!r} does not allow {insertion} at {site.name}")
+            indices[site.name] = options.index(insertion)
+        if insertions:
+            raise UserError(f"space {self.name!r} has no site {sorted(insertions)[0]!r}")
+        return indices
+
+    def decode(self, indices: Mapping[str, int]) -> Candidate:
+        """The candidate of one index a site; the inverse of ``encode``."""
+        return self._candidate([options[indices[site.name]] for site, options in zip(self.sites, self.options, strict=True)])
+
+    def neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
+        """All candidates that differ at exactly one site, lazily. Raises UserError for a candidate outside the space."""
+        indices = self.encode(candidate)
+        for site, options in zip(self.sites, self.options, strict=True):
+            for index in range(len(options)):
+                if index != indices[site.name]:
+                    yield self.decode({**indices, site.name: index})
+
+    def _candidate(self, choice: "list[Insertion | None] | tuple[Insertion | None, ...]") -> Candidate:
+        held = ((site.name, insertion) for site, insertion in zip(self.sites, choice, strict=True) if insertion is not None)
+        return Candidate(self.backbone, self.frames, self.resolution, tuple(sorted(held)))

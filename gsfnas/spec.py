@@ -1,0 +1,182 @@
+"""What a temporal module accepts, how its parameters become canonical, and what it costs in closed form. No torch here.
+
+Source of the operator and its counts: Gate-Shift-Fuse, section 3.1; the departures of the published code from the equations
+are in ``gsfnas.temporal``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gsfnas.candidate import Insertion, Kind, Site, Value
+from gsfnas.errors import UserError, unknown
+
+GATES = ("learnable", "1", "-1", "0")
+FUSES = ("learnable", "sum")
+
+# The named points of the family: (gate, fuse).
+FAMILY: Mapping[str, tuple[str, str]] = {
+    "gsf": ("learnable", "learnable"),
+    "gsm": ("learnable", "sum"),
+    "tsm": ("1", "sum"),
+    "tdn": ("-1", "sum"),
+    "tsn": ("0", "sum"),
+}
+
+
+@dataclass(frozen=True)
+class ModuleCost:
+    """What one module adds for a clip of T frames: parameters, and operations by convention (multiply-adds count one)."""
+
+    params: int = 0
+    macs_fvcore: int = 0
+    macs_ptflops: int = 0
+    activations: int = 0
+    saved_bytes: int = 0
+
+
+class ModuleSpec(Protocol):
+    """The value side of a module: all that a space and a price need to know of it."""
+
+    kinds: frozenset[Kind]
+
+    def resolve(self, site: Site, parameters: Mapping[str, Any]) -> Insertion | None:
+        """The canonical insertion for what a user asks, or None where it changes nothing (the identity)."""
+
+    def check(self, site: Site, insertion: Insertion) -> None:
+        """Raises UserError unless ``insertion`` is canonical and can stand at ``site``."""
+
+    def out_channels(self, site: Site, insertion: Insertion) -> int:
+        """Channels of what the module returns."""
+
+    def cost(self, site: Site, insertion: Insertion, frames: int) -> ModuleCost:
+        """Closed form for one clip of ``frames`` frames."""
+
+
+def touched_channels(channels: int, ratio: float) -> int:
+    """How many of ``channels`` a ratio touches: rounded down to a multiple of 4, at least 4.
+
+    Two groups whose halves are interleaved need a multiple of 4. Raises UserError for a ratio outside (0, 1] and for fewer
+    than 4 channels.
+    """
+    if not isinstance(ratio, int | float) or isinstance(ratio, bool) or not 0 < ratio <= 1:
+        raise UserError(f"`ratio` must be in (0, 1], but got {ratio}")
+    if channels < 4:
+        raise UserError(f"two groups need at least 4 channels, but there are {channels}")
+    return max(4, int(channels * ratio) // 4 * 4)
+
+
+@dataclass(frozen=True)
+class GateShiftFuseSpec:
+    """Gate, shift, fuse: the whole family, whose named points are in ``FAMILY``.
+
+    Canonical parameters: ``channels`` (touched), then, where they differ from the defaults, ``gate`` (learnable), ``fuse``
+    (learnable) and the three switches ``gate_norm``, ``bias``, ``interleave`` (0 or 1; 1 is the published module). A switch that
+    has no effect is omitted.
+    """
+
+    kinds: frozenset[Kind] = field(default=frozenset({"after", "before"}))
+
+    def resolve(self, site: Site, parameters: Mapping[str, Any]) -> Insertion | None:
+        known = {"ratio", "channels", "gate", "fuse", "gate_norm", "bias", "interleave"}
+        for name in parameters:
+            if name not in known:
+                raise unknown("parameter of gate_shift_fuse", name, known)
+        _check_kind(site, "gate_shift_fuse", self.kinds)
+        gate = _choice("gate", parameters.get("gate", "learnable"), GATES)
+        fuse = _choice("fuse", parameters.get("fuse", "learnable"), FUSES)
+        if "channels" in parameters and "ratio" in parameters:
+            raise UserError(f"{site.name}: give `ratio` or `channels`, not both")
+        if "channels" in parameters:
+            touched = parameters["channels"]
+            if not isinstance(touched, int) or touched % 4 or not 4 <= touched <= site.channels:
+                raise UserError(
+                    f"{site.name}: `channels` must be a multiple of 4 from 4 to {site.channels}, but got {touched!r}"
+                )
+        else:
+            try:
+                touched = touched_channels(site.channels, parameters.get("ratio", 1.0))
+            except UserError as error:
+                raise UserError(f"{site.name}: {error}") from None
+        values: dict[str, Value] = {"channels": touched}
+        if gate != "learnable":
+            values["gate"] = gate
+        if fuse != "learnable":
+            values["fuse"] = fuse
+        published = int(gate == "learnable")
+        if gate == "learnable" and not _switch(parameters, "gate_norm", 1):
+            values["gate_norm"] = 0
+        if "learnable" in (gate, fuse) and not _switch(parameters, "bias", 1):
+            values["bias"] = 0
+        # Interleaving the two channels of each group of a 4-channel module is a 2 x 1 transpose: it moves nothing.
+        if touched > 4 and _switch(parameters, "interleave", published) != published:
+            values["interleave"] = 1 - published
+        if (gate, fuse) == FAMILY["tsn"] and "interleave" not in values:
+            return None
+        return Insertion.of("gate_shift_fuse", values)
+
+    def check(self, site: Site, insertion: Insertion) -> None:
+        if self.resolve(site, dict(insertion.parameters)) != insertion:
+            raise UserError(f"{site.name}: {dict(insertion.parameters)} is not canonical (a default or a no-op is written out)")
+
+    def out_channels(self, site: Site, insertion: Insertion) -> int:
+        return site.channels
+
+
+# Modules by name; a user's own are written as "package.module:attribute".
+SPECS: Mapping[str, ModuleSpec] = {"gate_shift_fuse": GateShiftFuseSpec()}  # type: ignore[dict-item]
+
+
+def resolve(site: Site, parameters: Mapping[str, Any]) -> Insertion | None:
+    """The canonical insertion for ``{"module": name, ...}``, where the name is a module's or a named point of the family.
+
+    None where the module is the identity. Raises UserError for an unknown module or parameter, and a ratio that cannot be.
+    """
+    rest = dict(parameters)
+    name = rest.pop("module", "gsf")
+    if name in FAMILY:
+        for part, value in zip(("gate", "fuse"), FAMILY[name], strict=True):
+            if part in rest:
+                raise UserError(f"module {name!r} fixes `{part}` to {value}; ask for gate_shift_fuse to choose it")
+            rest[part] = value
+        name = "gate_shift_fuse"
+    return spec_of(name).resolve(site, rest)
+
+
+def spec_of(name: str) -> ModuleSpec:
+    """The spec of a module by its name. Raises UserError for a name that is none."""
+    if name not in SPECS:
+        raise unknown("module", name, [*SPECS, *FAMILY])
+    return SPECS[name]
+
+
+def label(insertion: Insertion | None) -> str:
+    """A short name for people: ``gsf:16`` is GSF on 16 channels, ``-`` is nothing."""
+    if insertion is None:
+        return "-"
+    values = dict(insertion.parameters)
+    point = (str(values.pop("gate", "learnable")), str(values.pop("fuse", "learnable")))
+    names = {pair: name for name, pair in FAMILY.items()}
+    channels = values.pop("channels", "")
+    rest = "".join(f",{name}={value}" for name, value in values.items())
+    if insertion.module != "gate_shift_fuse":
+        return f"{insertion.module}:{channels}{rest}"
+    return f"{names.get(point, f'gate {point[0]} fuse {point[1]}')}:{channels}{rest}"
+
+
+def _check_kind(site: Site, module: str, kinds: frozenset[Kind]) -> None:
+    if site.kind not in kinds:
+        raise UserError(f"{module} stands at sites of kind {' or '.join(sorted(kinds))}, but {site.name} is of kind {site.kind}")
+
+
+def _choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    if str(value) not in choices:
+        raise UserError(f"`{name}` must be one of {', '.join(choices)}, but got {value!r}")
+    return str(value)
+
+
+def _switch(parameters: Mapping[str, Any], name: str, default: int) -> int:
+    value = parameters.get(name, default)
+    if value not in (0, 1):
+        raise UserError(f"`{name}` must be 0 or 1, but got {value!r}")
+    return int(value)
