@@ -1,0 +1,18 @@
+"""What a candidate costs: parameters, operations and activations in closed form; memory and latency measured."""
+
+from gsfnas.cost._count import Count, count_fvcore, count_ptflops
+from gsfnas.cost._latency import measure_latency
+from gsfnas.cost._memory import peak_inference_bytes, saved_bytes
+from gsfnas.cost._price import Cost, Pricer, price
+
+__all__ = [
+    "Cost",
+    "Count",
+    "Pricer",
+    "count_fvcore",
+    "count_ptflops",
+    "measure_latency",
+    "peak_inference_bytes",
+    "price",
+    "saved_bytes",
+]

@@ -1,0 +1,62 @@
+"""The two counters that the field quotes, run on one clip through a counting form.
+
+fvcore counts multiply-adds of convolutions and matrix products, and normalisations; not ReLU, pooling, ``mul``, ``tanh``, ``mean``.
+ptflops 0.7.5 (PyTorch backend, its defaults) also counts biases, BatchNorm, ReLU and pooling modules, the last two twice: once
+by the module and once by the functional that the module calls. That is the number that the paper prints as FLOPs.
+"""
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+
+import torch
+from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
+from ptflops import get_model_complexity_info
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a counter says of one clip: operations, and what it met without counting it."""
+
+    operations: int
+    activations: int
+    uncounted: tuple[str, ...] = ()
+
+
+def count_fvcore(module: nn.Module, clip: torch.Tensor) -> Count:
+    """fvcore's multiply-adds and activations (outputs of convolutions and matrix products) of ``module(clip)``."""
+    with _quiet():
+        flops = FlopCountAnalysis(module, clip).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        activations = ActivationCountAnalysis(module, clip).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        return Count(int(flops.total()), int(activations.total()), tuple(sorted(flops.unsupported_ops())))
+
+
+def count_ptflops(module: nn.Module, clip: torch.Tensor) -> int:
+    """ptflops' operations of ``module(clip)``, where clip is (1, T, 3, H, W).
+
+    The leading 1 matters: ptflops divides what modules count by the batch, but not what functionals count.
+    """
+    assert clip.shape[0] == 1
+    with _quiet():
+        operations, _ = get_model_complexity_info(
+            module, tuple(clip.shape[1:]), as_strings=False, print_per_layer_stat=False, backend="pytorch"
+        )
+    assert isinstance(operations, int), "ptflops failed on the counting form"
+    return operations
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Both counters talk on stdout, through logging and in warnings about tracing; a price is one number."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torch.no_grad():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)

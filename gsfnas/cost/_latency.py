@@ -1,0 +1,64 @@
+"""How long one forward pass takes, on the device where it is asked."""
+
+import time
+from contextlib import nullcontext
+
+import torch
+from torch import nn
+
+from gsfnas.errors import UserError
+from gsfnas.record import Latency
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def measure_latency(
+    model: nn.Module,
+    *,
+    key: str,
+    frames: int,
+    resolution: int,
+    device: str = "cpu",
+    precision: str = "float32",
+    batch: int = 1,
+    warm_up: int = 5,
+    runs: int = 30,
+) -> Latency:
+    """Milliseconds for ``batch`` clips through ``model``: median, 10 % and 90 % quantiles over ``runs`` after ``warm_up``.
+
+    Measure with nothing else on the machine. On a GPU CUDA events time the work itself, on a CPU a clock times the call. The model is
+    moved to ``device`` and left in eval mode. Raises UserError for a precision that is none.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"`precision` must be one of {', '.join(PRECISIONS)}, but got {precision!r}")
+    target = torch.device(device)
+    model = model.to(target, memory_format=torch.channels_last).eval()
+    clips = torch.zeros(batch, frames, 3, resolution, resolution, device=target)
+    autocast = torch.autocast(target.type, PRECISIONS[precision]) if precision != "float32" else nullcontext()
+    with torch.inference_mode(), autocast:
+        for _ in range(warm_up):
+            model(clips)
+        times = _cuda_times(model, clips, runs) if target.type == "cuda" else _clock_times(model, clips, runs)
+    quantiles = torch.tensor(times, dtype=torch.float64).quantile(torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64))
+    low, median, high = (float(value) for value in quantiles)
+    name = torch.cuda.get_device_name(target) if target.type == "cuda" else target.type
+    return Latency(key, median, low, high, name, torch.get_num_threads(), precision, batch)
+
+
+def _clock_times(model: nn.Module, clips: torch.Tensor, runs: int) -> list[float]:
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        model(clips)
+        times.append((time.perf_counter() - start) * 1e3)
+    return times
+
+
+def _cuda_times(model: nn.Module, clips: torch.Tensor, runs: int) -> list[float]:
+    marks = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(runs)]
+    for start, end in marks:
+        start.record()
+        model(clips)
+        end.record()
+    torch.cuda.synchronize()
+    return [float(start.elapsed_time(end)) for start, end in marks]

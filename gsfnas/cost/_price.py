@@ -1,0 +1,147 @@
+"""The price of a candidate: its backbone, counted once and remembered, plus the closed forms of head and insertions.
+
+The parts add up because every counter is a sum over layers and an insertion changes no shape that a later layer sees. Building no
+model makes a price cheap enough to sweep a space.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
+
+import torch
+
+from gsfnas.backbone import backbone_sites
+from gsfnas.candidate import BackboneRef, Candidate, Insertion
+from gsfnas.cost._count import count_fvcore, count_ptflops
+from gsfnas.cost._memory import saved_bytes
+from gsfnas.errors import UserError, unknown
+from gsfnas.model import build_model, counting_form
+from gsfnas.spec import ModuleCost, spec_of
+
+DEFAULT_HEADS: Mapping[str, int] = {"class": 1000}
+_FIELDS = ("params", "macs_fvcore", "macs_ptflops", "activations", "saved_bytes")
+_values = attrgetter(*_FIELDS)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The price of one clip, in parts: ``backbone``, ``head``, and one part a site."""
+
+    backbone: ModuleCost
+    head: ModuleCost
+    by_site: Mapping[str, ModuleCost]
+    total: ModuleCost
+
+    @property
+    def gmacs(self) -> float:
+        """fvcore's MACs in units of 10^9."""
+        return self.total.macs_fvcore / 1e9
+
+    def as_record(self) -> dict[str, int]:
+        """The totals as a record keeps them."""
+        return dict(zip(_FIELDS, _values(self.total), strict=True))
+
+
+class Pricer:
+    """Prices candidates of one backbone at one resolution and number of frames; 20,000 a second and more."""
+
+    def __init__(self, backbone: BackboneRef, frames: int, resolution: int, heads: Mapping[str, int] = DEFAULT_HEADS) -> None:
+        for task, classes in heads.items():
+            if classes < 1:
+                raise UserError(f"task {task!r} must have at least 1 class, but got {classes}")
+        self.backbone, self.frames, self.resolution = backbone, frames, resolution
+        self._sites = {site.name: site for site in backbone_sites(backbone, resolution)}
+        self._backbone, num_features = _backbone_cost(backbone, resolution, frames)
+        self._head = _sum(_linear(num_features, classes, frames) for classes in heads.values())
+        self._base = _sum([self._backbone, self._head])
+        self._known: dict[tuple[str, Insertion], ModuleCost] = {}
+
+    def __call__(self, candidate: Candidate) -> Cost:
+        """The cost of a candidate. Raises UserError for another backbone, an unknown site and a module that cannot stand there."""
+        if (candidate.backbone, candidate.frames, candidate.resolution) != (self.backbone, self.frames, self.resolution):
+            raise UserError(
+                f"this prices {self.backbone}, {self.frames} frames at {self.resolution} px, but the candidate is of "
+                f"{candidate.backbone}, {candidate.frames} frames at {candidate.resolution} px"
+            )
+        by_site = {name: self._insertion(name, insertion) for name, insertion in candidate.insertions}
+        return Cost(self._backbone, self._head, by_site, _sum([self._base, *by_site.values()]))
+
+    def _insertion(self, name: str, insertion: Insertion) -> ModuleCost:
+        cost = self._known.get((name, insertion))
+        if cost is None:
+            if name not in self._sites:
+                raise unknown(f"site of {self.backbone}", name, self._sites)
+            spec = spec_of(insertion.module)
+            spec.check(self._sites[name], insertion)
+            cost = self._known[name, insertion] = spec.cost(self._sites[name], insertion, self.frames)
+        return cost
+
+
+def price(candidate: Candidate, heads: Mapping[str, int] = DEFAULT_HEADS) -> Cost:
+    """What one clip of ``candidate`` costs with the given classification heads (task -> classes). Raises UserError."""
+    return _pricer(candidate.backbone, candidate.frames, candidate.resolution, tuple(heads.items()))(candidate)
+
+
+@lru_cache(maxsize=64)
+def _pricer(backbone: BackboneRef, frames: int, resolution: int, heads: tuple[tuple[str, int], ...]) -> Pricer:
+    return Pricer(backbone, frames, resolution, dict(heads))
+
+
+@lru_cache(maxsize=64)
+def _backbone_cost(backbone: BackboneRef, resolution: int, frames: int) -> tuple[ModuleCost, int]:
+    """The plain backbone without its head, for a clip of ``frames``; and its number of features."""
+    one, num_features = _counted(backbone, resolution)
+    constant, slope = _saved(backbone, resolution)
+    cost = ModuleCost(
+        params=one.params,
+        macs_fvcore=one.macs_fvcore * frames,
+        macs_ptflops=one.macs_ptflops * frames,
+        activations=one.activations * frames,
+        saved_bytes=constant + slope * frames,
+    )
+    return cost, num_features
+
+
+@lru_cache(maxsize=64)
+def _counted(backbone: BackboneRef, resolution: int) -> tuple[ModuleCost, int]:
+    """What both counters say of one frame through the plain backbone: they are linear in the number of frames."""
+    model = build_model(Candidate(backbone, 1, resolution), {"class": 1})
+    num_features = int(model.backbone.num_features)
+    head = _linear(num_features, 1, 1)
+    clip = torch.zeros(1, 1, 3, resolution, resolution)
+    params = sum(parameter.numel() for parameter in model.parameters())
+    form = counting_form(model)
+    fvcore = count_fvcore(form, clip)
+    cost = ModuleCost(
+        params=params - head.params,
+        macs_fvcore=fvcore.operations - head.macs_fvcore,
+        macs_ptflops=count_ptflops(form, clip) - head.macs_ptflops,
+        activations=fvcore.activations - head.activations,
+    )
+    return cost, num_features
+
+
+@lru_cache(maxsize=64)
+def _saved(backbone: BackboneRef, resolution: int) -> tuple[int, int]:
+    """Saved bytes of the plain network as a straight line over frames: what does not depend on them, and bytes a frame."""
+    sizes = []
+    for frames in (2, 3):
+        model = build_model(Candidate(backbone, frames, resolution), {"class": 1}).train()
+        sizes.append(saved_bytes(model, torch.zeros(1, frames, 3, resolution, resolution)))
+    slope = sizes[1] - sizes[0]
+    return sizes[0] - 2 * slope, slope
+
+
+def _linear(features: int, classes: int, frames: int) -> ModuleCost:
+    """A head's linear layer, applied to every frame. fvcore leaves its bias out, ptflops counts it."""
+    return ModuleCost(
+        params=(features + 1) * classes,
+        macs_fvcore=frames * features * classes,
+        macs_ptflops=frames * (features + 1) * classes,
+        activations=frames * classes,
+    )
+
+
+def _sum(costs: Iterable[ModuleCost]) -> ModuleCost:
+    return ModuleCost(*(sum(column) for column in zip(*map(_values, costs), strict=True)))
