@@ -6,7 +6,7 @@ are in ``gsfnas.temporal``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from gsfnas.candidate import Insertion, Kind, Site, Value
 from gsfnas.errors import UserError, unknown
@@ -38,7 +38,9 @@ class ModuleCost:
 class ModuleSpec(Protocol):
     """The value side of a module: all that a space and a price need to know of it."""
 
-    kinds: frozenset[Kind]
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of site it can stand at."""
 
     def resolve(self, site: Site, parameters: Mapping[str, Any]) -> Insertion | None:
         """The canonical insertion for what a user asks, or None where it changes nothing (the identity)."""
@@ -67,12 +69,56 @@ def touched_channels(channels: int, ratio: float) -> int:
 
 
 @dataclass(frozen=True)
+class Options:
+    """Every parameter of one gate-shift-fuse module, written out; a switch that has no effect is off."""
+
+    touched: int
+    gate: str = "learnable"
+    fuse: str = "learnable"
+    gate_norm: bool = True
+    bias: bool = True
+    interleave: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        touched: int,
+        gate: str = "learnable",
+        fuse: str = "learnable",
+        gate_norm: bool | None = None,
+        bias: bool | None = None,
+        interleave: bool | None = None,
+    ) -> Self:
+        """A switch that is None is as published where the gate is learnable; a fixed gate does not interleave."""
+        learnable = _choice("gate", gate, GATES) == "learnable"
+        convolves = learnable or _choice("fuse", fuse, FUSES) == "learnable"
+        if touched == 4:
+            # Two channels of a group as a 2 x 1 transpose: it moves nothing.
+            interleave = False
+        return cls(
+            touched,
+            gate,
+            fuse,
+            gate_norm=learnable and gate_norm in (None, True),
+            bias=convolves and bias in (None, True),
+            interleave=learnable if interleave is None else bool(interleave),
+        )
+
+    @classmethod
+    def of_insertion(cls, insertion: Insertion) -> Self:
+        """Those of a canonical insertion."""
+        values: dict[str, Any] = dict(insertion.parameters)
+        touched = values.pop("channels")
+        return cls.of(touched, **values)
+
+
+@dataclass(frozen=True)
 class GateShiftFuseSpec:
     """Gate, shift, fuse: the whole family, whose named points are in ``FAMILY``.
 
     Canonical parameters: ``channels`` (touched), then, where they differ from the defaults, ``gate`` (learnable), ``fuse``
-    (learnable) and the three switches ``gate_norm``, ``bias``, ``interleave`` (0 or 1; 1 is the published module). A switch that
-    has no effect is omitted.
+    (learnable) and the three switches ``gate_norm``, ``bias``, ``interleave`` (0 or 1; 1 is the published module). A switch
+    that has no effect is omitted.
     """
 
     kinds: frozenset[Kind] = field(default=frozenset({"after", "before"}))
@@ -122,9 +168,31 @@ class GateShiftFuseSpec:
     def out_channels(self, site: Site, insertion: Insertion) -> int:
         return site.channels
 
+    def cost(self, site: Site, insertion: Insertion, frames: int) -> ModuleCost:
+        """Closed form for one clip of ``frames`` frames, of the counting form; each convention is in ``docs/operator.md``."""
+        options = Options.of_insertion(insertion)
+        touched, positions = options.touched, frames * site.height * site.width
+        params = fvcore = ptflops = activations = 0
+        if options.gate == "learnable":
+            params += 27 * touched + 2 * options.bias
+            fvcore += 27 * touched * positions
+            ptflops += 27 * touched * positions + 2 * positions * options.bias
+            activations += 2 * positions
+            if options.gate_norm:
+                params += 2 * touched
+                fvcore += 2 * touched * positions
+                # A ReLU is counted twice: as a module, and as the functional that the module calls.
+                ptflops += 4 * touched * positions
+        if options.fuse == "learnable":
+            params += 36 + 2 * options.bias
+            fvcore += 18 * touched * frames
+            ptflops += (18 + options.bias) * touched * frames
+            activations += touched * frames
+        return ModuleCost(params, fvcore, ptflops, activations)
+
 
 # Modules by name; a user's own are written as "package.module:attribute".
-SPECS: Mapping[str, ModuleSpec] = {"gate_shift_fuse": GateShiftFuseSpec()}  # type: ignore[dict-item]
+SPECS: Mapping[str, ModuleSpec] = {"gate_shift_fuse": GateShiftFuseSpec()}
 
 
 def resolve(site: Site, parameters: Mapping[str, Any]) -> Insertion | None:
@@ -166,7 +234,9 @@ def label(insertion: Insertion | None) -> str:
 
 def _check_kind(site: Site, module: str, kinds: frozenset[Kind]) -> None:
     if site.kind not in kinds:
-        raise UserError(f"{module} stands at sites of kind {' or '.join(sorted(kinds))}, but {site.name} is of kind {site.kind}")
+        raise UserError(
+            f"{module} stands at sites of kind {' or '.join(sorted(kinds))}, but {site.name} is of kind {site.kind}"
+        )
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> str:

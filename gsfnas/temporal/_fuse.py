@@ -1,0 +1,36 @@
+"""The learnable fusion: a weight for every channel and frame from the pooled pair (equations 7, 8).
+
+The published code gives the convolutions a bias; that is a switch here. N clips*frames, c touched channels, T frames.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LearnableFuse(nn.Module):
+    """The share of the shifted features: two pooled maps of shape (N, c) -> (N, c), in (0, 1).
+
+    Each group has one 3x3 convolution over its (channel, frame) map with two input planes, shifted and residual, and the
+    default initialisation of a convolution, as published; the two run as one grouped convolution, in the precision
+    of the weights.
+    """
+
+    def __init__(self, frames: int, *, bias: bool) -> None:
+        super().__init__()
+        self.frames = frames
+        self.weight = nn.Parameter(torch.empty(2, 2, 3, 3))
+        self.bias = nn.Parameter(torch.empty(2)) if bias else None
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -1 / math.sqrt(18), 1 / math.sqrt(18))
+
+    def forward(self, shifted: Tensor, residual: Tensor) -> Tensor:
+        with torch.autocast(shifted.device.type, enabled=False):
+            maps = torch.stack((shifted, residual), dim=1).to(self.weight.dtype)  # (N, 2, c)
+            maps = maps.view(-1, self.frames, 2, 2, maps.shape[2] // 2)  # (B, T, 2 planes, 2 groups, c/2)
+            maps = maps.permute(0, 3, 2, 4, 1).flatten(1, 2)  # (B, 2 groups * 2 planes, c/2, T)
+            share = F.conv2d(maps, self.weight, self.bias, padding=1, groups=2).sigmoid()
+        return share.permute(0, 3, 1, 2).reshape(shifted.shape)

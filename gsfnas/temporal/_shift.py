@@ -1,0 +1,74 @@
+"""The two linear moves along time: the shift of channel groups (equations 5, 6) and the sum of a convolution's temporal taps.
+
+N clips*frames, B clips, T frames, C channels. Both are ``autograd.Function``s because each is its own kind's adjoint: autograd
+through slices would fill and add whole tensors of zeros for every slice.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+class _Shift(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, frames: int, half: int, step: int) -> Tensor:
+        ctx.frames, ctx.half, ctx.step = frames, half, step
+        return _moved(x, frames, half, step)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        return _Shift.apply(grads[0], ctx.frames, ctx.half, -ctx.step), None, None, None
+
+
+def _moved(x: Tensor, frames: int, half: int, step: int) -> Tensor:
+    """Channels [0, half) from frame t + step, [half, 2 half) from frame t - step, the others as they are; step is 1 or -1."""
+    out = torch.empty_like(x)
+    source, target = torch.unflatten(x, 0, (-1, frames)), torch.unflatten(out, 0, (-1, frames))
+    for group, direction in ((slice(0, half), step), (slice(half, 2 * half), -step)):
+        if direction > 0:
+            target[:, :-1, group] = source[:, 1:, group]
+            target[:, -1, group] = 0
+        else:
+            target[:, 1:, group] = source[:, :-1, group]
+            target[:, 0, group] = 0
+    if 2 * half < x.shape[1]:
+        target[:, :, 2 * half :] = source[:, :, 2 * half :]
+    return out
+
+
+def shift(x: Tensor, frames: int, half: int) -> Tensor:
+    """The first ``half`` channels of (N, C, H, W) from the next frame of the clip, the second ``half`` from the previous one.
+
+    Zeros at the ends of a clip; channels past the two groups stay as they are.
+    """
+    shifted: Tensor = _Shift.apply(x, frames, half, 1)
+    return shifted
+
+
+class _SumTaps(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, taps: Tensor, frames: int) -> Tensor:
+        ctx.frames = frames
+        taps = torch.unflatten(taps, 0, (-1, frames))
+        total = taps[:, :, :, 1].clone()
+        total[:, 1:] += taps[:, :-1, :, 0]
+        total[:, :-1] += taps[:, 1:, :, 2]
+        return total.flatten(0, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        grad = torch.unflatten(grads[0], 0, (-1, ctx.frames))
+        taps = grad.new_zeros(*grad.shape[:3], 3, *grad.shape[3:])
+        taps[:, :, :, 1] = grad
+        taps[:, :-1, :, 0] = grad[:, 1:]
+        taps[:, 1:, :, 2] = grad[:, :-1]
+        return taps.flatten(0, 1), None
+
+
+def sum_taps(taps: Tensor, frames: int) -> Tensor:
+    """(N, G, 3, H, W) -> (N, G, H, W): tap 0 of the previous frame, tap 1 of this one and tap 2 of the next, zeros outside."""
+    total: Tensor = _SumTaps.apply(taps, frames)
+    return total
