@@ -29,6 +29,7 @@ class LearnableGate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.norm is not None:
             x = F.relu(self.norm(x), inplace=True)
+        x = x.contiguous(memory_format=torch.channels_last)
         taps = F.conv2d(x, self.weight.transpose(1, 2).flatten(0, 1), padding=1, groups=2).to(self.weight.dtype)
         # Half precision ends with the convolution: three taps and a tanh in the precision of the weights cost nothing.
         planes = sum_taps(torch.unflatten(taps, 1, (2, 3)), self.frames)

@@ -18,7 +18,7 @@ from gsfnas.spec import Options, touched_channels
 from gsfnas.temporal._counting import CountingForm
 from gsfnas.temporal._fuse import LearnableFuse
 from gsfnas.temporal._gate import LearnableGate
-from gsfnas.temporal._shift import shift
+from gsfnas.temporal._shift import gate_shift, shift
 
 
 class GateShiftFuse(nn.Module):
@@ -84,22 +84,23 @@ class GateShiftFuse(nn.Module):
             shifted = shift(x, self.frames, half)
             return (shifted, None) if self.options.gate == "1" else (-shifted, 2 * x)
         gate = self.gate(x).to(x.dtype)
-        gated = (torch.unflatten(x, 1, (2, half)) * gate.unsqueeze(2)).flatten(1, 2)
-        return shift(gated, self.frames, half), x - gated
+        return gate_shift(x, gate, self.frames)
 
     def _fused(self, shifted: Tensor | None, residual: Tensor | None) -> Tensor:
         """Equations 7 to 10, or the sum, of two (N, c, H, W)."""
         present = shifted if residual is None else residual
         assert present is not None
         if self.fuse is None:
-            return present if shifted is None or residual is None else residual + shifted
-        pooled = present.mean(dim=(2, 3))
+            return present if shifted is None or residual is None else residual.add_(shifted)
+        pooled = _pooled(present)
+        zeros = torch.zeros_like(pooled)
         if shifted is None:
-            return present * (1 - self._share(torch.zeros_like(pooled), pooled, present))
+            return present * (1 - self._share(zeros, pooled, present))
         if residual is None:
-            return present * self._share(pooled, torch.zeros_like(pooled), present)
-        share = self._share(shifted.mean(dim=(2, 3)), pooled, present)
-        return torch.addcmul(residual, shifted - residual, share)
+            return present * self._share(pooled, zeros, present)
+        share = self._share(_pooled(shifted), pooled, present)
+        # In place, as nothing else needs the two: residual + share * (shifted - residual).
+        return residual.addcmul_(shifted.sub_(residual), share)
 
     def _share(self, shifted: Tensor, residual: Tensor, like: Tensor) -> Tensor:
         assert self.fuse is not None
@@ -109,6 +110,12 @@ class GateShiftFuse(nn.Module):
     def counting_form(self) -> nn.Module:
         """The same weights as plain modules with an equal output, in eval mode: what operation counters run on."""
         return CountingForm(self.channels, self.frames, self.options, self.gate, self.fuse)
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """(N, c, H, W) -> (N, c): the spatial mean, in single precision at least (a sum, as its gradient needs no new tensor)."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return x.sum(dim=(2, 3), dtype=dtype) / (x.shape[2] * x.shape[3])
 
 
 def interleave(x: Tensor) -> Tensor:

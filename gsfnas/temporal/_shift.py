@@ -1,7 +1,7 @@
-"""The two linear moves along time: the shift of channel groups (equations 5, 6) and the sum of a convolution's temporal taps.
+"""Moves along time: the shift of channel groups, gating with it (equations 1 to 6), and the sum of a convolution's temporal taps.
 
-N clips*frames, B clips, T frames, C channels. Both are ``autograd.Function``s because each is its own kind's adjoint: autograd
-through slices would fill and add whole tensors of zeros for every slice.
+N clips * frames, B clips, T frames, c touched channels. Each is an ``autograd.Function``: autograd through slices would fill and
+add a whole tensor of zeros for every slice, and keep products that are cheaper to compute again.
 """
 
 from typing import Any
@@ -45,6 +45,38 @@ def shift(x: Tensor, frames: int, half: int) -> Tensor:
     """
     shifted: Tensor = _Shift.apply(x, frames, half, 1)
     return shifted
+
+
+class _GateShift(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gate: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(x, gate)
+        ctx.frames = frames
+        # The shift of a product is the product of the shifts.
+        shifted = _moved(x, frames, x.shape[1] // 2, 1)
+        _by_group(shifted).mul_(_moved(gate, frames, 1, 1).unsqueeze(2))
+        residual = x.clone()
+        _by_group(residual).addcmul_(_by_group(x), gate.unsqueeze(2), value=-1)
+        return shifted, residual
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, gate = ctx.saved_tensors
+        grad_shifted, grad_residual = grads
+        grad_gated = _moved(grad_shifted, ctx.frames, x.shape[1] // 2, -1).sub_(grad_residual)
+        grad_x = torch.addcmul(_by_group(grad_residual), _by_group(grad_gated), gate.unsqueeze(2)).flatten(1, 2)
+        return grad_x, _by_group(grad_gated.mul_(x)).sum(2), None
+
+
+def _by_group(x: Tensor) -> Tensor:
+    return torch.unflatten(x, 1, (2, -1))
+
+
+def gate_shift(x: Tensor, gate: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    """Equations 1 to 6: features (N, c, H, W) and gating planes (N, 2, H, W) to the shifted gated part and the residual."""
+    shifted, residual = _GateShift.apply(x, gate, frames)
+    return shifted, residual
 
 
 class _SumTaps(torch.autograd.Function):
