@@ -1,0 +1,82 @@
+"""Backbones by name: this package's own, timm's, and the user's."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from gsfnas.backbone._bninception import BNInception
+from gsfnas.backbone._micro import Micro, MicroBottleneck
+from gsfnas.backbone._own import build_own, find_factory
+from gsfnas.backbone._place import Place
+from gsfnas.backbone._timm import build_timm, check_timm_name, timm_places
+from gsfnas.backbone._width import canonical_width
+from gsfnas.candidate import BackboneRef, Value
+from gsfnas.errors import UserError, unknown
+
+# This package's own networks; their one option is ``width``.
+OWN: Mapping[str, Callable[[float], nn.Module]] = {
+    "micro": Micro,
+    "micro_bottleneck": MicroBottleneck,
+    "bninception": BNInception,
+}
+
+
+def backbone_ref(name: str, options: Mapping[str, Any] | None = None) -> BackboneRef:
+    """The canonical reference of a backbone: defaults omitted, ``width`` as a string, ``timm`` replaced by the network's name.
+
+    Names: micro, micro_bottleneck, bninception, any of timm's, ``timm`` with an option ``name``, and
+    ``package.module:factory``, whose options go to the factory. Raises UserError for a name or an option that is none.
+    """
+    options = dict(options or {})
+    if name == "timm":
+        if not isinstance(options.get("name"), str):
+            raise UserError(f"backbone timm needs the `name` of one of timm's networks, but got {options.get('name')!r}")
+        return backbone_ref(options.pop("name"), options)
+    if ":" in name:
+        find_factory(name)
+        return BackboneRef.of(name, {option: _value(option, value) for option, value in options.items()})
+    if name in OWN:
+        width = canonical_width(options.pop("width", 1))
+        _no_more(name, options, ["width"])
+        return BackboneRef.of(name, {} if width == "1" else {"width": width})
+    check_timm_name(name)
+    _no_more(name, options, [])
+    return BackboneRef.of(name)
+
+
+def build_backbone(ref: BackboneRef) -> nn.Module:
+    """The network of a canonical reference: (N, 3, H, W) -> (N, num_features), freshly initialised from torch's generator.
+
+    Raises UserError for a reference that names nothing or is not canonical.
+    """
+    options = dict(ref.options)
+    canonical = backbone_ref(ref.name, options)
+    if canonical != ref:
+        raise UserError(f"backbone {str(ref)!r} is not canonical: write {str(canonical)!r}")
+    if ":" in ref.name:
+        return build_own(ref)
+    if ref.name in OWN:
+        return OWN[ref.name](float(options.get("width", 1)))
+    return build_timm(ref.name)
+
+
+def places_of(network: nn.Module) -> Sequence[Place]:
+    """The places that a network lists by ``sites()``, or else those that its layers suggest."""
+    listed = getattr(network, "sites", None)
+    return listed() if callable(listed) else timm_places(network)
+
+
+def _no_more(name: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
+    for option in options:
+        raise unknown(f"option of backbone {name}", str(option), known)
+
+
+def _value(name: str, value: Any) -> Value:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float):
+        return repr(value)
+    if not isinstance(value, int | str):
+        raise UserError(f"backbone option `{name}` must be an integer or a string, but got {value!r}")
+    return value

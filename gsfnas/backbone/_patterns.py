@@ -1,0 +1,22 @@
+"""Sites of a network that names none: after each of its convolutions.
+
+The default sites are found by shape of the module tree, not by a list of networks: where an element of a sequence (a block of
+a stage) holds convolutions of its own, the last of them. That is ``conv_dw`` in ConvNeXt and the projection ``conv_pwl`` of an
+inverted residual in EfficientNet and MobileNetV3.
+"""
+
+from torch import nn
+
+from gsfnas.backbone._place import Place
+
+
+def convolution_places(network: nn.Module) -> list[Place]:
+    """After each convolution, in the order of definition; the role is the last part of the convolution's name."""
+    places = []
+    names = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    last = {name.rpartition(".")[0]: name for name in names}
+    for name in names:
+        block, _, role = name.rpartition(".")
+        is_element = block.rpartition(".")[2].isdigit()
+        places.append(Place(name, block, role, is_default=is_element and last[block] == name))
+    return places

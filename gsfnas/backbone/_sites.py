@@ -1,0 +1,95 @@
+"""A backbone's sites at one resolution: its places, measured and checked by one forward."""
+
+from collections import defaultdict
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gsfnas.backbone._build import build_backbone, places_of
+from gsfnas.backbone._place import Place
+from gsfnas.candidate import BackboneRef, Site
+from gsfnas.errors import UserError
+
+# Two groups whose halves are interleaved: no module can stand on fewer channels.
+FEWEST_CHANNELS = 4
+
+
+@lru_cache(maxsize=64)
+def backbone_sites(ref: BackboneRef, resolution: int) -> tuple[Site, ...]:
+    """All sites of a backbone for frames of ``resolution`` x ``resolution``, in the order of its layers.
+
+    Builds the backbone and runs one frame through it, once. Raises UserError for a resolution too small, and for a place of the
+    user's own that is no layer, or whose layer is not called exactly once on (N, C, H, W).
+    """
+    with torch.random.fork_rng(devices=[]):
+        network = build_backbone(ref).eval()
+    listed = callable(getattr(network, "sites", None))
+    places = places_of(network)
+    shapes = _shapes(network, places, ref, resolution)
+    sites: dict[str, Site] = {}
+    for place in places:
+        calls = shapes[place.layer]
+        fault = _fault(calls, place)
+        if fault and listed:
+            raise UserError(f"backbone {str(ref)!r}: site {place.site_name!r} {fault}")
+        if fault:
+            continue
+        if place.site_name in sites:
+            raise UserError(f"backbone {str(ref)!r}: two sites are named {place.site_name!r}")
+        received, returned = calls[0]
+        _, channels, height, width = received if place.kind == "before" else returned
+        sites[place.site_name] = Site(
+            place.site_name, place.layer, place.block, place.role, place.kind, channels, height, width, place.is_default
+        )
+    return tuple(sites.values())
+
+
+Call = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def _fault(calls: list[Call], place: Place) -> str:
+    """Why no module can stand at a place, or nothing."""
+    if len(calls) != 1:
+        return f"stands at layer {place.layer!r}, which must be called once in a forward, but is called {len(calls)} times"
+    shape = calls[0][0 if place.kind == "before" else 1]
+    if len(shape) != 4 or shape[0] != 1:
+        return f"needs features of (N, C, H, W), but layer {place.layer!r} has {shape or 'no tensor'} for one frame"
+    if shape[1] < FEWEST_CHANNELS:
+        return f"needs at least {FEWEST_CHANNELS} channels, but layer {place.layer!r} has {shape[1]}"
+    return ""
+
+
+def _shapes(network: nn.Module, places: Any, ref: BackboneRef, resolution: int) -> dict[str, list[Call]]:
+    """Shapes of what each place's layer receives and returns, call by call, for one frame."""
+    layers = dict(network.named_modules())
+    shapes: dict[str, list[Call]] = defaultdict(list)
+    handles = []
+    for name in dict.fromkeys(place.layer for place in places):
+        if name not in layers:
+            raise UserError(f"backbone {str(ref)!r}: a site stands at {name!r}, but there is no such layer")
+
+        def note(layer: nn.Module, args: tuple[Any, ...], output: Any, name: str = name) -> None:
+            shapes[name].append((_shape(args[0] if args else None), _shape(output)))
+
+        handles.append(layers[name].register_forward_hook(note))
+    try:
+        with torch.no_grad():
+            features = network(torch.zeros(1, 3, resolution, resolution))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"backbone {str(ref)!r} cannot run on frames of {resolution} px: {reason}") from None
+    finally:
+        for handle in handles:
+            handle.remove()
+    wanted = (1, int(network.num_features))  # type: ignore[arg-type]
+    if _shape(features) != wanted:
+        raise UserError(
+            f"backbone {str(ref)!r} must map a frame to {wanted}, 1 x its `num_features`, but gave {_shape(features)}"
+        )
+    return shapes
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(value.shape) if isinstance(value, Tensor) else ()

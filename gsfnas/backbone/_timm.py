@@ -1,0 +1,52 @@
+"""Any network of timm by its name: the ResNet family with roles of its own, others by their convolutions.
+
+timm: https://github.com/huggingface/pytorch-image-models. No weights are loaded.
+"""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from gsfnas.backbone._patterns import convolution_places
+from gsfnas.backbone._place import Place, around
+from gsfnas.errors import UserError, unknown
+
+
+def check_timm_name(name: str) -> None:
+    """Raises UserError unless timm knows ``name``, with the nearest names; a tag of weights is refused too."""
+    import timm
+
+    base, dot, tag = name.partition(".")
+    if not timm.is_model(base):
+        raise unknown("backbone", name, ["micro", "micro_bottleneck", "bninception", *timm.list_models()])
+    if dot:
+        raise UserError(f"backbone {name!r} names the weights {tag!r}, but none are loaded: ask for {base!r}")
+
+
+def build_timm(name: str) -> nn.Module:
+    """timm's network without its classifier: (N, 3, H, W) -> (N, num_features)."""
+    import timm
+
+    try:
+        network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+    except RuntimeError as error:
+        raise UserError(f"timm cannot build {name!r}: {str(error).splitlines()[0]}") from None
+    # Some networks (MobileNetV3) widen the pooled features before their classifier.
+    network.num_features = getattr(network, "head_hidden_size", None) or network.num_features
+    return network
+
+
+def resnet_places(network: nn.Module) -> Sequence[Place] | None:
+    """Before and after each convolution of timm's residual blocks, or None where the network has no such block.
+
+    The default is after the last convolution, before its normalisation: where table 4 of Gate-Shift-Fuse stands.
+    """
+    from timm.models.resnet import BasicBlock, Bottleneck
+
+    roles = {BasicBlock: ("conv1", "conv2"), Bottleneck: ("conv1", "conv2", "conv3")}
+    blocks = [(name, roles[type(module)]) for name, module in network.named_modules() if type(module) in roles]
+    return [place for name, names in blocks for place in around(name, names, names[-1])] or None
+
+
+def timm_places(network: nn.Module) -> Sequence[Place]:
+    return resnet_places(network) or convolution_places(network)

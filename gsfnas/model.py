@@ -1,0 +1,192 @@
+"""The one assembler: a backbone, modules at its sites, and heads on the mean of the frames' logits (TSN, Wang et al. 2016).
+
+N clips*frames, B clips, T frames, F features.
+"""
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from gsfnas.backbone import backbone_sites, build_backbone
+from gsfnas.candidate import Candidate, Site
+from gsfnas.errors import UserError, unknown
+from gsfnas.spec import spec_of
+from gsfnas.temporal import build_module
+
+HEAD_STD = 0.001  # the usual initialisation of a TSN head
+
+
+class Inserted:
+    """A module that runs at a site of a network; ``module`` can be exchanged, ``remove()`` takes it away.
+
+    A hook on the site's layer that can be copied and pickled: a copy of the network calls the copied module.
+    """
+
+    def __init__(self, site: Site, module: nn.Module, layer: nn.Module) -> None:
+        self.site = site
+        self.module = module
+        self._handle = _REGISTER[site.kind](layer, self)
+
+    def __call__(self, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor | None = None) -> Tensor:
+        """What goes on in place of the layer's output (kind after), or into the layer (kind before)."""
+        result: Tensor = self.module(args[0] if output is None else output)
+        return result
+
+    def remove(self) -> None:
+        self._handle.remove()
+
+
+# How a module comes to stand at each kind of site.
+_REGISTER: Mapping[str, Callable[[nn.Module, Inserted], RemovableHandle]] = {
+    "after": lambda layer, hook: layer.register_forward_hook(hook),
+    "before": lambda layer, hook: layer.register_forward_pre_hook(hook),
+}
+
+
+def insert(backbone: nn.Module, modules: Mapping[Site, nn.Module]) -> tuple[Inserted, ...]:
+    """Lets each module run at its site; the network's own modules and parameter names stay as they are.
+
+    The modules are called, not owned: keep them where they train and move along with the network. Raises UserError for a site
+    whose layer the network has not, or whose kind cannot be inserted at.
+    """
+    layers = dict(backbone.named_modules())
+    for site in modules:
+        if site.layer not in layers:
+            raise unknown("layer", site.layer, layers)
+        if site.kind not in _REGISTER:
+            raise UserError(
+                f"modules are inserted {' or '.join(_REGISTER)} a layer, but site {site.name} is of kind {site.kind}"
+            )
+    return tuple(Inserted(site, module, layers[site.layer]) for site, module in modules.items())
+
+
+class VideoModel(nn.Module):
+    """A candidate as a network: (B, T, 3, H, W) or (B*T, 3, H, W) -> logits (B, classes) of each task.
+
+    ``modules`` are the insertions at their sites. Raises UserError in ``forward`` for a wrong number of frames.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        modules: Mapping[Site, nn.Module],
+        heads: Mapping[str, nn.Module],
+        frames: int,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.frames = frames
+        self.backbone = backbone
+        self.insertions = nn.ModuleDict({insertion_name(site.name): module for site, module in modules.items()})
+        self.dropout = nn.Dropout(dropout)
+        self.heads = nn.ModuleDict(heads)
+        self._inserted = insert(backbone, modules)
+
+    def forward(self, clips: Tensor) -> dict[str, Tensor]:
+        if clips.dim() == 5:
+            if clips.shape[1] != self.frames:
+                raise UserError(f"clips must have {self.frames} frames, but got {clips.shape[1]} (shape {tuple(clips.shape)})")
+            clips = clips.flatten(0, 1)
+        elif clips.dim() != 4 or clips.shape[0] % self.frames:
+            raise UserError(
+                f"clips must be (B, {self.frames}, 3, H, W) or (B*{self.frames}, 3, H, W), but got {tuple(clips.shape)}"
+            )
+        features = self.dropout(self.backbone(clips))
+        return {task: head(features).unflatten(0, (-1, self.frames)).mean(dim=1) for task, head in self.heads.items()}
+
+
+def insertion_name(site: str) -> str:
+    """A site's key in ``VideoModel.insertions``, where a dot may not stand: ``layer1/0/conv1``."""
+    return site.replace(".", "/")
+
+
+def build_model(
+    candidate: Candidate, heads: Mapping[str, int] | None = None, *, seed: int = 0, dropout: float = 0.5
+) -> VideoModel:
+    """The network of a candidate, its weights a function of ``seed`` alone; torch's generators stay as they were.
+
+    ``heads`` maps a task to its number of classes (default one task, ``class``, of 1000). The backbone, each insertion and each head
+    are initialised from hashes of their own, so that adding an insertion changes no other initial weight. Raises UserError for an
+    unknown backbone or site, an insertion that is not canonical, and a head without classes.
+    """
+    heads = {"class": 1000} if heads is None else heads
+    _check_heads(heads)
+    sites = candidate_sites(candidate)
+    with _seeded(seed, "backbone"):
+        backbone = build_backbone(candidate.backbone)
+    modules = {}
+    for name, insertion in candidate.insertions:
+        with _seeded(seed, "insertions", name):
+            modules[sites[name]] = build_module(insertion, sites[name], candidate.frames)
+    linears = {}
+    for task, classes in heads.items():
+        with _seeded(seed, "heads", task):
+            linears[task] = nn.Linear(int(backbone.num_features), classes)  # type: ignore[arg-type]
+            nn.init.normal_(linears[task].weight, std=HEAD_STD)
+            nn.init.zeros_(linears[task].bias)
+    return VideoModel(backbone, modules, linears, candidate.frames, dropout)
+
+
+def candidate_sites(candidate: Candidate) -> dict[str, Site]:
+    """The sites of a candidate's backbone by name, once the candidate is found to fit them.
+
+    Raises UserError for an unknown backbone or site, and for an insertion that is not canonical or cannot stand where it is.
+    """
+    sites = {site.name: site for site in backbone_sites(candidate.backbone, candidate.resolution)}
+    for name, insertion in candidate.insertions:
+        if name not in sites:
+            raise unknown(f"site of backbone {candidate.backbone}", name, sites)
+        spec_of(insertion.module).check(sites[name], insertion)
+    return sites
+
+
+def counting_form(model: VideoModel) -> VideoModel:
+    """A copy in eval mode with equal outputs, of modules that operation counters know: what a price is measured on.
+
+    Insertions give their own counting form; timm's normalisations with a fused activation become a plain one and the activation.
+    """
+    plain = copy.deepcopy(model).eval()
+    for inserted in plain._inserted:
+        form: nn.Module = inserted.module.counting_form()  # type: ignore[operator]
+        inserted.module = form.eval()
+        plain.insertions[insertion_name(inserted.site.name)] = inserted.module
+    _unfuse(plain.backbone)
+    return plain.eval()
+
+
+def _unfuse(network: nn.Module) -> None:
+    """Replaces timm's BatchNorm with a fused activation by BatchNorm2d and the activation, everywhere in ``network``."""
+    from timm.layers import BatchNormAct2d
+
+    for child_name, child in network.named_children():
+        if isinstance(child, BatchNormAct2d):
+            norm = nn.BatchNorm2d(child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats)
+            norm.load_state_dict({name: value for name, value in child.state_dict().items() if name in norm.state_dict()})
+            setattr(network, child_name, nn.Sequential(norm, child.drop, child.act))
+        else:
+            _unfuse(child)
+
+
+def _check_heads(heads: Mapping[str, int]) -> None:
+    if not heads:
+        raise UserError("a model needs at least one head, {task: classes}, but got none")
+    for task, classes in heads.items():
+        if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
+            raise UserError(f"head {task!r} must have a positive number of classes, but got {classes!r}")
+        if not task or "." in task:
+            raise UserError(f"a task's name must have no dot and not be empty, but got {task!r}")
+
+
+@contextmanager
+def _seeded(seed: Any, *parts: str) -> Iterator[None]:
+    """Within, the CPU generator starts from a hash of the seed and the parts; afterwards it is as it was."""
+    digest = hashlib.sha256("/".join([str(seed), *parts]).encode()).digest()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        yield
