@@ -102,8 +102,8 @@ class VideoModel(nn.Module):
 
 
 def insertion_name(site: str) -> str:
-    """A site's key in ``VideoModel.insertions``, where a dot may not stand: ``layer1/0/conv1``."""
-    return site.replace(".", "/")
+    """A site's key in ``VideoModel.insertions``, where a dot may not stand (and fvcore splits at a slash): ``layer1-0-conv1``."""
+    return site.replace(".", "-")
 
 
 def build_model(
@@ -111,9 +111,9 @@ def build_model(
 ) -> VideoModel:
     """The network of a candidate, its weights a function of ``seed`` alone; torch's generators stay as they were.
 
-    ``heads`` maps a task to its number of classes (default one task, ``class``, of 1000). The backbone, each insertion and each head
-    are initialised from hashes of their own, so that adding an insertion changes no other initial weight. Raises UserError for an
-    unknown backbone or site, an insertion that is not canonical, and a head without classes.
+    ``heads`` maps a task to its number of classes (default one task, ``class``, of 1000). The backbone, each insertion and each
+    head are initialised from hashes of their own, so that adding an insertion changes no other initial weight. Raises UserError
+    for an unknown backbone or site, an insertion that is not canonical, and a head without classes.
     """
     heads = {"class": 1000} if heads is None else heads
     _check_heads(heads)
@@ -149,7 +149,7 @@ def candidate_sites(candidate: Candidate) -> dict[str, Site]:
 def counting_form(model: VideoModel) -> VideoModel:
     """A copy in eval mode with equal outputs, of modules that operation counters know: what a price is measured on.
 
-    Insertions give their own counting form; timm's normalisations with a fused activation become a plain one and the activation.
+    Insertions give their own counting form; timm's BatchNorm with a fused activation becomes a plain one and the activation.
     """
     plain = copy.deepcopy(model).eval()
     for inserted in plain._inserted:
@@ -162,7 +162,7 @@ def counting_form(model: VideoModel) -> VideoModel:
 
 def _unfuse(network: nn.Module) -> None:
     """Replaces timm's BatchNorm with a fused activation by BatchNorm2d and the activation, everywhere in ``network``."""
-    from timm.layers import BatchNormAct2d
+    from timm.layers.norm_act import BatchNormAct2d
 
     for child_name, child in network.named_children():
         if isinstance(child, BatchNormAct2d):

@@ -1,8 +1,8 @@
 """Two small residual networks for clips of about 32 px on a CPU: eight basic blocks, and sixteen bottlenecks.
 
 The residual block is that of He et al., "Deep Residual Learning for Image Recognition" (2016), figure 5; the bottleneck's
-stride is in its 3 x 3 convolution. The stages 3-4-6-3 of ``MicroBottleneck`` are those of ResNet-50, so that a placement found on
-the one can be tried on the other. N clips*frames, C channels.
+stride is in its 3 x 3 convolution. The stages 3-4-6-3 of ``MicroBottleneck`` are those of ResNet-50, so that a placement found
+on the one can be tried on the other. N clips*frames, C channels.
 """
 
 from collections.abc import Iterator

@@ -86,7 +86,7 @@ def _shapes(network: nn.Module, places: Any, ref: BackboneRef, resolution: int) 
     wanted = (1, int(network.num_features))  # type: ignore[arg-type]
     if _shape(features) != wanted:
         raise UserError(
-            f"backbone {str(ref)!r} must map a frame to {wanted}, 1 x its `num_features`, but gave {_shape(features)}"
+            f"backbone {str(ref)!r} must map a frame to {wanted}, one row of `num_features`, but gave {_shape(features)}"
         )
     return shapes
 

@@ -64,7 +64,9 @@ class Space:
         if not chosen:
             roles = sorted({site.role for site in sites} | {"default" for site in sites if site.is_default})
             asked = ", ".join([*self.roles, *self.patterns]) + (f" of kind {self.kind}" if self.kind else "")
-            raise UserError(f"space {self.name!r} asks for sites {asked}, but the backbone has none (roles: {', '.join(roles)})")
+            raise UserError(
+                f"space {self.name!r} asks for sites {asked}, but the backbone has none (roles: {', '.join(roles)})"
+            )
         return chosen
 
     def _wants(self, site: Site) -> bool:
