@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from gsfnas import spec
 from gsfnas.candidate import BackboneRef, Insertion, Site
 from gsfnas.errors import UserError, unknown
 from gsfnas.space._bound import BoundSpace
@@ -17,9 +18,10 @@ Resolve = Callable[[Site, Mapping[str, Any]], Insertion | None]
 class Space:
     """Sites by role or pattern, and the insertions each may hold.
 
-    ``roles`` and ``patterns`` (shell patterns over site names) each select where given; a site is in the space if it is of one of the
-    roles (``default`` is every site that its backbone marks so), matches one of the patterns and is of the kind. ``insertions``
-    are the choices in order, the first being what the full candidate holds everywhere. With ``optional`` a site may stay empty.
+    ``roles`` and ``patterns`` (shell patterns over site names) each select where given; a site is in the space if it is of one
+    of the roles (``default`` is every site that its backbone marks so), matches one of the patterns and is of the kind.
+    ``insertions`` are the choices in order, the first being what the full candidate holds everywhere. With ``optional`` a site
+    may stay empty.
     """
 
     name: str
@@ -82,8 +84,7 @@ class Space:
         ``resolve`` turns a choice at a site into a canonical insertion; the default knows the modules of this package. Raises
         UserError for a choice that cannot stand at a selected site.
         """
-        if resolve is None:
-            from gsfnas.spec import resolve
+        resolve = resolve or spec.resolve
         chosen = self.select(sites)
         options = []
         for site in chosen:
