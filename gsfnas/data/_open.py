@@ -1,0 +1,14 @@
+"""Data sets by name."""
+
+from collections.abc import Callable, Mapping
+
+from gsfnas.data._clips import VideoData
+from gsfnas.data._settings import DataSettings
+from gsfnas.data._twins import open_twins
+
+_OPEN: Mapping[str, Callable[[DataSettings], VideoData]] = {"twins": open_twins}
+
+
+def open_data(settings: DataSettings) -> VideoData:
+    """The data set that ``settings`` name. Raises UserError where its files are not as they must be."""
+    return _OPEN[settings.name](settings)

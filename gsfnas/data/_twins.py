@@ -1,0 +1,98 @@
+"""Twins: a small data set whose classes differ in the order of their frames alone.
+
+Each of its actions has a twin, which is the same clip played backwards. Validation and test hold both members of every pair. A
+model that is blind to order gives both the same answer, of which at most one is right: it cannot pass 50 %.
+"""
+
+import hashlib
+import json
+
+import numpy as np
+
+from gsfnas.data._cache import Array, cache_folder, cached_array
+from gsfnas.data._clips import Clips, ClipSplit, Labels, VideoData
+from gsfnas.data._settings import DataSettings
+from gsfnas.data._twins_actions import ACTIONS, CLASSES, MIRROR
+from gsfnas.data._twins_pixels import SPLITS
+from gsfnas.data._twins_render import VERSION, render
+
+_TASK = "class"
+
+
+def open_twins(settings: DataSettings) -> VideoData:
+    """Twins as ``settings`` say, rendered into the cache where they are not there yet."""
+    labels = {split: twins_labels(split, count) for split, count in _counts(settings).items()}
+    specification = _specification(settings)
+    folder = cache_folder(settings.cache) / "twins" / _hash(specification)
+    splits = {}
+    for split in SPLITS:
+        shape = (len(labels[split]), settings.frames, 3, settings.resolution, settings.resolution)
+        path = folder / f"{split}-{len(labels[split])}.npy"
+        clips = cached_array(path, shape, lambda array, split=split: _fill(array, split, settings))  # type: ignore[misc]
+        splits[split] = ClipSplit(
+            labels={_TASK: labels[split]},
+            read=_Memory(clips),
+            mirror={_TASK: np.array(MIRROR)},
+            shift=settings.resolution // 16,
+        )
+    fingerprint = "twins-" + _hash({**specification, "clips": _counts(settings)})
+    return VideoData("twins", {_TASK: CLASSES}, splits, fingerprint)
+
+
+def twins_labels(split: str, count: int) -> Labels:
+    """(count,) classes. Training cycles through all of them; elsewhere clips 2k and 2k + 1 are the members of pair k."""
+    order = np.arange(count)
+    if split == "train":
+        return order % len(CLASSES)
+    return order // 2 % len(ACTIONS) * 2 + order % 2
+
+
+def twins_clip(split: str, index: int, settings: DataSettings) -> Array:
+    """Clip ``index`` of a split, (T, 3, H, W); it depends on no other clip, nor on how many there are."""
+    label = int(twins_labels(split, index + 1)[index])
+    # In training each clip is a draw of its own; elsewhere two in a row are one draw, forwards and backwards.
+    scene = index if split == "train" else index // 2
+    clip = render(
+        split,
+        scene,
+        label // 2,
+        seed=settings.seed,
+        frames=settings.frames,
+        resolution=settings.resolution,
+        difficulty=settings.difficulty,
+    )
+    return clip[::-1] if label % 2 else clip
+
+
+class _Memory:
+    """Reads clips from an array; picklable, and mapped again rather than copied in another process."""
+
+    def __init__(self, clips: Array) -> None:
+        self._clips = clips
+
+    def __call__(self, indices: Labels, generator: np.random.Generator | None) -> Clips:
+        return np.ascontiguousarray(self._clips[indices])
+
+
+def _fill(array: Array, split: str, settings: DataSettings) -> None:
+    for index in range(len(array)):
+        array[index] = twins_clip(split, index, settings)
+
+
+def _counts(settings: DataSettings) -> dict[str, int]:
+    return {"train": settings.train_clips, "val": settings.val_clips, "test": settings.test_clips}
+
+
+def _specification(settings: DataSettings) -> dict[str, object]:
+    """All that the pixels of a clip depend on."""
+    return {
+        "version": VERSION,
+        "seed": settings.seed,
+        "frames": settings.frames,
+        "resolution": settings.resolution,
+        "difficulty": float(settings.difficulty),
+    }
+
+
+def _hash(specification: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(specification, sort_keys=True).encode()).hexdigest()[:16]
