@@ -65,7 +65,8 @@ def touched_channels(channels: int, ratio: float) -> int:
         raise UserError(f"`ratio` must be in (0, 1], but got {ratio}")
     if channels < 4:
         raise UserError(f"two groups need at least 4 channels, but there are {channels}")
-    return max(4, int(channels * ratio) // 4 * 4)
+    # 400 * 0.29 is 115.99999999999999 in floating point, and means 116.
+    return max(4, int(channels * ratio + 1e-9) // 4 * 4)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Options:
     ) -> Self:
         """A switch that is None is as published where the gate is learnable; a fixed gate does not interleave."""
         learnable = _choice("gate", gate, GATES) == "learnable"
-        convolves = learnable or _choice("fuse", fuse, FUSES) == "learnable"
+        convolves = _choice("fuse", fuse, FUSES) == "learnable" or learnable
         if touched == 4:
             # Two channels of a group as a 2 x 1 transpose: it moves nothing.
             interleave = False
@@ -169,18 +170,23 @@ class GateShiftFuseSpec:
         return site.channels
 
     def cost(self, site: Site, insertion: Insertion, frames: int) -> ModuleCost:
-        """Closed form for one clip of ``frames`` frames, of the counting form; each convention is in ``docs/operator.md``."""
+        """Closed form for one clip of ``frames`` frames; the convention of each number is in ``docs/operator.md``."""
         options = Options.of_insertion(insertion)
         touched, positions = options.touched, frames * site.height * site.width
         params = fvcore = ptflops = activations = 0
+        saved = 0  # numbers that autograd keeps for the backward pass; the features in are kept whole or not at all
+        keeps_input = options.gate == "learnable" or (options.gate, options.fuse) == ("0", "learnable")
         if options.gate == "learnable":
             params += 27 * touched + 2 * options.bias
             fvcore += 27 * touched * positions
             ptflops += 27 * touched * positions + 2 * positions * options.bias
             activations += 2 * positions
+            # What the convolution reads, its weights in the order of a 2D convolution, the planes.
+            saved += touched * positions + 27 * touched + 2 * positions
             if options.gate_norm:
                 params += 2 * touched
                 fvcore += 2 * touched * positions
+                saved += 2 * touched
                 # A ReLU is counted twice: as a module, and as the functional that the module calls.
                 ptflops += 4 * touched * positions
         if options.fuse == "learnable":
@@ -188,7 +194,10 @@ class GateShiftFuseSpec:
             fvcore += 18 * touched * frames
             ptflops += (18 + options.bias) * touched * frames
             activations += touched * frames
-        return ModuleCost(params, fvcore, ptflops, activations)
+            # The maps of two planes, the shares (with gate 0 also what they leave), and what the shares multiply.
+            saved += (3 + (options.gate == "0")) * touched * frames + (options.gate != "0") * touched * positions
+        saved += keeps_input * site.channels * positions
+        return ModuleCost(params, fvcore, ptflops, activations, saved_bytes=4 * saved)
 
 
 # Modules by name; a user's own are written as "package.module:attribute".

@@ -83,8 +83,7 @@ class GateShiftFuse(nn.Module):
                 return None, x
             shifted = shift(x, self.frames, half)
             return (shifted, None) if self.options.gate == "1" else (-shifted, 2 * x)
-        gate = self.gate(x).to(x.dtype)
-        return gate_shift(x, gate, self.frames)
+        return gate_shift(x, self.gate(x), self.frames)
 
     def _fused(self, shifted: Tensor | None, residual: Tensor | None) -> Tensor:
         """Equations 7 to 10, or the sum, of two (N, c, H, W)."""

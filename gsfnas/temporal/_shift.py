@@ -1,7 +1,7 @@
-"""Moves along time: the shift of channel groups, gating with it (equations 1 to 6), and the sum of a convolution's temporal taps.
+"""Moves along time: the shift of channel groups, gating with it (equations 1 to 6), the sum of a convolution's temporal taps.
 
-N clips * frames, B clips, T frames, c touched channels. Each is an ``autograd.Function``: autograd through slices would fill and
-add a whole tensor of zeros for every slice, and keep products that are cheaper to compute again.
+N clips * frames, B clips, T frames, c touched channels. Each is an ``autograd.Function``: autograd through slices would fill
+and add a whole tensor of zeros for every slice, and keep products that are cheaper to compute again.
 """
 
 from typing import Any
@@ -53,6 +53,7 @@ class _GateShift(torch.autograd.Function):
         ctx.save_for_backward(x, gate)
         ctx.frames = frames
         # The shift of a product is the product of the shifts.
+        gate = gate.to(x.dtype)
         shifted = _moved(x, frames, x.shape[1] // 2, 1)
         _by_group(shifted).mul_(_moved(gate, frames, 1, 1).unsqueeze(2))
         residual = x.clone()
@@ -65,8 +66,9 @@ class _GateShift(torch.autograd.Function):
         x, gate = ctx.saved_tensors
         grad_shifted, grad_residual = grads
         grad_gated = _moved(grad_shifted, ctx.frames, x.shape[1] // 2, -1).sub_(grad_residual)
-        grad_x = torch.addcmul(_by_group(grad_residual), _by_group(grad_gated), gate.unsqueeze(2)).flatten(1, 2)
-        return grad_x, _by_group(grad_gated.mul_(x)).sum(2), None
+        planes = gate.to(x.dtype).unsqueeze(2)
+        grad_x = torch.addcmul(_by_group(grad_residual), _by_group(grad_gated), planes).flatten(1, 2)
+        return grad_x, _by_group(grad_gated.mul_(x)).sum(2, dtype=gate.dtype), None
 
 
 def _by_group(x: Tensor) -> Tensor:
@@ -74,7 +76,10 @@ def _by_group(x: Tensor) -> Tensor:
 
 
 def gate_shift(x: Tensor, gate: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-    """Equations 1 to 6: features (N, c, H, W) and gating planes (N, 2, H, W) to the shifted gated part and the residual."""
+    """Equations 1 to 6: features (N, c, H, W) and gating planes (N, 2, H, W) to the shifted gated part and the residual.
+
+    The planes may be of a higher precision than the features; so is their gradient, then.
+    """
     shifted, residual = _GateShift.apply(x, gate, frames)
     return shifted, residual
 
