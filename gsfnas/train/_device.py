@@ -1,0 +1,39 @@
+"""Where a run computes and in which precision; what ``auto`` comes to."""
+
+import torch
+from lightning_fabric import Fabric
+
+from gsfnas.errors import UserError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of ``auto`` (the first of cuda, mps, cpu) or of a name. Raises UserError where the machine has none such."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError(f"device {name!r} was asked for, but torch finds no CUDA device; use auto or cpu")
+        device = torch.device("cuda", device.index or 0)
+        if device.index >= torch.cuda.device_count():
+            raise UserError(f"device {name!r} was asked for, but there are {torch.cuda.device_count()} CUDA devices")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError("device 'mps' was asked for, but torch finds none; use auto or cpu")
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """Fabric's name of a precision: ``auto`` is bf16-mixed on a GPU that has bf16 in hardware, else 32-true."""
+    if name != "auto":
+        return name
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16-mixed"
+    return "32-true"
+
+
+def make_fabric(device: torch.device, precision: str) -> Fabric:
+    """Fabric on one device."""
+    devices = [device.index or 0] if device.type == "cuda" else 1
+    return Fabric(accelerator=device.type, devices=devices, precision=precision)  # type: ignore[arg-type]
