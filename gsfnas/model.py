@@ -102,7 +102,7 @@ class VideoModel(nn.Module):
 
 
 def insertion_name(site: str) -> str:
-    """A site's key in ``VideoModel.insertions``: ``layer1-0-conv1``. A dot may not stand there, and fvcore splits at a slash."""
+    """A site's key in ``VideoModel.insertions``: ``layer1-0-conv1``; a dot may not stand there, fvcore splits at a slash."""
     return site.replace(".", "-")
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gsfnas.backbone._place import Place
 from gsfnas.backbone._width import scaled
+from gsfnas.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,9 @@ class BNInception(nn.Module):
     def _inception(self, x: Tensor, block: Block) -> Tensor:
         prefix = f"inception_{block.name}"
         pool = self.get_submodule(f"{prefix}_pool")
+        if block.stride == 2 and (x.shape[2] % 2 or x.shape[3] % 2):
+            size = f"{x.shape[2]} x {x.shape[3]}"
+            raise UserError(f"block {block.name} halves a map of {size}, which must be even; multiples of 32 px always are")
         outputs = []
         for branch in block.branches():
             out = pool(x) if branch[0][0] == "pool_proj" else x

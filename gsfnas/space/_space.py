@@ -32,16 +32,20 @@ class Space:
     optional: bool = True
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    def from_dict(cls, data: Any) -> Self:
         """The space of a YAML mapping; a list in an insertion stands for one choice an element, lists for their product.
 
         Raises UserError for a field that is none, and for a space without an insertion.
         """
+        if not isinstance(data, Mapping):
+            raise UserError(f"a space must be a mapping of name, sites and insertions, but got {type(data).__name__}")
         fields = {"name", "sites", "insertions", "optional"}
         for field in data:
             if field not in fields:
                 raise unknown("field of a space", str(field), fields)
         sites = data.get("sites") or {}
+        if not isinstance(sites, Mapping):
+            raise UserError(f"`sites` of a space must be a mapping of role, pattern or kind, but got {sites!r}")
         for field in sites:
             if field not in {"role", "pattern", "kind"}:
                 raise unknown("field of a space's sites", str(field), {"role", "pattern", "kind"})
@@ -49,6 +53,8 @@ class Space:
         if not isinstance(insertions, Sequence) or isinstance(insertions, str) or not insertions:
             raise UserError(f"space {data.get('name')!r} must list at least one insertion, but got {insertions!r}")
         expanded = tuple(choice for insertion in insertions for choice in _product(insertion))
+        if not expanded:
+            raise UserError(f"space {data.get('name')!r} must list at least one insertion, but each has an empty list")
         patterns = _strings(sites.get("pattern"))
         return cls(
             name=str(data.get("name", "space")),
