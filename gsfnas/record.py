@@ -1,7 +1,7 @@
 """What one trial says, as a value, and the one place that maps it to a storage's attributes and back."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from gsfnas.candidate import Candidate, Site
@@ -14,10 +14,11 @@ Outcome = Literal["complete", "failed", "running"]
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of a curve: the epoch (1, 2, ...) and its metrics."""
+    """One epoch of a curve: the epoch (1, 2, ...) and its metrics; ``checkpoint`` is relative to the study's folder."""
 
     epoch: int
     metrics: Mapping[str, float]
+    checkpoint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,3 +90,77 @@ class StudyRecord:
     environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     configurations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     study_yaml: str = ""
+
+
+def best(records: Iterable[Record]) -> Record | None:
+    """The complete record with the highest validation top-1; the cheaper one of equals. None where none is complete."""
+    complete = [record for record in records if record.outcome == "complete"]
+    return min(complete, key=lambda record: (-record.top1, record.gmacs, record.candidate.key), default=None)
+
+
+def pareto_front(records: Iterable[Record]) -> tuple[Record, ...]:
+    """The complete records that no other beats or equals in both validation top-1 and GMACs while beating it in one; cheapest first."""
+    complete = sorted(
+        (record for record in records if record.outcome == "complete"), key=lambda record: (record.gmacs, -record.top1)
+    )
+    front: list[Record] = []
+    for record in complete:
+        ties = bool(front) and (record.gmacs, record.top1) == (front[-1].gmacs, front[-1].top1)
+        if not front or record.top1 > front[-1].top1 or ties:
+            front.append(record)
+    return tuple(front)
+
+
+# The attributes of a trial. What is known when a run starts is written with it, at once; an epoch adds one attribute; the rest follows
+# when the run ends. The outcome is the trial's state.
+_AT_START = ("number", "phase", "seed", "replicate", "run_id", "environment", "configuration")
+_AT_END = ("device", "seconds", "error")
+_EPOCH = "epoch:"
+
+
+def start_attributes(record: Record) -> dict[str, Any]:
+    """What a trial says from its first moment on: all but curve, metrics and end."""
+    attributes: dict[str, Any] = {name: getattr(record, name) for name in _AT_START}
+    return attributes | {"key": record.candidate.key, "candidate": record.candidate.to_dict(), "cost": dict(record.cost)}
+
+
+def epoch_attribute(epoch: Epoch) -> tuple[str, dict[str, Any]]:
+    """Name and value of one epoch's attribute."""
+    return f"{_EPOCH}{epoch.epoch:03d}", {"metrics": dict(epoch.metrics), "checkpoint": epoch.checkpoint}
+
+
+def end_attributes(record: Record) -> dict[str, Any]:
+    """What is added when the run ends: device, seconds, and the metrics or the error."""
+    attributes: dict[str, Any] = {name: getattr(record, name) for name in _AT_END if getattr(record, name) is not None}
+    return attributes | ({"metrics": dict(record.metrics)} if record.metrics else {})
+
+
+def to_attributes(record: Record) -> dict[str, Any]:
+    """All attributes of a record, as a storage keeps them: JSON values only."""
+    return start_attributes(record) | dict(map(epoch_attribute, record.curve)) | end_attributes(record)
+
+
+def from_attributes(attributes: Mapping[str, Any], outcome: Outcome) -> Record:
+    """The record that ``to_attributes`` wrote. Raises KeyError where the attributes are of something else."""
+    curve = [
+        Epoch(int(name.removeprefix(_EPOCH)), value["metrics"], value["checkpoint"])
+        for name, value in attributes.items()
+        if name.startswith(_EPOCH)
+    ]
+    return Record(
+        candidate=Candidate.from_dict(attributes["candidate"]),
+        outcome=outcome,
+        cost=attributes["cost"],
+        metrics=attributes.get("metrics", {}),
+        curve=tuple(sorted(curve, key=lambda epoch: epoch.epoch)),
+        **{name: attributes[name] for name in _AT_START},
+        **{name: attributes[name] for name in _AT_END if name in attributes},
+    )
+
+
+def latency_to_attributes(latency: Latency) -> dict[str, Any]:
+    return asdict(latency)
+
+
+def latency_from_attributes(attributes: Mapping[str, Any]) -> Latency:
+    return Latency(**attributes)

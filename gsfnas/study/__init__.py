@@ -1,0 +1,23 @@
+"""Studies: many candidates, proposed, evaluated and recorded, by one worker or several, through any interruption."""
+
+from gsfnas.study._configuration import MAY_DIFFER, differences
+from gsfnas.study._read import StudyPlan, StudySummary, list_studies, load_study, plan_study, summarise_study
+from gsfnas.study._run import run_study
+from gsfnas.study._seeds import run_id, training_seed
+from gsfnas.study._settings import SAMPLERS, StudySettings
+
+__all__ = [
+    "MAY_DIFFER",
+    "SAMPLERS",
+    "StudyPlan",
+    "StudySettings",
+    "StudySummary",
+    "differences",
+    "list_studies",
+    "load_study",
+    "plan_study",
+    "run_id",
+    "run_study",
+    "summarise_study",
+    "training_seed",
+]

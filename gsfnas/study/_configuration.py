@@ -1,0 +1,75 @@
+"""One name, one question: a study goes on only under the configuration that it began with."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from gsfnas.errors import UserError
+
+# Dotted keys that may differ between two calls of one study: they say how much, where and by whom, not what.
+MAY_DIFFER = (
+    "study.name",
+    "study.trials",
+    "study.hours",
+    "study.workers",
+    "study.replicates",
+    "study.runs",
+    "study.reports",
+    "study.report*",
+    "*.device",
+    "data.root",
+    "data.cache",
+    "executor",
+    "executor.*",
+    "workers",
+    "runs",
+    "reports",
+    "report.*",
+)
+
+_SHOWN = 4
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"train": {"lr": 1}}`` as ``{"train.lr": 1}``; lists are values."""
+    flat: dict[str, Any] = {}
+    for name, item in value.items():
+        if isinstance(item, Mapping) and item:
+            flat |= flatten(item, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = item
+    return flat
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """``dotted.key: old -> new`` for each key that may not differ and does."""
+    before, after = flatten(old), flatten(new)
+    keys = [key for key in sorted({*before, *after}) if not any(fnmatchcase(key, pattern) for pattern in MAY_DIFFER)]
+    return [
+        f"{key}: {_show(before, key)} -> {_show(after, key)}"
+        for key in keys
+        if before.get(key) != after.get(key) or (key in before) != (key in after)
+    ]
+
+
+def refuse(name: str, runs: Path, found: list[str]) -> UserError:
+    """The one line for another configuration under a name that is taken."""
+    shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+    return UserError(
+        f"study {name!r} was begun with another configuration ({shown}); for a study of its own: study.name={_free_name(name, runs)}"
+    )
+
+
+def _free_name(name: str, runs: Path) -> str:
+    stem, _, number = name.rpartition("-")
+    if not (stem and number.isdigit()):
+        stem, number = name, "1"
+    count = int(number) + 1
+    while (runs / f"{stem}-{count}").exists():
+        count += 1
+    return f"{stem}-{count}"
+
+
+def _show(flat: Mapping[str, Any], key: str) -> str:
+    return str(flat[key]) if key in flat else "nothing"

@@ -1,0 +1,157 @@
+"""Starts workers on this machine: one within this process, or several processes, each with its share of the cores or a GPU."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from gsfnas.errors import UserError
+from gsfnas.record import Record
+from gsfnas.study._job import Job
+from gsfnas.study._storage import StudyStorage
+from gsfnas.study._worker import Event, work
+
+_MAX_RESTARTS = 8
+_STOP_SECONDS = 5.0
+
+TellWorker = Callable[[int, Event], None]
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share_devices(workers: int, device: str) -> list[str]:
+    """A device for each worker: with several of them and GPUs, each has its own as far as they go."""
+    if workers == 1 or device not in ("auto", "cuda"):
+        return [device] * workers
+    import torch
+
+    # Counting the devices asks the driver's management library and does not take hold of a GPU.
+    count = torch.cuda.device_count()
+    return [f"cuda:{index % count}" if count else device for index in range(workers)]
+
+
+def run_workers(job: Job, device: str, tell: TellWorker, say: Callable[[str], None]) -> None:
+    """Has every run of the job evaluated. Raises UserError where a worker met what the user must mend.
+
+    A worker whose process dies is replaced, a bounded number of times; its run is taken up by whichever worker asks next.
+    """
+    workers = job.settings.workers
+    threads = max(1, num_cores() // workers)
+    if workers == 1:
+        work(job, device, threads, lambda event: tell(0, event))
+        return
+    crew = _Crew(job, threads, share_devices(workers, device), tell, say)
+    try:
+        crew.run()
+    finally:
+        crew.stop()
+
+
+@dataclass
+class _Worker:
+    index: int
+    process: BaseProcess
+    connection: Connection
+    current: Record | None = None
+    is_done: bool = False
+
+
+class _Crew:
+    """Worker processes and what comes from them. Each has a pipe of its own, so that one that dies harms no other."""
+
+    def __init__(self, job: Job, threads: int, devices: list[str], tell: TellWorker, say: Callable[[str], None]) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._job, self._threads, self._devices, self._tell, self._say = job, threads, devices, tell, say
+        self._workers: list[_Worker] = []
+        self._restarts = 0
+
+    def run(self) -> None:
+        for index in range(len(self._devices)):
+            self._start(index)
+        while self._workers:
+            ready = wait([worker.connection for worker in self._workers])
+            for worker in [worker for worker in self._workers if worker.connection in ready]:
+                try:
+                    self._receive(worker, worker.connection.recv())
+                except (EOFError, OSError):
+                    self._buried(worker)
+
+    def stop(self) -> None:
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join(_STOP_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+    def _start(self, index: int) -> None:
+        receiving, sending = self._context.Pipe(duplex=False)
+        arguments = (self._job, self._devices[index], self._threads, sending)
+        process = self._context.Process(target=_worker_process, args=arguments, name=f"gsfnas worker {index}")
+        process.start()
+        sending.close()
+        self._workers.append(_Worker(index, process, receiving))
+
+    def _receive(self, worker: _Worker, message: Any) -> None:
+        kind, content = message
+        if kind == "event":
+            if content.kind != "progress":
+                worker.current = content.record if content.kind == "begin" else None
+            self._tell(worker.index, content)
+        elif kind == "done":
+            worker.is_done = True
+        elif kind == "stop":
+            raise UserError(content)
+        else:
+            raise RuntimeError(f"worker {worker.index} failed:\n{content}")
+
+    def _buried(self, worker: _Worker) -> None:
+        """The worker's end of the pipe is closed: it is done, or dead."""
+        self._workers.remove(worker)
+        worker.process.join()
+        worker.connection.close()
+        if worker.is_done:
+            return
+        code = worker.process.exitcode or 0
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        if worker.current is not None:
+            self._mark_death(worker.current)
+        if self._restarts < _MAX_RESTARTS:
+            self._restarts += 1
+            self._say(f"worker {worker.index} died ({how}); another takes its place and its run is taken up")
+            self._start(worker.index)
+        elif not self._workers:
+            raise UserError(f"the workers keep dying (last: {how}); where memory is short, ask for fewer `study.workers`")
+
+    def _mark_death(self, record: Record) -> None:
+        storage = StudyStorage(self._job.folder, self._job.settings.name)
+        with storage.claiming():
+            for run in storage.runs():
+                same = (run.record.candidate, run.record.seed) == (record.candidate, record.seed)
+                if same and run.record.outcome == "running":
+                    storage.add_death(run)
+
+
+def _worker_process(job: Job, device: str, threads: int, connection: Connection) -> None:
+    """The life of one worker process. Ctrl-C is the parent's affair; a worker never outlives its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    try:
+        work(job, device, threads, lambda event: connection.send(("event", event)))
+        connection.send(("done", None))
+    except UserError as error:
+        connection.send(("stop", str(error)))
+    except Exception:
+        connection.send(("crash", traceback.format_exc()))

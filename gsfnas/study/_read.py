@@ -1,0 +1,126 @@
+"""What is known of studies: their list, one as a record, and what one would take. Reading needs no lock and changes nothing."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from gsfnas.errors import UserError, unknown
+from gsfnas.record import Record, StudyRecord, best
+from gsfnas.space import BoundSpace
+from gsfnas.study import _propose
+from gsfnas.study._locks import is_running
+from gsfnas.study._settings import StudySettings
+from gsfnas.study._storage import JOURNAL, StudyStorage
+
+Status = Literal["running", "unfinished", "complete"]
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """One study in a list: candidates evaluated (failed ones too) and asked for, the best, when it was last written.
+
+    ``status`` is ``complete`` where the asked candidates, or the whole space, are evaluated.
+    """
+
+    name: str
+    status: Status
+    done: int
+    failed: int
+    asked: int
+    best: Record | None
+    changed: datetime
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study would run. ``seconds`` is an estimate of the wall clock, for all runs over all workers."""
+
+    anchors: int
+    design: int
+    search: int
+    replicates: int
+    seconds: float
+
+    @property
+    def candidates(self) -> int:
+        return self.anchors + self.design + self.search
+
+
+def plan_study(settings: StudySettings, space: BoundSpace, seconds_per_candidate: float) -> StudyPlan:
+    """How many runs a new study takes, and how long where one run takes ``seconds_per_candidate`` on its worker."""
+    candidates = min(settings.trials, _propose.distinct_candidates(space))
+    anchors = min(candidates, len(_propose.anchors(space)))
+    design = _propose.num_design(settings, space)
+    replicates = min(candidates, anchors + 1) * (settings.replicates - 1)
+    rounds = -(-candidates // settings.workers) + -(-replicates // settings.workers)
+    return StudyPlan(anchors, design, candidates - anchors - design, replicates, rounds * seconds_per_candidate)
+
+
+def study_names(runs: str | Path) -> list[str]:
+    """The studies under ``runs``, in order."""
+    return sorted(path.parent.name for path in Path(runs).glob(f"*/{JOURNAL}"))
+
+
+def list_studies(runs: str | Path = "runs") -> list[StudySummary]:
+    """Every study under ``runs`` that can be read, newest first."""
+    summaries = []
+    for name in study_names(runs):
+        try:
+            summaries.append(summarise_study(runs, name))
+        except UserError:
+            continue
+    return sorted(summaries, key=lambda summary: summary.changed, reverse=True)
+
+
+def summarise_study(runs: str | Path, name: str) -> StudySummary:
+    """One study's line in the list. Raises UserError where there is none, or its journal cannot be read."""
+    storage = _storage(runs, name)
+    record = read_study(storage)
+    ended = [run for run in record.records if run.outcome != "running"]
+    asked = int(storage.attributes.get("asked", {}).get("trials", 0))
+    is_complete = len(ended) >= min(asked, record.space_size) and len(ended) == len(record.records)
+    status: Status = "running" if is_running(Path(runs) / name) else "complete" if is_complete else "unfinished"
+    changed = datetime.fromtimestamp(storage.last_change() or time.time()).astimezone()
+    num_failed = sum(run.outcome == "failed" for run in ended)
+    return StudySummary(name, status, len(ended), num_failed, asked, best(record.records), changed)
+
+
+def load_study(runs: str | Path, name: str) -> StudyRecord:
+    """Everything a study says so far. Raises UserError where there is none, or its journal cannot be read."""
+    return read_study(_storage(runs, name))
+
+
+def _storage(runs: str | Path, name: str) -> StudyStorage:
+    if not (Path(runs) / name / JOURNAL).is_file():
+        raise unknown("study", name, study_names(runs))
+    return StudyStorage(Path(runs) / name, name)
+
+
+def read_study(storage: StudyStorage) -> StudyRecord:
+    """The record of an open storage."""
+    header, attributes, runs = storage.header, storage.attributes, storage.runs()
+    assert header is not None
+    return StudyRecord(
+        name=storage.name,
+        space=header["space"],
+        space_size=header["space_size"],
+        sites=storage.sites,
+        classes=header["classes"],
+        records=_ordered([run.record for run in runs if run.part == "main"]),
+        replicates=_ordered([run.record for run in runs if run.part == "measurements"]),
+        latencies=storage.latencies(),
+        environments=_named(attributes, "environment:"),
+        configurations=_named(attributes, "configuration:"),
+        study_yaml=attributes.get("asked", {}).get("study_yaml", ""),
+    )
+
+
+def _ordered(records: Sequence[Record]) -> tuple[Record, ...]:
+    return tuple(sorted(records, key=lambda record: record.number))
+
+
+def _named(attributes: dict[str, dict[str, object]], prefix: str) -> dict[str, dict[str, object]]:
+    return {name.removeprefix(prefix): value for name, value in attributes.items() if name.startswith(prefix)}

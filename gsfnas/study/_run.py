@@ -1,0 +1,166 @@
+"""A whole study: search, replicates, latency, clean-up; begun, taken up or extended by the same call."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from gsfnas.candidate import Candidate
+from gsfnas.errors import UserError
+from gsfnas.evaluator import Evaluator
+from gsfnas.record import Latency, StudyRecord
+from gsfnas.space import BoundSpace
+from gsfnas.study import _propose
+from gsfnas.study._checkpoints import disk_full, is_disk_full
+from gsfnas.study._configuration import differences, refuse
+from gsfnas.study._desk import Desk
+from gsfnas.study._executor import run_workers
+from gsfnas.study._job import Job
+from gsfnas.study._locks import study_lock
+from gsfnas.study._progress import StudyProgress
+from gsfnas.study._read import read_study
+from gsfnas.study._seeds import digest
+from gsfnas.study._settings import StudySettings
+from gsfnas.study._storage import StudyStorage, mend
+from gsfnas.study._worker import one_line
+
+
+def run_study(
+    settings: StudySettings,
+    space: BoundSpace,
+    make_evaluator: Callable[[], Evaluator],
+    price: Callable[[Candidate], Mapping[str, int]],
+    *,
+    budget: int,
+    classes: int,
+    recipe: str,
+    data: str,
+    environment: Mapping[str, Any],
+    configuration: Mapping[str, Any],
+    study_yaml: str,
+    device: str = "auto",
+    measure_latency: Callable[[Candidate], Latency] | None = None,
+    latency_device: str | None = None,
+    console: Console | None = None,
+) -> StudyRecord:
+    """Runs a study to its end and returns what it says; a study that is complete is only read.
+
+    ``make_evaluator`` and ``price`` go to worker processes where there are several, so they must be picklable then. ``price`` gives what
+    ``Record.cost`` holds. ``recipe`` and ``data`` are fingerprints of the training and of the data, ``budget`` the epochs of every run.
+    ``configuration`` is the resolved study as plain JSON values. ``measure_latency`` is called in this process alone, after the search, for every complete candidate
+    without a latency on ``latency_device`` (any device where that is None).
+
+    Raises UserError for a study that another process runs, for another configuration under the same name, a damaged or
+    foreign journal, a full disk, a folder that cannot be written, and where the first candidates all fail. KeyboardInterrupt leaves the study so that
+    the same call goes on.
+    """
+    console = console or Console(stderr=True)
+    folder = settings.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with study_lock(folder, settings.name):
+            mend(folder)
+            storage = StudyStorage(folder, settings.name, create=True)
+            environment, configuration = _plain(environment), _plain(configuration)
+            identity = {"recipe": recipe, "data": data, "budget": budget, "space": space.name, "sites": _sites(space)}
+            _check_identity(storage, settings, identity, configuration)
+            job = Job(
+                settings=settings,
+                space=space,
+                make_evaluator=make_evaluator,
+                price=price,
+                budget=budget,
+                recipe=recipe,
+                data=data,
+                environment=digest(environment),
+                configuration=digest(configuration),
+                deadline=None if settings.hours is None else time.time() + settings.hours * 3600,
+            )
+            if storage.header is None:
+                storage.write_header(space, classes, identity)
+            storage.set_attribute(f"environment:{job.environment}", environment)
+            storage.set_attribute(f"configuration:{job.configuration}", configuration)
+            storage.set_attribute(
+                "asked", {"trials": settings.trials, "study_yaml": study_yaml, "configuration": job.configuration}
+            )
+            seen = [run.record.candidate for run in storage.runs() if run.part == "main"]
+            known = [tuple(point) for point in storage.attributes.get("design", [])]
+            storage.set_attribute("design", _propose.extend_design(settings, space, known, seen))
+            _search(job, storage, device, console)
+            if measure_latency is not None:
+                _measure_latencies(storage, measure_latency, latency_device, console)
+            return read_study(storage)
+    except KeyboardInterrupt:
+        console.print(f"stopped; the same command goes on where study {settings.name!r} is", highlight=False)
+        raise
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(folder) from None
+        raise UserError(
+            f"study {settings.name!r} cannot write to {error.filename or folder}: {error.strerror or error}"
+        ) from error
+
+
+def _search(job: Job, storage: StudyStorage, device: str, console: Console) -> None:
+    desk = Desk(job, storage)
+    records = [run.record for run in storage.runs()]
+    limit = _propose.distinct_candidates(job.space)
+    if desk.num_left(records):
+        with StudyProgress(console, records, desk.num_left, job.settings.workers) as progress:
+            run_workers(job, device, progress.on_event, progress.say)
+    main = sum(run.part == "main" for run in storage.runs())
+    if limit < job.settings.trials and main == limit:
+        console.print(
+            f"the space is exhausted: all {limit} candidates are evaluated ({job.settings.trials} asked)", highlight=False
+        )
+    elif main < job.settings.trials:
+        console.print(
+            f"stopped after {job.settings.hours} hours with {main} of {job.settings.trials} candidates", highlight=False
+        )
+
+
+def _measure_latencies(
+    storage: StudyStorage, measure: Callable[[Candidate], Latency], device: str | None, console: Console
+) -> None:
+    """Adds what is missing; a candidate that cannot be measured is named and passed over."""
+    known = {latency.key for latency in storage.latencies() if device in (None, latency.device)}
+    for run in storage.runs():
+        candidate = run.record.candidate
+        if run.part == "measurements" or run.record.outcome != "complete" or candidate.key in known:
+            continue
+        try:
+            storage.add_latency(measure(candidate))
+        except (UserError, OSError):
+            raise
+        except Exception as error:
+            console.print(f"no latency of {candidate.key}: {one_line(error)}", highlight=False, markup=False)
+
+
+def _check_identity(
+    storage: StudyStorage, settings: StudySettings, identity: Mapping[str, Any], configuration: Mapping[str, Any]
+) -> None:
+    """Refuses to mix two questions under one name; what the configuration does not show, the fingerprints do."""
+    header, attributes = storage.header, storage.attributes
+    if header is None:
+        return
+    asked = attributes.get("asked", {}).get("configuration")
+    found = differences(attributes.get(f"configuration:{asked}", configuration), configuration)
+    found = found or differences(header["identity"], _plain(identity))
+    if found:
+        raise refuse(settings.name, Path(settings.runs), found)
+
+
+def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping as it will be read back from JSON."""
+    plain: dict[str, Any] = json.loads(json.dumps(value, default=str))
+    return plain
+
+
+def _sites(space: BoundSpace) -> str:
+    """A fingerprint of what may stand where."""
+    options = {site.name: [str(option) for option in here] for site, here in zip(space.sites, space.options, strict=True)}
+    backbone = f"{space.backbone}, {space.frames} frames at {space.resolution} px"
+    return f"{len(space.sites)} sites of {backbone} ({digest(options)})"
