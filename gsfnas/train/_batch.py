@@ -6,7 +6,7 @@ Shapes: B clips, T frames, N = B*T, H x W pixels.
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # ImageNet's, in bytes: what pretrained weights expect, and close enough to standardised for the rest.
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255
@@ -22,3 +22,10 @@ def to_frames(clips: Tensor, device: torch.device) -> Tensor:
 
 def to_device(labels: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     return {task: values.to(device, non_blocking=True) for task, values in labels.items()}
+
+
+def channels_last(network: nn.Module) -> None:
+    """Lays out the weights of 2D convolutions as the frames are; ``Module.to`` would refuse those of 3D convolutions."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

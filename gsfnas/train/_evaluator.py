@@ -15,6 +15,7 @@ from gsfnas.errors import UserError
 from gsfnas.evaluator import Context, Measurement
 from gsfnas.model import build_model
 from gsfnas.train import _checkpoint
+from gsfnas.train._batch import channels_last
 from gsfnas.train._checkpoint import Checkpoint, RunIdentity
 from gsfnas.train._device import make_fabric, resolve_device, resolve_precision
 from gsfnas.train._evaluate import evaluate_split, metrics_of
@@ -66,7 +67,7 @@ class TrainEvaluator:
     def evaluate(
         self, candidate: Candidate, *, seed: int, budget: int, resume_from: Path | None = None
     ) -> Iterator[Measurement]:
-        """One measurement an epoch: ``train_loss``, ``val_top1``, ``val_top5``, ``val_loss``, ``lr``, ``seconds`` since its start.
+        """One measurement an epoch: ``train_loss``, ``val_top1``, ``val_top5``, ``val_loss``, ``lr`` and the run's ``seconds``.
 
         The last one adds ``test_top1``, ``test_top5`` and ``test_loss`` of the last epoch's weights; the test split is scored
         nowhere else. ``budget`` takes the place of ``train.epochs``, so the schedule always ends with the run.
@@ -96,7 +97,7 @@ class TrainEvaluator:
         torch.set_num_threads(self._context.threads)
         fabric = make_fabric(self._device, resolve_precision(settings.precision, self._device))
         network = build_model(candidate, self.heads, seed=identity.seed, dropout=settings.dropout)
-        network = network.to(memory_format=torch.channels_last)
+        channels_last(network)
         model, optimiser = fabric.setup(network, build_optimiser(network, settings))
         curve = []
         if found is not None:
