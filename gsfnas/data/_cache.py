@@ -51,8 +51,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def cached_array(path: Path, shape: tuple[int, ...], fill: Callable[[Array], None]) -> Array:
     """The uint8 array of ``shape`` at ``path``, memory-mapped for reading; ``fill`` makes it where it is missing or damaged.
 
-    Beside the ``.npy`` stands its checksum. Several processes may do this at once: each writes a file of its own, and the last to
-    finish replaces an equal one.
+    Beside the ``.npy`` stands its checksum. Several processes may do this at once: each writes a file of its own, and the
+    last to finish replaces an equal one.
     """
     ready = _open_checked(path, shape)
     if ready is not None:

@@ -11,11 +11,11 @@ NAMES = ("twins", "folder")
 class DataSettings:
     """A data set by name, and how its clips are cut.
 
-    ``frames`` a clip at ``resolution`` x ``resolution`` pixels. For ``twins``: the numbers of clips, of which validation and test
-    hold both members of every pair (so they are even), and ``difficulty`` from 0 (still camera, no noise, no distractors) to 1.
-    For ``folder``: ``root``; ``val_share`` and ``test_share`` of each class where the folder comes without a split; with
-    ``skip_broken`` files that cannot be decoded are left out. ``seed`` draws the clips or the split. ``cache`` is a folder; None is
-    the platform's. Clips of a folder are decoded once into the cache where they take at most ``cache_gb`` gigabytes.
+    ``frames`` a clip at ``resolution`` x ``resolution`` pixels. For ``twins``: the numbers of clips, of which validation and
+    test hold both members of every pair (so they are even), and ``difficulty`` from 0 (still camera, no noise, no distractors)
+    to 1. For ``folder``: ``root``; ``val_share`` and ``test_share`` of each class where the folder comes without a split; with
+    ``skip_broken`` files that cannot be decoded are left out. ``seed`` draws the clips or the split. ``cache`` is a folder;
+    None is the platform's. A folder's splits that take at most ``cache_gb`` gigabytes each are decoded once into the cache.
     """
 
     name: str = "twins"

@@ -10,7 +10,7 @@ import json
 import numpy as np
 
 from gsfnas.data._cache import Array, cache_folder, cached_array
-from gsfnas.data._clips import Clips, ClipSplit, Labels, VideoData
+from gsfnas.data._clips import Clips, ClipSplit, Labels, Read, VideoData
 from gsfnas.data._settings import DataSettings
 from gsfnas.data._twins_actions import ACTIONS, CLASSES, MIRROR
 from gsfnas.data._twins_pixels import SPLITS
@@ -31,7 +31,7 @@ def open_twins(settings: DataSettings) -> VideoData:
         clips = cached_array(path, shape, lambda array, split=split: _fill(array, split, settings))  # type: ignore[misc]
         splits[split] = ClipSplit(
             labels={_TASK: labels[split]},
-            read=_Memory(clips),
+            read=_reader(clips),
             mirror={_TASK: np.array(MIRROR)},
             shift=settings.resolution // 16,
         )
@@ -64,14 +64,11 @@ def twins_clip(split: str, index: int, settings: DataSettings) -> Array:
     return clip[::-1] if label % 2 else clip
 
 
-class _Memory:
-    """Reads clips from an array; picklable, and mapped again rather than copied in another process."""
+def _reader(clips: Array) -> Read:
+    def read(indices: Labels, generator: np.random.Generator | None) -> Clips:
+        return np.asarray(clips[indices])
 
-    def __init__(self, clips: Array) -> None:
-        self._clips = clips
-
-    def __call__(self, indices: Labels, generator: np.random.Generator | None) -> Clips:
-        return np.ascontiguousarray(self._clips[indices])
+    return read
 
 
 def _fill(array: Array, split: str, settings: DataSettings) -> None:

@@ -21,8 +21,8 @@ _SINES = np.round(np.sin(np.arange(1024) * (2 * np.pi / 1024)) * 2**14) / 2**14
 
 @dataclass(frozen=True)
 class Track:
-    """Where an object is in each frame: its centre, half its width and height, its angle (turns, clockwise), its opacity, and the
-    gap between its left and right half (in widths)."""
+    """Where an object is in each frame: its centre, half its width and height, its angle (turns, clockwise), its opacity, and
+    the gap between its left and right half (in widths)."""
 
     x: Curve
     y: Curve
@@ -56,7 +56,7 @@ def cosine(turns: Curve) -> Curve:
 
 
 def sine(turns: Curve) -> Curve:
-    return _SINES[np.floor(np.asarray(turns) * 1024 + 0.5).astype(np.int64) % 1024]
+    return np.asarray(_SINES[np.floor(np.asarray(turns) * 1024 + 0.5).astype(np.int64) % 1024])
 
 
 def _size(draw: Draw) -> float:

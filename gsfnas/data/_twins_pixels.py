@@ -27,8 +27,8 @@ VIEW = 100
 class Pixels:
     """What one split may show.
 
-    ``digits``: (D, TEXTURE * TEXTURE) uint8, opacities with a transparent rim. ``photos``: a (3, height, width) uint8 strip of each
-    photograph at twice the frames' resolution, so that the camera can move by half a pixel.
+    ``digits``: (D, TEXTURE * TEXTURE) uint8, opacities with a transparent rim. ``photos``: a (3, height, width) uint8 strip of
+    each photograph at twice the frames' resolution, so that the camera can move by half a pixel.
     """
 
     digits: npt.NDArray[np.uint8]
@@ -59,7 +59,8 @@ def resize(image: npt.NDArray[np.generic], height: int, width: int) -> npt.NDArr
     # Weights and pixels are integers and the sums stay below 2^53: float64 is exact, in whatever order it adds.
     total = rows @ np.rint(image).astype(np.float64) @ columns.T
     scale = rows.sum(1)[:, None] * columns.sum(1)[None, :]
-    return np.floor(total / scale + 0.5).astype(np.uint8)
+    rounded: npt.NDArray[np.uint8] = np.floor(total / scale + 0.5).astype(np.uint8)
+    return rounded
 
 
 def _weights(size_in: int, size_out: int) -> npt.NDArray[np.float64]:

@@ -1,0 +1,65 @@
+"""Deals the clips of class folders to train, validation and test, and keeps a record of it, so that it stays the same."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from gsfnas.data._cache import replacing
+from gsfnas.data._layout import Listing
+from gsfnas.data._twins_pixels import SPLITS
+from gsfnas.errors import UserError
+
+
+def assign(clips: Listing, *, seed: int, val_share: float, test_share: float) -> dict[str, str]:
+    """Clip -> split: of each class at least one to each, and the shares rounded.
+
+    Which clips is decided by a hash of the seed and the path. Raises UserError for a class of fewer than three clips.
+    """
+    dealt = {}
+    for name, paths in clips.items():
+        if len(paths) < 3:
+            raise UserError(
+                f"class {name!r} has {len(paths)} clips, but a split needs at least three (one each to train, val and test)"
+            )
+        order = sorted(paths, key=lambda path: hashlib.sha256(f"{seed}/{path}".encode()).digest())
+        test = min(max(1, round(len(paths) * test_share)), len(paths) - 2)
+        val = min(max(1, round(len(paths) * val_share)), len(paths) - test - 1)
+        for number, path in enumerate(order):
+            dealt[path] = "test" if number < test else "val" if number < test + val else "train"
+    return dealt
+
+
+def recorded(record: Path, clips: Listing, *, seed: int, val_share: float, test_share: float) -> dict[str, Listing]:
+    """The split that stands in the file ``record``, drawn and written where there is none.
+
+    Clips that came since go to training, so that what was validated and tested stays comparable; clips that went are
+    left out. Raises UserError where too few remain.
+    """
+    known = _read(record)
+    dealt = known
+    if not set(known) & {path for paths in clips.values() for path in paths}:
+        dealt = assign(clips, seed=seed, val_share=val_share, test_share=test_share)
+    dealt = {**dealt, **{path: "train" for paths in clips.values() for path in paths if path not in dealt}}
+    if dealt != known:
+        with replacing(record) as temporary:
+            temporary.write_text(json.dumps(dealt, indent=0, sort_keys=True) + "\n")
+    splits: dict[str, Listing] = {
+        split: {name: tuple(path for path in paths if dealt[path] == split) for name, paths in clips.items()}
+        for split in SPLITS
+    }
+    for split, listing in splits.items():
+        if not any(listing.values()):
+            raise UserError(
+                f"no clip of the split recorded in {record} is left for {split}; remove that file to draw a new one"
+            )
+    return splits
+
+
+def _read(record: Path) -> Mapping[str, str]:
+    try:
+        dealt = json.loads(record.read_text())
+    except (OSError, ValueError):
+        return {}
+    valid = isinstance(dealt, dict) and all(split in SPLITS for split in dealt.values())
+    return dealt if valid else {}

@@ -1,0 +1,135 @@
+"""Finds the clips in a folder: ``train/ val/ test/`` with a folder a class in each, or a folder a class.
+
+A clip is a video file or a folder of images. Paths are relative to the root and never leave it.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gsfnas.data._decode import IMAGES, VIDEOS
+from gsfnas.data._twins_pixels import SPLITS
+from gsfnas.errors import UserError
+
+# Class -> paths of its clips, relative to the root, sorted.
+Listing = Mapping[str, tuple[str, ...]]
+
+_KINDS = f"a video ({', '.join(suffix[1:] for suffix in VIDEOS)}) or a folder of images"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder holds: ``splits`` where it comes with train, val and test, or else ``clips`` without a split.
+
+    ``strangers`` are files among the clips that are none, each with what is wrong.
+    """
+
+    classes: tuple[str, ...]
+    splits: Mapping[str, Listing] | None
+    clips: Listing | None
+    strangers: tuple[str, ...]
+
+
+def find_layout(root: Path) -> Layout:
+    """The clips under ``root``. Raises UserError where they are not as they must be, naming the first wrong path."""
+    if not root.is_dir():
+        raise UserError(f"`data.root` must be a folder, but {root} {'is a file' if root.exists() else 'does not exist'}")
+    folders = _folders(root)
+    if root.name in SPLITS and (root.parent / "train").is_dir() and (root.parent / "val").is_dir():
+        raise UserError(f"{root} is one split of a data set; set data.root={root.parent}")
+    named = [name for name in SPLITS if name in folders]
+    if not named:
+        _refuse_clips(root, root)
+        strangers: list[str] = []
+        clips = _listing(root, root, strangers)
+        return Layout(tuple(clips), None, clips, tuple(strangers))
+    missing = [name for name in SPLITS if name not in folders]
+    if missing:
+        raise UserError(f"{root} has {'/, '.join(named)}/ but no {'/, '.join(missing)}/; give all three or class folders alone")
+    extra = [name for name in folders if name not in SPLITS]
+    if extra:
+        raise UserError(f"{root} has train/, val/ and test/, and beside them {extra[0]}/, which belongs in one of the three")
+    strangers = []
+    splits = {}
+    for name in SPLITS:
+        _refuse_clips(root / name, root)
+        splits[name] = _listing(root / name, root, strangers)
+    classes = tuple(splits["train"])
+    for name in SPLITS[1:]:
+        for label in splits[name]:
+            if label not in classes:
+                raise UserError(f"{root / name / label} is a class that train/ does not have (it has {_some(classes)})")
+    return Layout(classes, splits, None, tuple(strangers))
+
+
+def _listing(folder: Path, root: Path, strangers: list[str]) -> dict[str, tuple[str, ...]]:
+    """Each class folder's clips."""
+    classes = _folders(folder)
+    if not classes:
+        raise UserError(f"{folder} is empty; it must hold a folder a class, with {_KINDS} a clip")
+    if not any(True for name in classes for _ in _entries(folder / name)):
+        raise UserError(f"{folder} has class folders, but there is no clip in them; a clip is {_KINDS}")
+    found = {}
+    for name in classes:
+        clips = []
+        for entry in _entries(folder / name):
+            path = Path(entry.path)
+            relative = path.relative_to(root).as_posix()
+            _refuse_outside(path, root)
+            if entry.is_dir():
+                _refuse_wrong_level(path, folder, root)
+                clips.append(relative)
+            elif path.suffix.lower() in VIDEOS:
+                clips.append(relative)
+            elif path.suffix.lower() in IMAGES:
+                raise UserError(f"{path} is an image in a class folder; the images of one clip belong in a folder of their own")
+            else:
+                strangers.append(f"{path}: it is not {_KINDS}")
+        if not clips:
+            raise UserError(f"class {name!r} has no clip: {folder / name} must hold {_KINDS} a clip")
+        found[name] = tuple(clips)
+    if len(found) < 2:
+        raise UserError(f"{folder} has the single class {classes[0]!r}; there must be at least two")
+    return found
+
+
+def _refuse_clips(folder: Path, root: Path) -> None:
+    """Videos belong in class folders, not beside them."""
+    for entry in _entries(folder):
+        if entry.is_file() and Path(entry.name).suffix.lower() in VIDEOS + IMAGES:
+            where = "the folder above it may be the root" if folder == root else "a class is missing in its path"
+            raise UserError(f"{entry.path} lies outside any class folder ({where})")
+
+
+def _refuse_wrong_level(clip: Path, folder: Path, root: Path) -> None:
+    """A folder among the clips must hold images; where it holds folders or videos, the root is too high."""
+    for entry in _entries(clip):
+        suffix = Path(entry.name).suffix.lower()
+        if suffix in IMAGES:
+            return
+        if entry.is_dir() or suffix in VIDEOS:
+            hint = f"; did you mean data.root={clip.parent}?" if folder == root else ""
+            raise UserError(f"{clip} stands where a clip is expected, but holds {entry.name}{hint}")
+
+
+def _refuse_outside(path: Path, root: Path) -> None:
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"{path} leads out of {root}, to {path.resolve()}; clips must lie under the root")
+
+
+def _folders(folder: Path) -> list[str]:
+    return [entry.name for entry in _entries(folder) if entry.is_dir()]
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder and not hidden, sorted by name."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"cannot read {folder}: {error.strerror}") from None
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
