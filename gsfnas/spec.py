@@ -200,7 +200,7 @@ class GateShiftFuseSpec:
         return ModuleCost(params, fvcore, ptflops, activations, saved_bytes=4 * saved)
 
 
-# Modules by name; a user's own are written as "package.module:attribute".
+# Modules by name.
 SPECS: Mapping[str, ModuleSpec] = {"gate_shift_fuse": GateShiftFuseSpec()}
 
 

@@ -101,6 +101,7 @@ def test_published_initialisation():
     assert not module.gate.bias.any()
     bound = 18**-0.5
     assert bound / 2 < module.fuse.weight.abs().max() <= bound
+    assert 0 < module.fuse.bias.abs().max() <= bound
     x = torch.randn(4, 64, 5, 5)
     # The gate is zero, so that each channel is scaled by 1 - F, F near a half; GSM starts as a permutation.
     scale = module(x).std() / x.std()
@@ -128,6 +129,15 @@ def test_trains_under_distributed_data_parallel(tmp_path):
     finally:
         torch.distributed.destroy_process_group()
     assert all(parameter.grad is not None for parameter in module.parameters())
+
+
+def test_gates_and_shares_are_in_single_precision_under_autocast():
+    module = randomised(GateShiftFuse(8, 2, bias=False))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert module.gate(torch.randn(4, 8, 3, 3).bfloat16()).dtype == torch.float32
+        pooled = torch.randn(2, 4, 8)
+        share = module.fuse(*pooled)
+    assert torch.equal(share, module.fuse(*pooled))
 
 
 @pytest.mark.parametrize("gate", ["learnable", 1, -1, 0])
