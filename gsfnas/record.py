@@ -25,9 +25,9 @@ class Epoch:
 class Record:
     """One run of one candidate.
 
-    ``cost``: ``params``, ``macs_fvcore``, ``macs_ptflops``, ``activations``, ``saved_bytes``, integers for one clip. ``metrics``: the
-    final ``val_top1``, ``test_top1`` (fractions) and what else was measured; empty unless complete. ``error`` is one line where
-    the outcome is ``failed``.
+    ``cost``: ``params``, ``macs_fvcore``, ``macs_ptflops``, ``activations``, ``saved_bytes``, integers for one clip.
+    ``metrics``: the final ``val_top1``, ``test_top1`` (fractions) and what else was measured; empty unless complete.
+    ``error`` is one line where the outcome is ``failed``.
     """
 
     number: int
@@ -75,8 +75,8 @@ class Latency:
 class StudyRecord:
     """All that a report needs to know of a study: its records, and how they came about.
 
-    ``records`` holds one record a distinct candidate, ``replicates`` the same candidates under other seeds. ``environments`` and
-    ``configurations`` map a hash, which each record carries, to what it stands for; ``study_yaml`` is the resolved study.
+    ``records`` holds one record a distinct candidate, ``replicates`` the same candidates under other seeds. ``environments``
+    and ``configurations`` map a hash, which each record carries, to what it stands for; ``study_yaml`` is the resolved study.
     """
 
     name: str
@@ -99,7 +99,7 @@ def best(records: Iterable[Record]) -> Record | None:
 
 
 def pareto_front(records: Iterable[Record]) -> tuple[Record, ...]:
-    """The complete records that no other beats or equals in both validation top-1 and GMACs while beating it in one; cheapest first."""
+    """The complete records that none dominates in validation top-1 and GMACs, cheapest first; equals are all kept."""
     complete = sorted(
         (record for record in records if record.outcome == "complete"), key=lambda record: (record.gmacs, -record.top1)
     )
@@ -111,8 +111,8 @@ def pareto_front(records: Iterable[Record]) -> tuple[Record, ...]:
     return tuple(front)
 
 
-# The attributes of a trial. What is known when a run starts is written with it, at once; an epoch adds one attribute; the rest follows
-# when the run ends. The outcome is the trial's state.
+# The attributes of a trial. What is known when a run starts is written with it, at once; an epoch adds one attribute; the
+# rest follows when the run ends. The outcome is the trial's state.
 _AT_START = ("number", "phase", "seed", "replicate", "run_id", "environment", "configuration")
 _AT_END = ("device", "seconds", "error")
 _EPOCH = "epoch:"

@@ -14,7 +14,7 @@ WEIGHTS = "weights.safetensors"
 
 
 def clean(folder: Path, runs: Iterable[Run], anchors: Iterable[Candidate]) -> None:
-    """Removes what ended runs have left under ``folder``, but for the weights of front and anchors. Running ones are not touched."""
+    """Removes what ended runs have left under ``folder``, but for the weights of front and anchors."""
     runs = list(runs)
     main = [run.record for run in runs if run.part == "main"]
     wanted = {*anchors, *(record.candidate for record in pareto_front(main))}

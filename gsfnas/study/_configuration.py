@@ -56,9 +56,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def refuse(name: str, runs: Path, found: list[str]) -> UserError:
     """The one line for another configuration under a name that is taken."""
     shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
-    return UserError(
-        f"study {name!r} was begun with another configuration ({shown}); for a study of its own: study.name={_free_name(name, runs)}"
-    )
+    own = f"for a study of its own: study.name={_free_name(name, runs)}"
+    return UserError(f"study {name!r} was begun with another configuration ({shown}); {own}")
 
 
 def _free_name(name: str, runs: Path) -> str:

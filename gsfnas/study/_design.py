@@ -1,8 +1,9 @@
 """A balanced initial design: every site's levels equally often, columns as little correlated as can be had, no point twice.
 
-Each column starts balanced and is only ever permuted, so balance is never lost. The rows of a column are exchanged as long as that lowers
-the sum of squared correlations between columns (of the levels' indicators, so it holds for any number of levels); the best of
-several starts is kept. After Joseph and Hung (2008), "Orthogonal-maximin Latin hypercube designs", with exchanges that only descend.
+Each column starts balanced and is only ever permuted, so balance is never lost. The rows of a column are exchanged as long as
+that lowers the sum of squared correlations between columns (of the levels' indicators, so it holds for any number of levels);
+the best of several starts is kept. After Joseph and Hung (2008), "Orthogonal-maximin Latin hypercube designs", with exchanges
+that only descend.
 """
 
 import itertools

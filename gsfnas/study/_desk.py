@@ -1,7 +1,7 @@
 """Who does what next. Workers ask here, one at a time under a lock, and meet nowhere else.
 
-A running trial belongs to whoever holds the lock on its file. Where nobody does, its process has died or was stopped, and the next
-worker that asks takes it up.
+A running trial belongs to whoever holds the lock on its file. Where nobody does, its process has died or was stopped, and the
+next worker that asks takes it up.
 """
 
 import re
@@ -142,7 +142,5 @@ def _give_up_where_hopeless(main: Sequence[Record], job: Job) -> None:
     ended = [record for record in main if record.outcome != "running"]
     reasons = {re.sub(r"[\d.]+", "#", record.error or "") for record in ended}
     if len(ended) >= _HOPELESS and len(reasons) == 1 and all(record.outcome == "failed" for record in ended):
-        raise UserError(
-            f"the first {len(ended)} candidates all failed: {ended[-1].error}; mend this, then remove {job.folder} or choose another "
-            "study.name"
-        )
+        cure = f"mend this, then remove {job.folder} or choose another study.name"
+        raise UserError(f"the first {len(ended)} candidates all failed: {ended[-1].error}; {cure}")

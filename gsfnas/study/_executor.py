@@ -147,7 +147,7 @@ def _worker_process(job: Job, device: str, threads: int, connection: Connection)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     try:
         work(job, device, threads, lambda event: connection.send(("event", event)))
         connection.send(("done", None))
@@ -155,3 +155,8 @@ def _worker_process(job: Job, device: str, threads: int, connection: Connection)
         connection.send(("stop", str(error)))
     except Exception:
         connection.send(("crash", traceback.format_exc()))
+
+
+def _die_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)

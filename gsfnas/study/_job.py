@@ -14,7 +14,8 @@ from gsfnas.study._settings import StudySettings
 class Job:
     """The question, the space, how a candidate is measured and priced, and what the records are to say.
 
-    ``environment`` and ``configuration`` are the hashes under which the study keeps them. ``deadline`` is a time in seconds since the epoch.
+    ``environment`` and ``configuration`` are the hashes under which the study keeps them. ``deadline`` is a time in seconds
+    since the epoch.
     """
 
     settings: StudySettings

@@ -84,8 +84,8 @@ def is_running(folder: Path) -> bool:
 class JournalLock:
     """What Optuna's journal backend takes around each append: ``flock``, and a torn last line cut off first.
 
-    A process killed within a write, or a full disk, leaves a line without an end. Appending behind it would make the journal unreadable; what was
-    torn was never acknowledged, so it goes.
+    A process killed within a write, or a full disk, leaves a line without an end. Appending behind it would make the journal
+    unreadable; what was torn was never acknowledged, so it goes.
     """
 
     def __init__(self, journal: Path) -> None:

@@ -1,8 +1,10 @@
-"""Which candidate comes next. A pure function of the study's seed and what is known, so that an interrupted study goes on as it would have.
+"""Which candidate comes next: a pure function of the study's seed and what is known.
 
-The sampler sees a copy of the study in memory, made of finished and running trials, and is asked again where it repeats a point: a
-duplicate is never written, trained or counted. NSGA-II's population is all that is complete (a generation of any size, the next
-one child at a time), since a study here has tens of trials and not hundreds of generations.
+So an interrupted study goes on as it would have.
+
+The sampler sees a copy of the study in memory, made of finished and running trials, and is asked again where it repeats a
+point: a duplicate is never written, trained or counted. NSGA-II's population is all that is complete (a generation of any
+size, the next one child at a time), since a study here has tens of trials and not hundreds of generations.
 """
 
 import itertools

@@ -22,7 +22,7 @@ Status = Literal["running", "unfinished", "complete"]
 class StudySummary:
     """One study in a list: candidates evaluated (failed ones too) and asked for, the best, when it was last written.
 
-    ``status`` is ``complete`` where the asked candidates, or the whole space, are evaluated.
+    ``status`` is ``complete`` where the asked candidates, or the whole space, and their replicates are evaluated.
     """
 
     name: str
@@ -81,7 +81,7 @@ def summarise_study(runs: str | Path, name: str) -> StudySummary:
     record = read_study(storage)
     ended = [run for run in record.records if run.outcome != "running"]
     asked = int(storage.attributes.get("asked", {}).get("trials", 0))
-    is_complete = len(ended) >= min(asked, record.space_size) and len(ended) == len(record.records)
+    is_complete = "ended" in storage.attributes and storage.attributes["ended"] == storage.attributes["asked"]
     status: Status = "running" if is_running(Path(runs) / name) else "complete" if is_complete else "unfinished"
     changed = datetime.fromtimestamp(storage.last_change() or time.time()).astimezone()
     num_failed = sum(run.outcome == "failed" for run in ended)

@@ -1,5 +1,6 @@
 """A whole study: search, replicates, latency, clean-up; begun, taken up or extended by the same call."""
 
+import errno
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,8 @@ from gsfnas.study._settings import StudySettings
 from gsfnas.study._storage import StudyStorage, mend
 from gsfnas.study._worker import one_line
 
+_NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+
 
 def run_study(
     settings: StudySettings,
@@ -48,14 +51,15 @@ def run_study(
 ) -> StudyRecord:
     """Runs a study to its end and returns what it says; a study that is complete is only read.
 
-    ``make_evaluator`` and ``price`` go to worker processes where there are several, so they must be picklable then. ``price`` gives what
-    ``Record.cost`` holds. ``recipe`` and ``data`` are fingerprints of the training and of the data, ``budget`` the epochs of every run.
-    ``configuration`` is the resolved study as plain JSON values. ``measure_latency`` is called in this process alone, after the search, for every complete candidate
-    without a latency on ``latency_device`` (any device where that is None).
+    ``make_evaluator`` and ``price`` go to worker processes where there are several, so they must be picklable then. ``price``
+    gives what ``Record.cost`` holds. ``recipe`` and ``data`` are fingerprints of the training and of the data, ``budget`` the
+    epochs of every run. ``configuration`` is the resolved study as plain JSON values. ``measure_latency`` is called in this
+    process alone, after the search, for every complete candidate without a latency on ``latency_device`` (any device where
+    that is None).
 
     Raises UserError for a study that another process runs, for another configuration under the same name, a damaged or
-    foreign journal, a full disk, a folder that cannot be written, and where the first candidates all fail. KeyboardInterrupt leaves the study so that
-    the same call goes on.
+    foreign journal, a full disk, a folder that cannot be written, and where the first candidates all fail. KeyboardInterrupt
+    leaves the study so that the same call goes on.
     """
     console = console or Console(stderr=True)
     folder = settings.folder
@@ -83,15 +87,17 @@ def run_study(
                 storage.write_header(space, classes, identity)
             storage.set_attribute(f"environment:{job.environment}", environment)
             storage.set_attribute(f"configuration:{job.configuration}", configuration)
-            storage.set_attribute(
-                "asked", {"trials": settings.trials, "study_yaml": study_yaml, "configuration": job.configuration}
-            )
+            asked = {"trials": settings.trials, "replicates": settings.replicates, "configuration": job.configuration}
+            asked |= {"study_yaml": study_yaml}
+            storage.set_attribute("asked", asked)
             seen = [run.record.candidate for run in storage.runs() if run.part == "main"]
             known = [tuple(point) for point in storage.attributes.get("design", [])]
             storage.set_attribute("design", _propose.extend_design(settings, space, known, seen))
-            _search(job, storage, device, console)
+            is_complete = _search(job, storage, device, console)
             if measure_latency is not None:
                 _measure_latencies(storage, measure_latency, latency_device, console)
+            if is_complete:
+                storage.set_attribute("ended", asked)
             return read_study(storage)
     except KeyboardInterrupt:
         console.print(f"stopped; the same command goes on where study {settings.name!r} is", highlight=False)
@@ -99,12 +105,13 @@ def run_study(
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(folder) from None
-        raise UserError(
-            f"study {settings.name!r} cannot write to {error.filename or folder}: {error.strerror or error}"
-        ) from error
+        if error.errno in _NO_ACCESS:
+            raise UserError(f"study {settings.name!r} cannot use {error.filename or folder}: {error.strerror}") from error
+        raise
 
 
-def _search(job: Job, storage: StudyStorage, device: str, console: Console) -> None:
+def _search(job: Job, storage: StudyStorage, device: str, console: Console) -> bool:
+    """Has all runs evaluated that are missing; says whether the asked candidates are, or the space is exhausted."""
     desk = Desk(job, storage)
     records = [run.record for run in storage.runs()]
     limit = _propose.distinct_candidates(job.space)
@@ -113,13 +120,12 @@ def _search(job: Job, storage: StudyStorage, device: str, console: Console) -> N
             run_workers(job, device, progress.on_event, progress.say)
     main = sum(run.part == "main" for run in storage.runs())
     if limit < job.settings.trials and main == limit:
-        console.print(
-            f"the space is exhausted: all {limit} candidates are evaluated ({job.settings.trials} asked)", highlight=False
-        )
+        line = f"the space is exhausted: all {limit} candidates are evaluated ({job.settings.trials} asked)"
+        console.print(line, highlight=False)
     elif main < job.settings.trials:
-        console.print(
-            f"stopped after {job.settings.hours} hours with {main} of {job.settings.trials} candidates", highlight=False
-        )
+        line = f"stopped after {job.settings.hours} hours with {main} of {job.settings.trials} candidates"
+        console.print(line + "; the same command goes on", highlight=False)
+    return main >= min(limit, job.settings.trials)
 
 
 def _measure_latencies(

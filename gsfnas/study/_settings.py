@@ -14,9 +14,10 @@ SAMPLERS = ("nsga2", "tpe", "random")
 class StudySettings:
     """How many candidates, how they are proposed, how often and by how many processes they are trained.
 
-    ``trials`` counts distinct evaluated candidates, the empty and the full one included. ``design_share`` of them are a balanced design;
-    ``sampler`` proposes the rest. ``hours`` bounds the search of one call: no candidate starts after it. ``replicates`` is the number of seeds of
-    the two anchors and the best. ``runs`` is the folder that holds studies. Raises UserError for a value out of range.
+    ``trials`` counts distinct evaluated candidates, the empty and the full one included. ``design_share`` of them are a
+    balanced design; ``sampler`` proposes the rest. ``hours`` bounds the search of one call: no candidate starts after it.
+    ``replicates`` is the number of seeds of the two anchors and the best. ``runs`` is the folder that holds studies. Raises
+    UserError for a value out of range.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """The one truth about a study: an Optuna journal file, read and written as records.
 
-Two studies live in one journal: ``<name>`` holds one trial a distinct candidate; ``<name>.measurements`` what is measured of a candidate
-later (other seeds, latency), since a finished trial cannot change. A trial is written whole, with its candidate, in one line: there is no
-instant at which a kill leaves half of one.
+Two studies live in one journal: ``<name>`` holds one trial a distinct candidate; ``<name>.measurements`` what is measured of
+a candidate later (other seeds, latency), since a finished trial cannot change. A trial is written whole, with its candidate,
+in one line: there is no instant at which a kill leaves half of one.
 """
 
 import json
@@ -104,6 +104,7 @@ class StudyStorage:
         return self.attributes.get(_HEADER)
 
     def write_header(self, space: BoundSpace, classes: int, identity: Mapping[str, Any]) -> None:
+        """Says what the study is about."""
         header = {
             "format": FORMAT,
             "version": gsfnas.__version__,

@@ -17,7 +17,7 @@ from gsfnas.study._desk import Claim, Desk
 from gsfnas.study._job import Job
 from gsfnas.study._storage import Run, StudyStorage, failed
 
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,13 @@ def work(job: Job, device: str, threads: int, tell: Tell) -> None:
     storage = StudyStorage(job.folder, job.settings.name)
     desk = Desk(job, storage)
     evaluator: Evaluator | None = None
+    held: Claim | None = None
     try:
         while (claim := desk.next()) is not None:
             if claim == "wait":
                 time.sleep(_POLL_SECONDS)
                 continue
+            held = claim
             if evaluator is None:
                 evaluator = job.make_evaluator()
                 evaluator.prepare(job.space, Context(job.checkpoints, device, threads, _progress(tell)))
@@ -59,6 +61,9 @@ def work(job: Job, device: str, threads: int, tell: Tell) -> None:
             raise disk_full(job.folder) from None
         raise
     finally:
+        # Whoever comes next in this process, after Ctrl-C in a notebook say, must find the run free.
+        if held is not None:
+            held.lock.release()
         if evaluator is not None:
             evaluator.close()
 
@@ -85,8 +90,8 @@ def evaluate(job: Job, storage: StudyStorage, evaluator: Evaluator, claim: Claim
 def _measure(job: Job, storage: StudyStorage, evaluator: Evaluator, run: Run) -> Measurement:
     """Runs an evaluation, from its newest checkpoint where there is one, and returns the last measurement.
 
-    A checkpoint may be newer than what is stored. Where the evaluator does not tell the epochs between once more, the run starts
-    afresh: a curve never lacks an epoch.
+    A checkpoint may be newer than what is stored. Where the evaluator does not tell the epochs between once more, the run
+    starts afresh: a curve never lacks an epoch.
     """
     last = None
     for measurement in _resumed(job, evaluator, run):

@@ -1,7 +1,7 @@
 """A tabulated evaluator: a score a candidate, in milliseconds; it can fail, be slow, die, and it writes tiny checkpoints.
 
-What it does beside measuring is asked for by files in ``orders``, so that worker processes see it too: ``fail`` (number of insertions
-that fail), ``die`` (kill -9 after that many measurements), and every evaluation appends a line to ``log``.
+What it does beside measuring is asked for by files in ``orders``, so that worker processes see it too: ``fail`` (number of
+insertions that fail), ``die`` (kill -9 after that many measurements), and every evaluation appends a line to ``log``.
 """
 
 import errno

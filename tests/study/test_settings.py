@@ -1,0 +1,57 @@
+import subprocess
+import sys
+
+import pytest
+
+from gsfnas.errors import UserError
+from gsfnas.study import StudySettings, plan_study, training_seed
+
+from .fake import make_space
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trials": 0}, "`study.trials` must be an integer of at least 2, but got 0"),
+        ({"trials": 2.5}, "at least 2, but got 2.5"),
+        ({"workers": 0}, "`study.workers` must be an integer of at least 1, but got 0"),
+        ({"replicates": 0}, "`study.replicates`"),
+        ({"sampler": "tpee"}, "did you mean 'tpe'"),
+        ({"design_share": 1.5}, r"`study.design_share` must be in \[0, 1\], but got 1.5"),
+        ({"hours": 0}, "`study.hours` must be above 0, but got 0"),
+        ({"name": "../x"}, "`study.name`"),
+        ({"name": ""}, "`study.name`"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_in_one_line(changes, said):
+    with pytest.raises(UserError, match=said) as caught:
+        StudySettings(**({"name": "placement"} | changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_training_seeds_follow_from_study_key_and_replicate_alone():
+    assert training_seed(0, "c1-a", 0) == training_seed(0, "c1-a", 0)
+    others = {
+        training_seed(0, "c1-a", 1),
+        training_seed(1, "c1-a", 0),
+        training_seed(0, "c1-b", 0),
+        training_seed(0, "c1-a", 0),
+    }
+    assert len(others) == 4
+    assert all(0 <= seed < 2**31 for seed in others)
+    # Seeds are part of a study's records: they must not change between versions.
+    assert training_seed(0, "c1-0000000000000000", 0) == 1572657281
+
+
+def test_a_plan_counts_runs_and_time():
+    plan = plan_study(StudySettings("x", trials=24, workers=2), make_space(8), 60.0)
+    assert (plan.anchors, plan.design, plan.search, plan.candidates, plan.replicates) == (2, 12, 10, 24, 6)
+    assert plan.seconds == (12 + 3) * 60.0
+    small = plan_study(StudySettings("x", trials=24, replicates=1), make_space(2), 1.0)
+    assert (small.candidates, small.replicates) == (4, 0)
+
+
+def test_importing_studies_loads_no_torch():
+    code = "import sys, gsfnas.study; print([m for m in ('torch', 'optuna') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
