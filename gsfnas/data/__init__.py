@@ -3,6 +3,7 @@
 from gsfnas.data._clips import ClipSplit, VideoData
 from gsfnas.data._export import export
 from gsfnas.data._open import open_data
+from gsfnas.data._preview import preview
 from gsfnas.data._settings import DataSettings
 
-__all__ = ["ClipSplit", "DataSettings", "VideoData", "export", "open_data"]
+__all__ = ["ClipSplit", "DataSettings", "VideoData", "export", "open_data", "preview"]

@@ -73,7 +73,7 @@ class ClipSplit:
         """Each clip moved, its edges repeated, and where that is allowed mirrored with its label."""
         count, _, _, height, width = clips.shape
         shifts = generator.integers(-self.shift, self.shift + 1, size=(count, 2))
-        mirrored: npt.NDArray[np.bool_] = generator.random(size=count) < 0.5
+        mirrored = np.less(generator.random(size=count), 0.5)
         moved = np.empty_like(clips)
         for number, (down, across) in enumerate(shifts.tolist()):
             rows = np.clip(np.arange(height) + down, 0, height - 1)

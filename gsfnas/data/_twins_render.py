@@ -65,7 +65,7 @@ def _background(draw: Draw, pixels: Pixels, frames: int, resolution: int, diffic
     if draw.chance(0.5):
         clip = clip[..., ::-1]
     contrast = draw.uniform(0.25, 0.35) + 0.35 * difficulty
-    base = draw.uniform(10, 50)
+    base = draw.uniform(10, 40)
     return clip * np.float32(contrast) + np.float32(base), steps_x / 2, steps_y / 2
 
 

@@ -1,0 +1,81 @@
+"""A contact sheet: one clip a class, its frames from left to right, its class above."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gsfnas.data._cache import replacing
+from gsfnas.data._clips import Clips
+from gsfnas.data._open import open_data
+from gsfnas.data._settings import DataSettings
+
+# Pixels of the sheet.
+_GAP = 3
+_MARGIN = 28
+_CAPTION = 30
+_FRAME = 64
+_WIDTH = 1280
+_PAPER = (255, 255, 255)
+_INK = (30, 30, 34)
+_PALE = (120, 120, 128)
+
+
+def preview(settings: DataSettings, path: Path | str, *, split: str = "test", classes: int = 48) -> Path:
+    """Writes a PNG of the first clip of each of the first ``classes`` classes and returns its path.
+
+    In Twins each action stands beside its reversal. Raises UserError for an unknown split and where the file cannot be written.
+    """
+    data = open_data(settings)
+    clips = data.split(split)
+    ((task, names),) = data.tasks.items()
+    labels = clips.labels[task]
+    firsts = [(name, int(np.argmax(labels == label))) for label, name in enumerate(names[:classes]) if label in labels]
+    read = clips.read(np.array([index for _, index in firsts]), None)
+    counts = f"{len(data.splits['train'])} / {len(data.splits['val'])} / {len(data.splits['test'])} clips"
+    size = f"{settings.frames} frames at {settings.resolution} px"
+    title = f"{settings.name}: {len(names)} classes, {counts} (train / val / test), {size}"
+    sheet = _sheet(title, [name for name, _ in firsts], read)
+    path = Path(path).expanduser()
+    if path.suffix.lower() != ".png":
+        path = path.with_name(path.name + ".png")
+    with replacing(path) as temporary:
+        sheet.save(temporary, format="PNG", optimize=True)
+    return path
+
+
+def _sheet(title: str, names: list[str], clips: Clips) -> Any:
+    """The picture of (B, T, 3, H, W) clips: two columns of clips where they fit, or else one."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    _, frames, _, height, _ = clips.shape
+    # Whole multiples keep the pixels of small frames square.
+    side, filter = (
+        (height * (_FRAME // height), Image.Resampling.NEAREST) if height <= _FRAME else (2 * _FRAME, Image.Resampling.LANCZOS)
+    )
+    strip = frames * (side + _GAP) - _GAP
+    columns = 2 if 2 * strip + 3 * _MARGIN <= _WIDTH and len(names) > 1 else 1
+    rows = -(-len(names) // columns)
+    small, large = ImageFont.load_default(size=17), ImageFont.load_default(size=20)
+    top = _MARGIN + 24 + _MARGIN // 2
+    width = max(columns * (strip + _MARGIN) + _MARGIN, int(large.getlength(title)) + 2 * _MARGIN)
+    sheet = Image.new("RGB", (width, top + rows * (_CAPTION + side + _GAP * 3) + _MARGIN // 2), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=large, anchor="lt")
+    for place, (name, clip) in enumerate(zip(names, clips, strict=True)):
+        left = _MARGIN + place % columns * (strip + _MARGIN)
+        y = top + place // columns * (_CAPTION + side + _GAP * 3)
+        draw.text((left, y + _CAPTION - 7), _fit(name, strip, small), fill=_INK, font=small, anchor="ls")
+        for number, frame in enumerate(clip):
+            image = Image.fromarray(frame.transpose(1, 2, 0))
+            sheet.paste(image.resize((side, side), filter), (left + number * (side + _GAP), y + _CAPTION))
+    return sheet
+
+
+def _fit(text: str, width: int, font: Any) -> str:
+    """``text``, cut with an ellipsis where it is wider than ``width`` pixels."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."
