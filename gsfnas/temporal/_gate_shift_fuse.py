@@ -67,8 +67,11 @@ class GateShiftFuse(nn.Module):
         if x.shape[1] != self.channels:
             raise UserError(f"the features must have {self.channels} channels, but got {x.shape[1]}")
         options = self.options
-        if (options.gate, options.fuse, options.interleave) == ("1", "sum", False):
-            return shift(x, self.frames, options.touched // 2)
+        if (options.fuse, options.interleave) == ("sum", False):
+            if options.gate == "0":
+                return x
+            if options.gate == "1":
+                return shift(x, self.frames, options.touched // 2)
         touched, rest = torch.split(x, [options.touched, self.channels - options.touched], dim=1)
         out = self._fused(*self._shifted_and_residual(touched))
         if options.interleave:

@@ -102,6 +102,17 @@ class TemporalModuleConformance:
         self.make(ratio=1.0)(x)
         assert torch.equal(x, before)
 
+    @pytest.mark.parametrize("ratio", [0.5, 1.0])
+    def test_the_next_layer_may_work_in_place(self, ratio):
+        module = self.make(ratio=ratio)
+        x = self.features()
+        grads = []
+        for inplace in (False, True):
+            features = (x * 1).requires_grad_()
+            nn.functional.relu(module(features * 1), inplace=inplace).square().sum().backward()
+            grads.append(features.grad)
+        assert torch.equal(*grads)
+
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
     @pytest.mark.parametrize("scale", [1, 30000])
     def test_autocast_stays_near_single_precision(self, dtype, scale):

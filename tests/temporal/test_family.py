@@ -5,8 +5,10 @@ import torch
 from conformance import CHANNELS, TemporalModuleConformance
 from torch import nn
 
+from gsfnas.candidate import Site
 from gsfnas.errors import UserError
-from gsfnas.temporal import GateShiftFuse
+from gsfnas.spec import resolve
+from gsfnas.temporal import GateShiftFuse, build_module
 
 
 def randomised(module: nn.Module) -> nn.Module:
@@ -87,7 +89,28 @@ def test_gate_minus_one_with_sum_is_the_temporal_difference():
 
 def test_gate_zero_with_sum_is_the_identity():
     x = torch.randn(6, 8, 3, 3)
-    assert torch.equal(GateShiftFuse(8, 3, gate=0, fuse="sum")(x), x)
+    assert GateShiftFuse(8, 3, gate=0, fuse="sum")(x) is x
+    order = [0, 2, 1, 3, 4, 6, 5, 7]
+    assert torch.equal(GateShiftFuse(8, 3, gate=0, fuse="sum", interleave=True)(x), x[:, order])
+
+
+@pytest.mark.parametrize("gate", ["learnable", "1", "-1", "0"])
+@pytest.mark.parametrize("fuse", ["learnable", "sum"])
+@pytest.mark.parametrize("switches", [{}, {"gate_norm": 0}, {"bias": 0}, {"interleave": 0}, {"interleave": 1}])
+def test_an_insertion_is_built_as_it_says(gate, fuse, switches):
+    site = Site("a", "a", "a", "conv1", "after", 16, 3, 3)
+    insertion = resolve(site, {"module": "gate_shift_fuse", "gate": gate, "fuse": fuse, "ratio": 0.5, **switches})
+    if insertion is None:
+        return
+    module = build_module(insertion, site, 2)
+    expected = GateShiftFuse(16, 2, ratio=0.5, gate=gate, fuse=fuse, **{name: bool(on) for name, on in switches.items()})
+    assert module.options == expected.options
+    torch.manual_seed(1)
+    randomised(module)
+    torch.manual_seed(1)
+    randomised(expected)
+    x = torch.randn(4, 16, 3, 3)
+    assert torch.equal(module(x), expected(x))
 
 
 def test_a_fixed_gate_has_no_parameters_but_its_fusion():
