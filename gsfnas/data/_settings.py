@@ -22,10 +22,10 @@ class DataSettings:
     root: str | None = None
     frames: int = 8
     resolution: int = 32
-    train_clips: int = 1800
+    train_clips: int = 1440
     val_clips: int = 480
     test_clips: int = 960
-    difficulty: float = 0.3
+    difficulty: float = 0.4
     val_share: float = 0.15
     test_share: float = 0.15
     skip_broken: bool = False

@@ -1,0 +1,249 @@
+"""Twins: what the clips show, that twins differ in nothing but order, that the splits share nothing, and the cache."""
+
+import hashlib
+import multiprocessing
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gsfnas.data import DataSettings, _twins, open_data
+from gsfnas.data._draw import Draw
+from gsfnas.data._twins_actions import ACTIONS, CLASSES, MIRROR
+from gsfnas.data._twins_pixels import COLUMNS, DIGITS, SPLITS, load_pixels, resize
+from gsfnas.data._twins_render import render
+from gsfnas.errors import UserError
+
+SMALL = {"frames": 8, "resolution": 32, "train_clips": 48, "val_clips": 24, "test_clips": 48}
+# Of twelve clips; it changes with `VERSION` alone.
+GOLDEN = "4d94273f98e24811"
+PROGRESS = np.linspace(0, 1, 8)
+
+
+def settings(folder: Path, **values: object) -> DataSettings:
+    return DataSettings(cache=str(folder), **{**SMALL, **values})  # type: ignore[arg-type]
+
+
+def clips_of(data_settings: DataSettings, split: str) -> tuple[np.ndarray, np.ndarray]:
+    ((clips, labels),) = open_data(data_settings).splits[split].batches(10_000)
+    return clips.numpy(), labels["class"].numpy()
+
+
+def test_at_least_ten_actions_each_with_a_twin_of_another_name() -> None:
+    assert len(ACTIONS) >= 10
+    assert len(set(CLASSES)) == len(CLASSES) == 2 * len(ACTIONS) >= 20
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_every_clip_stands_beside_its_exact_reversal(tmp_path: Path, split: str) -> None:
+    clips, labels = clips_of(settings(tmp_path), split)
+    assert np.array_equal(clips[1::2], clips[::2, ::-1])
+    assert np.array_equal(labels[1::2], labels[::2] ^ 1)
+    assert not np.array_equal(clips[1::2], clips[::2])
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_the_best_possible_order_blind_model_gets_exactly_half(tmp_path: Path, split: str) -> None:
+    """A model that sees a bag of frames answers equal bags alike: its best answer is each bag's most frequent class."""
+    clips, labels = clips_of(settings(tmp_path), split)
+    bags = defaultdict(Counter)
+    for clip, label in zip(clips, labels, strict=True):
+        bags[tuple(sorted(frame.tobytes() for frame in clip))][int(label)] += 1
+    right = sum(answers.most_common(1)[0][1] for answers in bags.values())
+    assert right * 2 == len(labels)
+
+
+def test_training_is_balanced_and_holds_no_clip_beside_its_reversal(tmp_path: Path) -> None:
+    clips, labels = clips_of(settings(tmp_path), "train")
+    assert set(Counter(labels.tolist()).values()) == {48 // len(CLASSES)}
+    bags = {tuple(sorted(frame.tobytes() for frame in clip)) for clip in clips}
+    assert len(bags) == len(clips)
+
+
+def test_the_same_seed_gives_the_same_bytes_on_every_platform() -> None:
+    clip = np.concatenate(
+        [render("test", 3, action, seed=7, frames=5, resolution=24, difficulty=0.5) for action in range(len(ACTIONS))]
+    )
+    assert hashlib.sha256(clip.tobytes()).hexdigest()[:16] == GOLDEN
+
+
+def test_a_clip_depends_on_neither_the_number_of_clips_nor_another_split(tmp_path: Path) -> None:
+    few, _ = clips_of(settings(tmp_path), "test")
+    more, _ = clips_of(settings(tmp_path, test_clips=60, train_clips=24), "test")
+    assert np.array_equal(few, more[:48])
+
+
+def test_seed_and_difficulty_change_the_clips_and_the_fingerprint(tmp_path: Path) -> None:
+    base, _ = clips_of(settings(tmp_path), "val")
+    prints = {open_data(settings(tmp_path)).fingerprint}
+    for changed in ({"seed": 1}, {"difficulty": 0.9}, {"val_clips": 26}, {"resolution": 24}):
+        other, _ = clips_of(settings(tmp_path, **changed), "val")
+        assert other.shape != base.shape or not np.array_equal(other, base)
+        prints.add(open_data(settings(tmp_path, **changed)).fingerprint)
+    assert len(prints) == 5
+
+
+def test_splits_share_no_digit_and_no_pixel_of_a_photograph() -> None:
+    assert sorted(digit for digits in DIGITS.values() for digit in digits) == list(range(10))
+    ends = [COLUMNS[split] for split in SPLITS]
+    assert all(stop <= start for (_, stop), (start, _) in zip(ends, ends[1:], strict=False))
+    images = [{digit.tobytes() for digit in load_pixels(split, 16).digits} for split in SPLITS]
+    assert sum(map(len, images)) == len(set.union(*images))
+    strips = [[photo.tobytes() for photo in load_pixels(split, 16).photos] for split in SPLITS]
+    assert len({strip for strips_of_split in strips for strip in strips_of_split}) == 6
+
+
+def test_without_difficulty_nothing_but_the_object_changes() -> None:
+    clip = render("train", 0, 0, seed=0, frames=8, resolution=32, difficulty=0.0)
+    still = (clip == clip[0]).all(axis=(0, 1))
+    assert 0.2 < still.mean() < 0.95
+
+
+def test_difficulty_adds_noise_and_drift() -> None:
+    easy = render("train", 4, 4, seed=0, frames=8, resolution=32, difficulty=0.0)
+    hard = render("train", 4, 4, seed=0, frames=8, resolution=32, difficulty=1.0)
+    assert np.abs(np.diff(hard.astype(float), axis=0)).mean() > 3 * np.abs(np.diff(easy.astype(float), axis=0)).mean()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 16])
+@pytest.mark.parametrize("resolution", [8, 28, 65])
+def test_any_number_of_frames_and_any_resolution(frames: int, resolution: int) -> None:
+    for action in range(len(ACTIONS)):
+        clip = render("val", 0, action, seed=0, frames=frames, resolution=resolution, difficulty=1.0)
+        assert clip.shape == (frames, 3, resolution, resolution)
+        assert clip.dtype == np.uint8
+        assert clip.std() > 5
+
+
+def play(name: str, number: int = 0):
+    (action,) = [action for action in ACTIONS if action.name == name]
+    return action.play(Draw(name, number), PROGRESS)
+
+
+def rises(curve: object) -> bool:
+    return bool((np.diff(np.asarray(curve)) > 0).all())
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_the_objects_do_what_the_names_say(number: int) -> None:
+    (right,) = play("moves right", number).tracks
+    assert rises(right.x)
+    assert np.ndim(right.y) == 0
+    (down,) = play("moves down", number).tracks
+    assert rises(down.y)
+    assert np.ndim(down.x) == 0
+    (nearer,) = play("comes nearer", number).tracks
+    assert rises(nearer.width)
+    assert rises(nearer.height)
+    assert rises(play("turns clockwise", number).tracks[0].angle)
+    assert rises(play("appears", number).tracks[0].opacity)
+    (unfolding,) = play("unfolds", number).tracks
+    assert rises(unfolding.width)
+    assert np.ndim(unfolding.height) == 0
+    first, second = play("two come together", number).tracks
+    assert rises(-np.hypot(first.x - second.x, first.y - second.y))
+    behind, front = play("covers another", number).tracks
+    assert (front.x[-1], front.y[-1]) == (behind.x, behind.y)
+    below, jumper = play("jumps right over another", number).tracks
+    assert rises(jumper.x)
+    assert jumper.x[0] < below.x < jumper.x[-1]
+    assert jumper.y[3] < below.y - 0.5
+    centre, around = play("circles another clockwise", number).tracks
+    angle = np.unwrap(np.arctan2(around.y - centre.y, around.x - centre.x))
+    # y points down, so that a growing angle is clockwise to the eye.
+    assert rises(angle)
+    assert rises(play("splits in two", number).tracks[0].gap)
+    assert rises(play("the light comes on", number).light)
+
+
+def test_clockwise_is_clockwise_in_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar that stands upright and turns clockwise leans to the right: its upper part moves right."""
+    bar = np.zeros((64, 64), np.uint8)
+    bar[10:54, 28:36] = 255
+    pixels = load_pixels("test", 64)
+    bars = type(pixels)(bar.reshape(1, -1), tuple(np.zeros_like(photo) for photo in pixels.photos))
+    monkeypatch.setattr("gsfnas.data._twins_render.load_pixels", lambda split, resolution: bars)
+    clip = render("test", 0, 3, seed=0, frames=16, resolution=64, difficulty=0.0)
+    bright = clip.max(axis=1) > 100
+    angles = []
+    for frame in bright:
+        y, x = np.nonzero(frame)
+        (xx, xy), (_, yy) = np.cov(x, y)
+        angles.append(0.5 * np.arctan2(2 * xy, xx - yy))
+    turned = np.unwrap(angles, period=np.pi)
+    assert turned[-1] - turned[0] > 0.3 * np.pi
+
+
+def test_the_mirror_swaps_exactly_the_classes_that_speak_of_a_side() -> None:
+    sided = {"right", "left", "clockwise", "counter-clockwise"}
+    for index, name in enumerate(CLASSES):
+        assert MIRROR[MIRROR[index]] == index
+        assert MIRROR[index] == (index ^ 1 if sided & set(name.split()) else index)
+
+
+def test_resize_keeps_a_constant_and_the_mean() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 60)).astype(float)
+    assert (resize(np.full((7, 9), 77.0), 30, 5) == 77).all()
+    assert abs(resize(image, 10, 15).mean() - image.mean()) < 2
+    assert np.array_equal(resize(image, 40, 60), image)
+
+
+def no_rendering(*_: object, **__: object) -> np.ndarray:
+    raise AssertionError("rendered although the cache holds the clips")
+
+
+def test_the_cache_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, _ = clips_of(settings(tmp_path), "train")
+    monkeypatch.setattr(_twins, "render", no_rendering)
+    after, _ = clips_of(settings(tmp_path), "train")
+    assert np.array_equal(before, after)
+    with pytest.raises(AssertionError, match="rendered"):
+        open_data(settings(tmp_path, seed=5))
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "remove", "checksum"])
+def test_a_damaged_cache_file_is_made_again(tmp_path: Path, damage: str) -> None:
+    before, _ = clips_of(settings(tmp_path), "test")
+    (path,) = tmp_path.rglob("test-*.npy")
+    data = bytearray(path.read_bytes())
+    if damage == "truncate":
+        path.write_bytes(data[: len(data) // 2])
+    elif damage == "flip":
+        data[len(data) // 2] ^= 0xFF
+        path.write_bytes(data)
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "remove":
+        path.unlink()
+    else:
+        path.with_suffix(".json").write_text("{")
+    after, _ = clips_of(settings(tmp_path), "test")
+    assert np.array_equal(before, after)
+    assert not [name for name in path.parent.iterdir() if name.name.startswith(".")]
+
+
+def open_and_hash(folder: str) -> str:
+    return hashlib.sha256(clips_of(settings(Path(folder)), "train")[0].tobytes()).hexdigest()
+
+
+def test_several_processes_fill_the_same_cache(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        hashes = pool.map(open_and_hash, [str(tmp_path)] * 3, chunksize=1)
+    assert len(set(hashes)) == 1
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write .*file") as caught:
+        open_data(settings(tmp_path / "file"))
+    assert "\n" not in str(caught.value)
+
+
+def test_clips_are_read_only_to_the_cache(tmp_path: Path) -> None:
+    """What a caller does to a batch does not reach the file."""
+    split = open_data(settings(tmp_path)).splits["val"]
+    clips, _ = next(iter(split.batches(4)))
+    clips.zero_()
+    assert int(next(iter(split.batches(4)))[0].sum()) > 0
