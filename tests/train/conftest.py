@@ -35,7 +35,7 @@ def data(tmp_path_factory) -> DataSettings:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings() -> TrainSettings:
     """Four steps an epoch, the last of half a batch; dropout, so that generators matter."""
     return TrainSettings(epochs=3, batch_size=20, lr=0.05, warmup_epochs=0.5, dropout=0.2, device="cpu")

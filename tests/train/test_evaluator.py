@@ -18,7 +18,7 @@ from gsfnas.candidate import Candidate
 from gsfnas.data import ClipSplit, open_data
 from gsfnas.errors import UserError
 from gsfnas.evaluator import Context
-from gsfnas.train import TrainEvaluator, TrainSettings, _checkpoint
+from gsfnas.train import TrainEvaluator, _checkpoint
 
 EPOCHS = 3
 
@@ -33,14 +33,12 @@ def run_folder(folder, candidate, seed=7):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, candidate, data):
+def whole(tmp_path_factory, candidate, settings, data):
     """An undisturbed run: its measurements and its folder."""
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole")
-    evaluator = TrainEvaluator(
-        TrainSettings(epochs=3, batch_size=20, lr=0.05, warmup_epochs=0.5, dropout=0.2, device="cpu"), data
-    )
+    evaluator = TrainEvaluator(settings, data)
     evaluator.prepare(None, Context(folder, device="cpu", threads=1))
     return list(evaluator.evaluate(candidate, seed=7, budget=EPOCHS)), run_folder(folder, candidate)
 
