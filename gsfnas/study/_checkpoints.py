@@ -39,9 +39,7 @@ def disk_full(folder: Path, record: Record | None = None) -> UserError:
     place = next(parent for parent in [folder, *folder.parents] if parent.exists())
     free = shutil.disk_usage(place).free / 2**20
     need = f"; a checkpoint of this candidate takes about {_checkpoint_bytes(record) / 2**20:.1f} MiB" if record else ""
-    return UserError(
-        f"no space left on the disk of {folder}: {free:.1f} MiB free{need}; make room, then the same command goes on"
-    )
+    return UserError(f"no space left for {folder}: {free:.1f} MiB free{need}; make room, then the same command goes on")
 
 
 def looks_full(folder: Path, record: Record) -> bool:

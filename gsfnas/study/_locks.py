@@ -95,8 +95,12 @@ class JournalLock:
 
     def acquire(self) -> bool:
         self._file = self._path.open("a")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        mend_tail(self._journal)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            mend_tail(self._journal)
+        except BaseException:
+            self.release()
+            raise
         return True
 
     def release(self) -> None:

@@ -62,7 +62,7 @@ class FakeEvaluator:
 
     def obey(self, candidate: Candidate, epoch: int) -> None:
         count = len(candidate.insertions)
-        orders = {name: self.order(name) for name in ("fail", "nan", "full", "slow")}
+        orders = {name: self.order(name) for name in ("fail", "nan", "full", "slow", "poison")}
         if orders["slow"]:
             time.sleep(float(orders["slow"]))
         if orders["fail"] in (str(count), "all") and epoch == 2:
@@ -71,6 +71,8 @@ class FakeEvaluator:
             raise FloatingPointError("the training loss is nan in epoch 2, step 7")
         if orders["full"] == str(count):
             raise OSError(errno.ENOSPC, "No space left on device", str(self.context.folder))
+        if orders["poison"] == str(count):
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.take_one("interrupt"):
             raise KeyboardInterrupt
         if self.take_one("die"):

@@ -1,0 +1,148 @@
+"""Interruptions of every kind: afterwards the same call goes on, and the records are those of an undisturbed study."""
+
+import functools
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+from gsfnas.errors import UserError
+from gsfnas.study import StudySettings, list_studies, load_study, summarise_study
+from gsfnas.study._locks import study_lock
+
+from .conftest import Lab
+from .fake import FakeEvaluator
+from .same import timeless
+
+PROGRAM = """
+import sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from {package}.conftest import Lab
+if __name__ == "__main__":
+    Lab(Path({folder!r})).run(**{changes!r})
+"""
+
+
+def start(lab, **changes):
+    """The study in a process of its own."""
+    text = PROGRAM.format(path=sys.path, package=__package__, folder=str(lab.folder), changes=changes)
+    program = lab.folder / "program.py"
+    program.write_text(text)
+    return subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.fixture
+def undisturbed(tmp_path):
+    folder = tmp_path / "undisturbed"
+    folder.mkdir()
+    return timeless(Lab(folder).run(trials=12))
+
+
+@pytest.mark.parametrize("order", ["die", "lose"])
+def test_killed_again_and_again_it_ends_with_the_same_records(lab, undisturbed, order):
+    """``die``: before a measurement is written; ``lose``: between a checkpoint and its measurement."""
+    for after in (2, 11, 15):
+        lab.order(order, str(after))
+        process = start(lab, trials=12)
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL, out
+    assert summarise_study(lab.folder / "runs", "placement").status == "unfinished"
+    assert timeless(lab.run(trials=12)) == undisturbed
+    assert "goes on after epoch" in lab.printed[-1]
+    # Each of the three was taken up from its checkpoint, not begun again.
+    assert max(Counter(lab.evaluations).values()) == 2
+    assert sum(entry["what"] == "evaluate" and entry["after"] > 0 for entry in lab.log) >= 2
+
+
+def test_an_evaluator_that_tells_no_epoch_twice_loses_none(lab, undisturbed):
+    lab.order("lose", "5")
+    process = start(lab, trials=12)
+    process.communicate(timeout=60)
+    study = lab.run(trials=12, make=functools.partial(FakeEvaluator, lab.folder, repeats_last=False))
+    assert timeless(study) == undisturbed
+    assert [[epoch.epoch for epoch in record.curve] for record in study.records] == [[1, 2, 3]] * 12
+
+
+def test_a_replicate_is_taken_up_too(lab, undisturbed):
+    lab.order("die", str(3 * 12 + 2))
+    process = start(lab, trials=12)
+    process.communicate(timeout=60)
+    assert load_study(lab.folder / "runs", "placement").replicates[0].outcome == "running"
+    assert timeless(lab.run(trials=12)) == undisturbed
+
+
+def test_ctrl_c_stops_at_once_and_the_same_call_goes_on(lab, undisturbed):
+    lab.order("interrupt", "8")
+    with pytest.raises(KeyboardInterrupt) as caught:
+        lab.run(trials=12)
+    assert "stopped; the same command goes on" in lab.printed[-1]
+    assert lab.log[-1]["what"] == "close"
+    # The traceback is still held, as a notebook does; the run is free nevertheless.
+    assert caught.value is not None
+    assert timeless(lab.run(trials=12)) == undisturbed
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_stops_the_whole_process_group(lab, workers):
+    lab.order("slow", "0.3")
+    process = start(lab, trials=12, workers=workers)
+    until = time.monotonic() + 30
+    while len(lab.evaluations) < workers and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=10)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in out
+    count = len(lab.log)
+    time.sleep(0.7)
+    assert len(lab.log) == count, "no worker works on"
+    (lab.folder / "slow").unlink()
+    assert len(lab.run(trials=12).records) == 12
+
+
+def test_workers_die_with_their_parent(lab):
+    lab.order("slow", "0.3")
+    process = start(lab, trials=12, workers=2)
+    until = time.monotonic() + 30
+    while len(lab.evaluations) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=10)
+    time.sleep(0.5)
+    count = len(lab.log)
+    time.sleep(0.7)
+    assert len(lab.log) == count
+
+
+def test_a_study_is_run_by_one_process_at_a_time(lab):
+    settings = StudySettings("placement", runs=str(lab.folder / "runs"))
+    settings.folder.mkdir(parents=True)
+    with (
+        study_lock(settings.folder, "placement"),
+        pytest.raises(UserError, match="'placement' is being run by process") as caught,
+    ):
+        lab.run()
+    assert "\n" not in str(caught.value)
+    assert len(lab.run().records) == 8
+
+
+def test_a_running_study_can_be_listed(lab):
+    lab.run(trials=4)
+    settings = StudySettings("placement", runs=str(lab.folder / "runs"))
+    with study_lock(settings.folder, "placement"):
+        assert [(s.name, s.status) for s in list_studies(settings.runs)] == [("placement", "running")]
+
+
+@pytest.mark.parametrize("torn", [b'{"op_code":4,"worker_id', b"\x00\x00"])
+def test_a_torn_last_line_is_mended(lab, undisturbed, torn):
+    lab.order("die", "8")
+    process = start(lab, trials=12)
+    process.communicate(timeout=60)
+    with (lab.folder / "runs" / "placement" / "journal.log").open("ab") as file:
+        file.write(torn)
+    assert load_study(lab.folder / "runs", "placement").records, "reading passes over it"
+    assert timeless(lab.run(trials=12)) == undisturbed

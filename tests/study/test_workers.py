@@ -1,0 +1,67 @@
+"""Several worker processes: the same numbers, each candidate once, and a study that survives the death of a worker."""
+
+from collections import Counter
+
+import pytest
+
+from gsfnas.errors import UserError
+from gsfnas.study._executor import num_cores, share_devices
+
+from .same import numbers
+
+
+def test_two_workers_measure_what_one_does(lab):
+    one = lab.run(trials=10)
+    two = lab.run(trials=10, name="two", workers=2)
+    assert len({record.candidate for record in two.records}) == 10
+    assert sorted(record.number for record in two.records) == list(range(10))
+    first, second = numbers(one), numbers(two)
+    shared = first.keys() & second.keys()
+    # Anchors and design are the same runs in any order; the sampler sees other results at other times.
+    assert len(shared) >= 7
+    assert {run: first[run] for run in shared} == {run: second[run] for run in shared}
+
+
+def test_no_candidate_is_trained_twice_and_both_work(lab):
+    lab.order("slow", "0.02")
+    study = lab.run(trials=12, workers=2)
+    assert set(Counter(lab.evaluations).values()) == {1}
+    assert len(lab.evaluations) == len(study.records) + len(study.replicates)
+    prepared = [entry for entry in lab.log if entry["what"] == "prepare"]
+    assert len({entry["process"] for entry in prepared}) == 2
+    assert {entry["threads"] for entry in prepared} == {max(1, num_cores() // 2)}
+
+
+def test_a_dead_worker_is_replaced_and_its_run_taken_up(lab):
+    lab.order("die", "5")
+    study = lab.run(trials=8, workers=2)
+    assert [record.outcome for record in study.records] == ["complete"] * 8
+    assert all([epoch.epoch for epoch in record.curve] == [1, 2, 3] for record in study.records)
+    assert "died (signal 9)" in lab.printed[-1]
+    assert max(Counter(lab.evaluations).values()) == 2
+
+
+def test_a_candidate_that_kills_its_process_fails_in_the_end(lab):
+    lab.order("poison", "6")
+    study = lab.run(trials=6, workers=2)
+    full = study.records[1]
+    assert (full.outcome, full.error) == ("failed", "its process died 3 times")
+    assert [record.outcome for record in study.records].count("complete") == 5
+
+
+def test_a_worker_that_the_user_must_help_stops_all(lab):
+    lab.order("full", "6")
+    with pytest.raises(UserError, match="no space left"):
+        lab.run(workers=2)
+
+
+def test_a_complete_study_starts_no_process(lab):
+    lab.run(trials=4)
+    log = lab.log
+    lab.run(trials=4, workers=2)
+    assert lab.log == log
+
+
+def test_without_a_choice_every_worker_has_the_named_device():
+    assert share_devices(3, "cpu") == ["cpu"] * 3
+    assert share_devices(1, "auto") == ["auto"]
