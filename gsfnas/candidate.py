@@ -88,8 +88,11 @@ class Candidate:
         if self.resolution < 1:
             raise UserError(f"`resolution` must be at least 1, but got {self.resolution}")
         names = [name for name, _ in self.insertions]
-        if names != sorted(set(names)):
-            object.__setattr__(self, "insertions", tuple(sorted(dict(self.insertions).items())))
+        if len(set(names)) < len(names):
+            name = next(name for name in names if names.count(name) > 1)
+            raise UserError(f"site {name!r} is named twice, but holds one module")
+        if names != sorted(names):
+            object.__setattr__(self, "insertions", tuple(sorted(self.insertions)))
 
     @cached_property
     def key(self) -> str:
@@ -117,7 +120,7 @@ class Candidate:
         Raises UserError where the text is no JSON or says something other than a candidate.
         """
         try:
-            data = json.loads(text)
+            data = json.loads(text, object_pairs_hook=_without_repeats)
         except json.JSONDecodeError as error:
             raise UserError(f"a candidate must be JSON, but {error.msg} at line {error.lineno}") from None
         return cls.from_dict(data)
@@ -146,6 +149,14 @@ class Candidate:
                 )
             ),
         )
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; Python's reader would let the last of two equal names win."""
+    if len(dict(pairs)) < len(pairs):
+        name = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
+        raise UserError(f"{name!r} is named twice in a JSON object")
+    return dict(pairs)
 
 
 def _integer(value: Any, name: str) -> int:

@@ -7,7 +7,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -99,6 +99,13 @@ class VideoModel(nn.Module):
             )
         features = self.dropout(self.backbone(clips))
         return {task: head(features).unflatten(0, (-1, self.frames)).mean(dim=1) for task, head in self.heads.items()}
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """As torch's, but ``memory_format`` is for the backbone alone: insertions hold 3D convolutions, which have another."""
+        memory_format = kwargs.pop("memory_format", None)
+        if memory_format is not None:
+            self.backbone.to(memory_format=memory_format)
+        return super().to(*args, **kwargs)
 
 
 def insertion_name(site: str) -> str:

@@ -35,6 +35,8 @@ def backbone_ref(name: str, options: Mapping[str, Any] | None = None) -> Backbon
         return backbone_ref(options.pop("name"), options)
     if ":" in name:
         find_factory(name)
+        if "name" in options:
+            raise UserError(f"backbone {name!r}: an option of a factory cannot be called `name`, which is the backbone's own")
         return BackboneRef.of(name, {option: _value(option, value) for option, value in options.items()})
     if name in OWN:
         width = canonical_width(options.pop("width", 1))

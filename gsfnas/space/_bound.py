@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
 from gsfnas.errors import UserError
+from gsfnas.spec import label
 
 if TYPE_CHECKING:
     import optuna
@@ -78,7 +79,7 @@ class BoundSpace:
         for site, options in zip(self.sites, self.options, strict=True):
             insertion = insertions.pop(site.name, None)
             if insertion not in options:
-                raise UserError(f"space {self.name!r} does not allow {insertion} at {site.name}")
+                raise UserError(f"space {self.name!r} does not allow {label(insertion)} at {site.name}")
             indices[site.name] = options.index(insertion)
         if insertions:
             raise UserError(f"space {self.name!r} has no site {sorted(insertions)[0]!r}")
