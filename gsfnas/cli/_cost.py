@@ -1,0 +1,65 @@
+"""``gsfnas cost``: what one candidate costs, by site."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from gsfnas.cli._options import ConfigRoot
+from gsfnas.cli._space import Backbone, Frames, Resolution, Width
+
+EXAMPLES = """Examples
+
+- `gsfnas cost --space placement`
+
+- `gsfnas cost --space full --backbone resnet50 --resolution 224 --classes 174 --format csv`
+
+- `gsfnas space sample full | gsfnas cost -`
+"""
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def cost(
+    candidate: Annotated[
+        str | None, typer.Argument(help="A candidate as JSON, a file of it, or - for standard input.", show_default=False)
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option(help="Instead of a candidate: the full one of a space.", show_default=False)
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Instead of a candidate: the full one of a study.", show_default=False)
+    ] = None,
+    classes: Annotated[int, typer.Option(min=1, help="Classes of the head.")] = 1000,
+    format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    backbone: Backbone = "micro",
+    width: Width = None,
+    frames: Frames = 8,
+    resolution: Resolution = 32,
+    config_root: ConfigRoot = None,
+) -> None:
+    """Parameters, multiply-adds, activations and saved memory of one candidate for one clip, by site.
+
+    The backbone, frames and resolution are those of the candidate or the study; the options are for `--space`.
+    """
+    from gsfnas.errors import UserError
+
+    if [candidate, space, study].count(None) != 2:
+        raise UserError("give one of a candidate, --space and --study")
+    from gsfnas.cli import _show, _wiring
+    from gsfnas.config import compose_study, load_space
+    from gsfnas.cost import price
+
+    if candidate is not None:
+        priced = _wiring.read_candidate(candidate)
+    elif study is not None:
+        priced = _wiring.bind(compose_study(study, (), config_root)).full
+    else:
+        assert space is not None
+        options = _wiring.width_option(width)
+        priced = _wiring.bind_space(load_space(space, config_root), backbone, options, frames, resolution).full
+    _show.cost(priced, price(priced, {"class": classes}), format.value)

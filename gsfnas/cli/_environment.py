@@ -1,0 +1,47 @@
+"""Where and with what a study runs, as plain values: the same on every call on one machine, so that it has one hash."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import gsfnas
+
+PACKAGES = ("torch", "timm", "optuna", "lightning-fabric", "numpy", "fvcore", "ptflops", "av", "scikit-learn")
+
+
+def describe(device: str) -> dict[str, Any]:
+    """Versions, processor, cores and the device that ``device`` comes to."""
+    import torch
+
+    from gsfnas.train._device import resolve_device
+
+    found = resolve_device(device)
+    return {
+        "gsfnas": gsfnas.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "device": torch.cuda.get_device_name(found) if found.type == "cuda" else found.type,
+        "cuda": torch.version.cuda if found.type == "cuda" else None,
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    """The name of the CPU, which Python does not say on Linux."""
+    listing = Path("/proc/cpuinfo")
+    if listing.is_file():
+        for line in listing.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,104 @@
+"""The one way into the command line, and the one place where an error becomes a line and an exit code.
+
+0 it worked; 1 a fault of this program; 2 something that the user can mend; 130 stopped by Ctrl-C.
+"""
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+import gsfnas
+from gsfnas.cli import _cost, _data, _report, _space, _study
+from gsfnas.errors import UserError
+
+DEBUG = "--debug"
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+_HELP = """Search where a 2D CNN wants its temporal modules, which kind and how many channels, and see what they cost.
+
+Start here: `gsfnas study run placement` searches a small network on the embedded data set and writes a report.
+`gsfnas study list` names the studies, `gsfnas space list` the spaces.
+"""
+
+app = typer.Typer(name="gsfnas", help=_HELP, context_settings=_SETTINGS, rich_markup_mode="markdown", add_completion=False)
+app.add_typer(_study.app, name="study")
+app.add_typer(_space.app, name="space")
+app.command("cost", epilog=_cost.EXAMPLES)(_cost.cost)
+app.add_typer(_data.app, name="data")
+app.add_typer(_report.app, name="report")
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"gsfnas {gsfnas.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error; may stand anywhere.")] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code; errors go to stderr as one line, or as a traceback with ``--debug``."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    is_debugging = DEBUG in given
+    _silence()
+    given = [argument for argument in given if argument != DEBUG]
+    try:
+        code = app(given or ["--help"], prog_name="gsfnas", standalone_mode=False)
+    except TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            # A noun without a verb: its help is on the screen.
+            return 2
+        return _fail(error, _usage(error), 2, is_debugging)
+    except UserError as error:
+        return _fail(error, str(error), 2, is_debugging)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return _fail(error, f"{error.strerror or error}{where}", 2, is_debugging)
+    except Exception as error:
+        told = f"{type(error).__name__}: {error} (a fault of gsfnas; {DEBUG} shows where)"
+        return _fail(error, told, 1, is_debugging)
+    if code == 130:
+        print("stopped", file=sys.stderr)
+    return code if isinstance(code, int) else 0
+
+
+def _silence() -> None:
+    """timm and fvcore call torch.jit, which torch deprecates: nothing to tell a user, here or in worker processes."""
+    prefix = "`torch.jit"
+    for category in (FutureWarning, DeprecationWarning):
+        warnings.filterwarnings("ignore", message=prefix, category=category)
+    ours = [f"ignore:{prefix}:{category}" for category in ("FutureWarning", "DeprecationWarning")]
+    others = [rule for rule in os.environ.get("PYTHONWARNINGS", "").split(",") if rule and rule not in ours]
+    os.environ["PYTHONWARNINGS"] = ",".join([*others, *ours])
+
+
+def _fail(error: Exception, told: str, code: int, is_debugging: bool) -> int:
+    if is_debugging:
+        traceback.print_exception(error)
+    print(f"error: {' '.join(told.split())}", file=sys.stderr)
+    # What a study's progress or a pipe still holds must not fail again at exit.
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _usage(error: TyperException) -> str:
+    """A mistyped command or option, and whose help would tell."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "gsfnas"
+    return f"{error.format_message().strip().rstrip('.')} (see {path} --help)"

@@ -1,0 +1,28 @@
+"""``gsfnas report``: the pages of a study."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gsfnas.cli._options import Reports, Runs
+
+app = typer.Typer(help="Write the report of a study.", rich_markup_mode="markdown", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command(epilog="Example: `gsfnas report build placement`")
+def build(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a study that was begun.", show_default=False)],
+    runs: Runs = Path("runs"),
+    reports: Reports = Path("reports"),
+) -> None:
+    """Write the report of what a study says so far."""
+    from gsfnas.cli import _wiring
+    from gsfnas.study import load_study
+
+    typer.echo(_wiring.report(load_study(runs, name), reports))

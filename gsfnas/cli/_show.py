@@ -1,0 +1,159 @@
+"""Values on the terminal: tables for people, JSON and CSV for programs. Results go to stdout."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.progress import Progress
+from rich.table import Table
+
+from gsfnas.candidate import Candidate
+from gsfnas.config import StudyConfig, headline
+from gsfnas.errors import UserError
+from gsfnas.record import Record, StudyRecord, best
+from gsfnas.space import BoundSpace
+from gsfnas.spec import ModuleCost, label
+
+if TYPE_CHECKING:
+    from gsfnas.cli._wiring import DryRun
+    from gsfnas.cost import Cost
+    from gsfnas.study import StudySummary
+
+_FILE_WIDTH = 120
+
+
+def files(kind: str, found: Mapping[str, Path]) -> None:
+    """Studies or spaces by name, with the question that each file opens with."""
+    rows = [(name, headline(path)) for name, path in sorted(found.items())]
+    _print(_table((kind, "question"), rows, wrap="question"))
+
+
+def summaries(studies: Sequence["StudySummary"]) -> None:
+    """Studies that were begun, one a row."""
+    columns = ("begun", "status", "candidates", "failed", "best val", "changed")
+    rows = [
+        (
+            study.name,
+            study.status,
+            f"{study.done} of {study.asked}",
+            str(study.failed),
+            f"{study.best.top1:.1%}" if study.best else "-",
+            f"{study.changed:%Y-%m-%d %H:%M}",
+        )
+        for study in studies
+    ]
+    if rows:
+        _print(_table(columns, rows))
+
+
+def space(bound: BoundSpace) -> None:
+    """The size of a space and each site's choices; sites with the same choices share a row."""
+    shared: dict[tuple[str, ...], list[str]] = {}
+    for site, options in zip(bound.sites, bound.options, strict=True):
+        shared.setdefault(tuple(label(option) for option in options), []).append(site.name)
+    rows = [(", ".join(sites), str(len(options)), "  ".join(options)) for options, sites in shared.items()]
+    _print(_table(("sites", "choices", "each one of"), rows, wrap="each one of"))
+    _say(f"{bound.size:,} candidates of {len(bound.sites)} sites on {bound.backbone}")
+
+
+def cost(candidate: Candidate, cost: "Cost", format: str) -> None:
+    """The parts of a candidate's cost and their sum."""
+    insertions = dict(candidate.insertions)
+    parts: dict[str, tuple[str, ModuleCost]] = {"backbone": (str(candidate.backbone), cost.backbone)}
+    parts |= {site: (label(insertions[site]), part) for site, part in cost.by_site.items()}
+    parts |= {"head": ("", cost.head), "total": ("", cost.total)}
+    if format == "json":
+        by_part = {name: {"module": module, **asdict(part)} for name, (module, part) in parts.items()}
+        _say(json.dumps({"key": candidate.key, "candidate": candidate.to_dict(), "cost": by_part}, indent=2))
+    elif format == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(["part", "module", *asdict(cost.total)])
+        writer.writerows([name, module, *asdict(part).values()] for name, (module, part) in parts.items())
+    else:
+        columns = ("part", "module", "params", "MACs (fvcore)", "MACs (ptflops)", "activations", "saved MB")
+        rows = [(name, module, *_numbers(part)) for name, (module, part) in parts.items()]
+        _print(_table(columns, rows))
+        _say(f"{candidate.key}: one clip of {candidate.frames} frames at {candidate.resolution} px")
+
+
+def plan(config: StudyConfig, dry: "DryRun") -> None:
+    """What a study would search and cost."""
+    space(dry.space)
+    columns = ("candidate", "params", "MACs (fvcore)", "MACs (ptflops)", "activations", "saved MB")
+    _print(_table(columns, [(name, *_numbers(cost.total)) for name, cost in dry.costs.items()]))
+    study = dry.study
+    _say(
+        f"{study.candidates} candidates ({study.anchors} anchors, {study.design} balanced, {study.search} searched) and "
+        f"{study.replicates} runs with other seeds, {config.train.epochs} epochs each, {config.study.workers} at a time"
+    )
+    _say(f"about {max(1, round(study.seconds / 60))} min, from a few steps of the empty and the full candidate")
+
+
+def result(study: StudyRecord) -> None:
+    """The best candidate and the network without modules. Raises UserError where no candidate is complete."""
+    top = best_of(study)
+    baseline = next((record for record in study.records if not record.candidate.insertions), None)
+    _say(f"best      {_described(top)}")
+    if baseline is not None and baseline.outcome == "complete":
+        _say(f"baseline  {_described(baseline)}")
+
+
+def best_of(study: StudyRecord) -> Record:
+    """The best record. Raises UserError where no candidate is complete."""
+    top = best(study.records)
+    if top is None:
+        raise UserError(f"study {study.name!r} has no complete candidate yet")
+    return top
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, driven by (done, total)."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _described(record: Record) -> str:
+    modules = ", ".join(f"{site} {label(insertion)}" for site, insertion in record.candidate.insertions)
+    test = f", test {record.metrics['test_top1']:.1%}" if "test_top1" in record.metrics else ""
+    return f"{record.candidate.key}  val {record.top1:.1%}{test}, {record.gmacs:.4g} GMACs: {modules or 'no modules'}"
+
+
+def _numbers(cost: ModuleCost) -> tuple[str, ...]:
+    counts = (cost.params, cost.macs_fvcore, cost.macs_ptflops, cost.activations)
+    return (*(f"{count:,}" for count in counts), f"{cost.saved_bytes / 1e6:.3f}")
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: str = "") -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    numeric = {index for index in range(1, len(columns)) if all(_is_number(row[index]) for row in rows)}
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index in numeric else "left", no_wrap=column != wrap, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(",", "").replace(".", "").isdigit()
+
+
+def _print(table: Table) -> None:
+    """As wide as the terminal, or wider where columns that must not be cut ask for it."""
+    console = Console(highlight=False)
+    needed = Measurement.get(Console(width=1000), console.options.update(max_width=1000), table).minimum
+    console.width = max(console.width if console.is_terminal else _FILE_WIDTH, needed)
+    console.print(table, soft_wrap=False, crop=False)
+
+
+def _say(text: Any) -> None:
+    print(text)

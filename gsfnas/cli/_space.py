@@ -1,0 +1,82 @@
+"""``gsfnas space``: what a search space holds on a backbone."""
+
+from typing import Annotated
+
+import typer
+
+from gsfnas.cli._options import ConfigRoot
+
+app = typer.Typer(
+    help="See which search spaces there are and what they hold.", rich_markup_mode="markdown", no_args_is_help=True
+)
+
+SpaceName = Annotated[str, typer.Argument(metavar="NAME", help="A space of `gsfnas space list`.", show_default=False)]
+Backbone = Annotated[str, typer.Option(help="micro, micro_bottleneck, bninception, a CNN of timm, or package.module:factory.")]
+Width = Annotated[float | None, typer.Option(help="The width of micro, micro_bottleneck or bninception.", show_default=False)]
+Frames = Annotated[int, typer.Option(help="Frames a clip.")]
+Resolution = Annotated[int, typer.Option(help="Pixels of a frame's side.")]
+
+_SIZE_EXAMPLES = """Examples
+
+- `gsfnas space size placement`
+
+- `gsfnas space size full --backbone resnet50 --resolution 224`
+"""
+
+
+@app.command("list")
+def list_(config_root: ConfigRoot = None) -> None:
+    """The spaces that can be searched."""
+    from gsfnas.cli import _show
+    from gsfnas.config import find_roots
+
+    _show.files("space", find_roots(config_root).files("spaces"))
+
+
+@app.command()
+def show(name: SpaceName, config_root: ConfigRoot = None) -> None:
+    """The file of a space."""
+    from gsfnas.config import find_roots
+
+    typer.echo(find_roots(config_root).file("spaces", name, "space").read_text(encoding="utf-8"), nl=False)
+
+
+@app.command(epilog=_SIZE_EXAMPLES)
+def size(
+    name: SpaceName,
+    backbone: Backbone = "micro",
+    width: Width = None,
+    frames: Frames = 8,
+    resolution: Resolution = 32,
+    config_root: ConfigRoot = None,
+) -> None:
+    """How many candidates a space holds on a backbone, and each site's choices."""
+    from gsfnas.cli import _show, _wiring
+    from gsfnas.config import load_space
+
+    space = load_space(name, config_root)
+    _show.space(_wiring.bind_space(space, backbone, _wiring.width_option(width), frames, resolution))
+
+
+@app.command(epilog="Example: `gsfnas space sample full -n 3 --seed 1`")
+def sample(
+    name: SpaceName,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same candidates.")] = 0,
+    backbone: Backbone = "micro",
+    width: Width = None,
+    frames: Frames = 8,
+    resolution: Resolution = 32,
+    config_root: ConfigRoot = None,
+) -> None:
+    """Random candidates of a space, one JSON a line, which `gsfnas cost` and `build_model` accept."""
+    import random
+
+    from gsfnas.cli import _wiring
+    from gsfnas.config import load_space
+
+    space = load_space(name, config_root)
+    bound = _wiring.bind_space(space, backbone, _wiring.width_option(width), frames, resolution)
+    generator = random.Random(seed)
+    for _ in range(count):
+        typer.echo(bound.sample(generator).to_json())

@@ -1,0 +1,110 @@
+"""``gsfnas study``: run a study, see what there is and how it stands."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gsfnas.cli._options import ConfigRoot, Overrides, Reports, Runs
+
+app = typer.Typer(
+    help="Run a study, see which there are and how they stand.", rich_markup_mode="markdown", no_args_is_help=True
+)
+
+_RUN_EXAMPLES = """Examples
+
+- `gsfnas study run placement`
+
+- `gsfnas study run placement --dry-run`
+
+- `gsfnas study run placement workers=2 study.trials=50 train.epochs=12`
+
+- `gsfnas study run placement backbone=bninception backbone.width=0.25 study.name=bninception`
+
+- `gsfnas study run placement data=folder data.root=clips study.name=clips`
+"""
+
+StudyFile = Annotated[
+    str, typer.Argument(metavar="NAME", help="A study of `gsfnas study list`, or a YAML file.", show_default=False)
+]
+StudyName = Annotated[str, typer.Argument(metavar="NAME", help="The name of a study that was begun.", show_default=False)]
+
+
+class BestFormat(StrEnum):
+    table = "table"
+    json = "json"
+
+
+@app.command(epilog=_RUN_EXAMPLES)
+def run(
+    name: StudyFile,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Price the space and estimate the time; train nothing.")] = False,
+    reports: Reports = Path("reports"),
+    config_root: ConfigRoot = None,
+) -> None:
+    """Search, train and evaluate, then write the report.
+
+    The same command goes on where a study was stopped, extends it where more `study.trials` are asked for, and only rebuilds
+    the report of one that is complete.
+    """
+    from gsfnas.config import compose_study
+
+    config = compose_study(name, overrides or (), config_root)
+    from gsfnas.cli import _show, _wiring
+
+    if dry_run:
+        _show.plan(config, _wiring.plan(config))
+        return
+    record = _wiring.run(config)
+    page = _wiring.report(record, reports)
+    _show.result(record)
+    typer.echo(f"report    {page}")
+
+
+@app.command("list")
+def list_(runs: Runs = Path("runs"), config_root: ConfigRoot = None) -> None:
+    """The studies that can be run, and those that were begun."""
+    from gsfnas.cli import _show
+    from gsfnas.config import find_roots
+    from gsfnas.study import list_studies
+
+    _show.files("study", find_roots(config_root).files("studies"))
+    _show.summaries(list_studies(runs))
+
+
+@app.command()
+def show(name: StudyFile, overrides: Overrides = None, config_root: ConfigRoot = None) -> None:
+    """The study with every setting written out, as YAML that can be run."""
+    from gsfnas.config import compose_study
+
+    typer.echo(compose_study(name, overrides or (), config_root).yaml, nl=False)
+
+
+@app.command()
+def status(name: StudyName, runs: Runs = Path("runs")) -> None:
+    """How far a study is."""
+    from gsfnas.cli import _show
+    from gsfnas.study import summarise_study
+
+    _show.summaries([summarise_study(runs, name)])
+
+
+@app.command(epilog="Example: `gsfnas study best placement --format json | gsfnas cost -`")
+def best(
+    name: StudyName,
+    runs: Runs = Path("runs"),
+    format: Annotated[
+        BestFormat, typer.Option("--format", help="As a table, or the best candidate as JSON.")
+    ] = BestFormat.table,
+) -> None:
+    """The best candidate of a study by validation accuracy, beside the network without modules."""
+    from gsfnas.cli import _show
+    from gsfnas.study import load_study
+
+    record = load_study(runs, name)
+    if format is BestFormat.json:
+        typer.echo(_show.best_of(record).candidate.to_json())
+    else:
+        _show.result(record)

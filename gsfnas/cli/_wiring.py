@@ -1,0 +1,147 @@
+"""Settings into the parts of a study: what a Python user would write, one call after another."""
+
+import functools
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gsfnas.backbone import backbone_ref, backbone_sites
+from gsfnas.candidate import Candidate
+from gsfnas.cli._environment import describe
+from gsfnas.config import StudyConfig
+from gsfnas.cost import Cost, Pricer, measure_latency
+from gsfnas.data import open_data
+from gsfnas.errors import UserError
+from gsfnas.model import build_model
+from gsfnas.record import Latency, StudyRecord
+from gsfnas.report import build_report
+from gsfnas.space import BoundSpace, Space
+from gsfnas.study import StudyPlan, plan_study, run_study
+from gsfnas.study._executor import num_cores
+from gsfnas.train import TrainEvaluator
+from gsfnas.train._device import resolve_device
+from gsfnas.train._estimate import estimate_seconds
+
+
+@dataclass(frozen=True)
+class PriceRecord:
+    """Prices for a study's records, with the data's heads; can be sent to worker processes."""
+
+    heads: tuple[tuple[str, int], ...]
+
+    def __call__(self, candidate: Candidate) -> Mapping[str, int]:
+        from gsfnas.cost import price
+
+        return price(candidate, dict(self.heads)).as_record()
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a study would search, what its candidates cost, and how long it would take."""
+
+    space: BoundSpace
+    costs: Mapping[str, Cost]
+    study: StudyPlan
+
+
+def bind(config: StudyConfig) -> BoundSpace:
+    """The study's space on its backbone. Raises UserError for a backbone that is none and a choice that cannot stand there."""
+    return bind_space(config.space, config.backbone, config.backbone_options, config.data.frames, config.data.resolution)
+
+
+def bind_space(space: Space, backbone: str, options: Mapping[str, Any], frames: int, resolution: int) -> BoundSpace:
+    ref = backbone_ref(backbone, options)
+    return space.bind(ref, backbone_sites(ref, resolution), frames=frames, resolution=resolution)
+
+
+def width_option(width: float | None) -> dict[str, Any]:
+    return {} if width is None else {"width": width}
+
+
+def run(config: StudyConfig) -> StudyRecord:
+    """Runs the study to its end. Ctrl-C leaves with exit code 130, after the study has said how it goes on."""
+    space = bind(config)
+    data = open_data(config.data)
+    heads = {task: len(names) for task, names in data.tasks.items()}
+    device = config.train.device
+    environment = describe(device)
+    try:
+        return run_study(
+            config.study,
+            space,
+            functools.partial(TrainEvaluator, config.train, config.data),
+            PriceRecord(tuple(heads.items())),
+            budget=config.train.epochs,
+            classes=next(iter(heads.values())),
+            recipe=config.train.recipe_hash(),
+            data=data.fingerprint,
+            environment=environment,
+            configuration=config.resolved,
+            study_yaml=config.yaml,
+            device=device,
+            measure_latency=functools.partial(_latency, heads, str(resolve_device(device))),
+            latency_device=environment["device"],
+        )
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def report(study: StudyRecord, reports: Path) -> Path:
+    """Writes the report of a study and returns its page."""
+    return build_report(study, reports / study.name)
+
+
+def plan(config: StudyConfig) -> DryRun:
+    """Prices the space and times a few steps of its empty and its full candidate."""
+    space = bind(config)
+    data = open_data(config.data)
+    pricer = Pricer(space.backbone, space.frames, space.resolution, {task: len(names) for task, names in data.tasks.items()})
+    threads = max(1, num_cores() // config.study.workers)
+    anchors = (space.empty, space.full)
+    seconds = [estimate_seconds(candidate, config.train, data, threads=threads) for candidate in anchors]
+    candidates = {"empty": space.empty, "full": space.full}
+    for name, choose in (("cheapest", min), ("dearest", max)):
+        extreme = _extreme(space, pricer, choose)
+        if extreme not in anchors:
+            candidates[name] = extreme
+    costs = {name: pricer(candidate) for name, candidate in candidates.items()}
+    return DryRun(space, costs, plan_study(config.study, space, sum(seconds) / len(seconds)))
+
+
+def read_candidate(given: str) -> Candidate:
+    """A candidate from JSON text, a file of it, or standard input. Raises UserError where it is none of them."""
+    if given == "-":
+        return Candidate.from_json(sys.stdin.read())
+    if given.lstrip().startswith("{"):
+        return Candidate.from_json(given)
+    path = Path(given)
+    if not path.is_file():
+        raise UserError(f"a candidate is JSON, a file of it, or - for standard input, but there is no file {given!r}")
+    return Candidate.from_json(path.read_text(encoding="utf-8"))
+
+
+def _extreme(space: BoundSpace, pricer: Pricer, choose: Any) -> Candidate:
+    """The candidate of the fewest or the most MACs: costs add up, so each site chooses for itself."""
+    chosen: dict[str, int] = {}
+    for site, options in zip(space.sites, space.options, strict=True):
+
+        def cost(index: int, name: str = site.name, options: Any = options) -> tuple[int, int]:
+            insertion = options[index]
+            insertions = () if insertion is None else ((name, insertion),)
+            total = pricer(Candidate(space.backbone, space.frames, space.resolution, insertions)).total
+            return total.macs_fvcore, total.params
+
+        chosen[site.name] = choose(range(len(options)), key=cost)
+    return space.decode(chosen)
+
+
+def _latency(heads: Mapping[str, int], device: str, candidate: Candidate) -> Latency:
+    return measure_latency(
+        build_model(candidate, heads),
+        key=candidate.key,
+        frames=candidate.frames,
+        resolution=candidate.resolution,
+        device=device,
+    )

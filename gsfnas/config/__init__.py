@@ -1,0 +1,9 @@
+"""Studies, spaces and their settings: found in config roots, composed by Hydra, returned as frozen values.
+
+The only place that knows Hydra and OmegaConf; neither leaves it.
+"""
+
+from gsfnas.config._compose import StudyConfig, compose_data, compose_study, load_space
+from gsfnas.config._roots import ConfigRoots, find_roots, headline
+
+__all__ = ["ConfigRoots", "StudyConfig", "compose_data", "compose_study", "find_roots", "headline", "load_space"]

@@ -1,0 +1,100 @@
+"""Overrides as a user types them, checked and rewritten into the form in which Hydra means the same.
+
+``space=NAME`` and ``backbone=NETWORK`` would replace a whole node by a string, and a setting that a study leaves to its default
+could not be set at all; both are rewritten here. Every mistake is found before Hydra sees it.
+"""
+
+from collections.abc import Collection, Mapping
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from gsfnas.config._roots import ConfigRoots
+from gsfnas.errors import UserError, unknown
+
+# Short forms of settings that are typed often.
+SHORT: Mapping[str, str] = {"workers": "study.workers"}
+
+# What the options of a group are called.
+NAMED: Mapping[str, str] = {"space": "space", "backbone": "backbone", "data": "data set", "train": "recipe"}
+
+# Sections whose settings are free: the backbone and the space check their own.
+FREE = ("backbone", "space")
+
+
+class Rewriter:
+    """Rewrites the overrides of one study.
+
+    ``fields`` are the settings by their full names (``train.epochs``); ``chosen`` are the groups that the study's file chooses
+    from, as its defaults list names them (``data``, ``spaces@space``): choosing from another one adds it.
+    """
+
+    def __init__(self, roots: ConfigRoots, fields: Collection[str], chosen: Collection[str], groups: Collection[str]) -> None:
+        self._roots = roots
+        self._fields = fields
+        self._chosen = chosen
+        self._groups = groups
+
+    def __call__(self, overrides: Collection[str]) -> list[str]:
+        """Hydra's overrides, in order. Raises UserError for one that cannot be read or names nothing."""
+        return [line for override in overrides for line in self._rewrite(override)]
+
+    def _rewrite(self, text: str) -> list[str]:
+        key, equals, value = text.partition("=")
+        name = key.lstrip("+~")
+        if not name or (not equals and not key.startswith("~")):
+            raise UserError(f"an override is written key=value, but got {text!r}")
+        if name in self._groups and equals:
+            return self._choose(name, value.strip("'\""))
+        name = SHORT.get(name, name)
+        section, _, field = name.partition(".")
+        if section in FREE and field:
+            prefix = "~" if key.startswith("~") else "++"
+            _check(f"{prefix}{name}{equals}{value}", text)
+            return [f"{prefix}{name}{equals}{value}"]
+        if name not in self._fields:
+            if section in {known.partition(".")[0] for known in self._fields} and not field:
+                raise UserError(
+                    f"`{section}` is a section; set one of its settings, such as {sorted(self._fields_of(section))[0]}"
+                )
+            raise unknown("override", name, [*self._fields, *self._groups, *SHORT])
+        if not equals:
+            raise UserError(f"`{name}` cannot be taken away, only set: {name}=VALUE")
+        return [f"++{name}={value if _is_one_value(value) else _quoted(value)}"]
+
+    def _choose(self, group: str, value: str) -> list[str]:
+        """An option of a group; a backbone without a file of its own is a network of timm or a factory."""
+        folder, key = ("spaces", "spaces@space") if group == "space" else (group, group)
+        prefix = "" if key in self._chosen else "+"
+        options = self._roots.files(folder)
+        if value in options:
+            return [f"{prefix}{key}={value}"]
+        if group != "backbone" or not value or value[0] in "{[":
+            raise unknown(NAMED[group], value, options)
+        return [f"{prefix}backbone=timm", f"++backbone.name={_quoted(value)}"]
+
+    def _fields_of(self, section: str) -> list[str]:
+        return [field for field in self._fields if field.startswith(f"{section}.")]
+
+
+def _check(override: str, typed: str) -> None:
+    """Raises UserError for what Hydra's grammar does not read as one value."""
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        raise UserError(f"the override {typed!r} cannot be read: {str(error).strip().splitlines()[0]}") from error
+    if parsed.is_sweep_override():
+        raise UserError(f"an override takes one value, but {typed!r} gives several")
+
+
+def _is_one_value(value: str) -> bool:
+    try:
+        _check(f"++key={value}", value)
+    except UserError:
+        return False
+    return True
+
+
+def _quoted(value: str) -> str:
+    """As a string, whatever it holds: a folder may have brackets and commas in its name."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

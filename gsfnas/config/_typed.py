@@ -1,0 +1,42 @@
+"""A mapping of plain values into a frozen dataclass, each value checked against its field's type."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from gsfnas.errors import UserError, unknown
+
+Settings = TypeVar("Settings")
+
+_SAID: Mapping[type, str] = {int: "an integer", float: "a number", str: "a string", bool: "true or false", type(None): "null"}
+
+
+def to_settings(cls: type[Settings], values: Mapping[str, Any], section: str) -> Settings:
+    """An instance of a dataclass of integers, numbers, strings and booleans; a field that is not given has its default.
+
+    Raises UserError for a field that is none and a value of another type; what the class itself refuses passes through.
+    """
+    hints = typing.get_type_hints(cls)
+    for name in values:
+        if name not in hints:
+            raise unknown("setting", f"{section}.{name}", field_names(cls, section))
+    return cls(**{name: _checked(value, hints[name], f"{section}.{name}") for name, value in values.items()})
+
+
+def field_names(cls: type[Any], section: str) -> list[str]:
+    """The settings of a section as an override names them: ``train.epochs``."""
+    return [f"{section}.{field.name}" for field in dataclasses.fields(cls)]
+
+
+def _checked(value: Any, hint: Any, name: str) -> Any:
+    wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if type(value) in wanted:
+        return value
+    if float in wanted and type(value) is int:
+        return float(value)
+    if str in wanted and type(value) is int:
+        # A study may be called 2026.
+        return str(value)
+    raise UserError(f"`{name}` must be {' or '.join(_SAID[kind] for kind in wanted)}, but got {value!r}")
