@@ -1,0 +1,103 @@
+"""The same report as Markdown, for a repository's pages: figures are the PNG files beside it."""
+
+import re
+import string
+from collections.abc import Sequence
+
+from gsfnas.report import _figures, _tables, _words
+from gsfnas.report._figures import module_of
+from gsfnas.report._metrics import NOT_RUN
+from gsfnas.report._numbers import Numbers
+from gsfnas.report._tables import Cell, Table
+
+
+def document(numbers: Numbers) -> str:
+    """The whole of report.md."""
+    modules = list(_figures.module_colours(numbers))
+    study = numbers.study
+    parts = [
+        f"# {prose(_words.title(numbers))}",
+        prose(_words.summary(numbers)),
+        prose(_words.worth(numbers)),
+        "## Baseline, full and best",
+        _table(_tables.comparison(numbers), modules),
+        "## Accuracy against MACs",
+        "![Top-1 accuracy against GMACs of every candidate](accuracy_vs_flops.png)",
+        prose(_words.front_note(numbers)),
+        "## The candidates as strips of sites",
+        "![Candidates as rows of sites, best first](strips.png)",
+        prose(_words.strips_note(numbers)),
+        "## What each site is worth",
+        "![Main effect of each site with its 95 % interval](site_effects.png)",
+        prose(_words.effects_note(numbers)),
+        _table(_tables.sites(numbers), modules),
+    ]
+    options = _tables.options(numbers)
+    if options.rows:
+        parts += ["## What each option is worth", prose(_words.OPTIONS_NOTE), _table(options, modules)]
+    parts += ["## Every candidate", prose(_legend(modules)), _table(_tables.candidates(numbers), modules)]
+    for heading, table in (
+        ("Seeds", _tables.seeds(numbers)),
+        ("Runs without a result", _tables.failures(numbers)),
+        ("Latency under other conditions", _tables.latencies(numbers)),
+    ):
+        if table.rows:
+            parts += [f"## {heading}", _table(table, modules)]
+    parts += [
+        "## What to hold against these numbers",
+        "\n".join(f"- {prose(caveat)}" for caveat in _words.caveats(numbers)),
+        "## How and where it ran",
+        _table(_tables.environment(numbers), modules),
+        "## The resolved study",
+        "\n".join("    " + line for line in (study.study_yaml.strip() or NOT_RUN).splitlines()),
+        prose(_words.FILES_NOTE),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def prose(text: str) -> str:
+    """Markup characters of names lose their meaning; `names` stay code."""
+    pieces = re.split(r"(`[^`]+`)", text)
+    return "".join(piece if piece.startswith("`") else _plain(piece) for piece in pieces)
+
+
+def _plain(text: str) -> str:
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "\\|")
+    return re.sub(r"([\\*_\[\]`])(?!\|)", r"\\\1", escaped)
+
+
+def _legend(modules: Sequence[str]) -> str:
+    if not modules:
+        return ""
+    meaning = ", ".join(f"{sign} {module}" for sign, module in zip(_signs(modules), modules, strict=False))
+    return f"Sites from the input to the head: · nothing, {meaning}. `trials.csv` holds each candidate's JSON."
+
+
+def _signs(modules: Sequence[str]) -> str:
+    return "■" if len(modules) == 1 else string.ascii_uppercase
+
+
+def _table(table: Table, modules: Sequence[str]) -> str:
+    """Without columns that only a page can use (the button that copies)."""
+    kept = [index for index, column in enumerate(table.columns) if column.label != "JSON"]
+    columns = [table.columns[index] for index in kept]
+    lines = [
+        _row([_plain(column.label) for column in columns]),
+        _row(["---:" if column.is_number else "---" for column in columns]),
+        *(_row([_cell(row[index], modules) for index in kept]) for row in table.rows),
+    ]
+    return "\n".join(lines) + f"\n\n{prose(table.caption)}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(cell: Cell, modules: Sequence[str]) -> str:
+    if cell.strip is not None:
+        signs = dict(zip(modules, _signs(modules), strict=False))
+        return "`" + "".join(signs.get(module_of(one), "?") if one else "·" for one in cell.strip) + "`" if cell.strip else ""
+    text = " ".join(cell.text.split())
+    if cell.is_code and not set("`|<&") & set(text):
+        return f"`{text}`"
+    return _plain(text)

@@ -1,0 +1,85 @@
+"""The one table of metrics: every table, figure and sentence takes label, unit and direction from here."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+# What stands in a cell that nobody measured.
+NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of a run: its column in the trials, how people call it, and how it is written.
+
+    A value is shown times ``scale`` in ``unit``; a difference of two is shown in ``difference_unit`` (percentages differ by
+    points). ``better`` says which way is up. ``digits`` are decimals, or, where None, as many as give four significant digits.
+    """
+
+    key: str
+    label: str
+    unit: str
+    better: Literal["higher", "lower", "neither"]
+    scale: float = 1.0
+    digits: int | None = None
+    difference_unit: str = ""
+
+    @property
+    def heading(self) -> str:
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    def shown(self, value: float) -> float:
+        """``value`` in ``unit``."""
+        return value * self.scale
+
+    def decimals(self, values: Iterable[float]) -> int:
+        """Decimals that suit all of ``values``, so that a column of them lines up."""
+        if self.digits is not None:
+            return self.digits
+        largest = max((abs(self.shown(value)) for value in values if math.isfinite(value)), default=0.0)
+        return min(6, max(0, 3 - math.floor(math.log10(largest)))) if largest > 0 else 0
+
+    def text(self, value: float | None, decimals: int | None = None) -> str:
+        """``value`` as people read it, without the unit; ``not run`` where there is none."""
+        if value is None or not math.isfinite(value):
+            return NOT_RUN
+        return f"{self.shown(value):,.{self.decimals([value]) if decimals is None else decimals}f}"
+
+    def difference(self, value: float | None, decimals: int | None = None) -> str:
+        """A signed difference, without the unit."""
+        if value is None or not math.isfinite(value):
+            return NOT_RUN
+        text = f"{self.shown(value):+,.{self.decimals([value]) if decimals is None else decimals}f}"
+        return text.replace("-", "−")
+
+
+def _percent(key: str, label: str) -> Metric:
+    return Metric(key, label, "%", "higher", 100.0, 1, "points")
+
+
+METRICS: dict[str, Metric] = {
+    metric.key: metric
+    for metric in (
+        _percent("val_top1", "Validation top-1"),
+        _percent("test_top1", "Test top-1"),
+        Metric("val_loss", "Validation loss", "nats", "lower", digits=3),
+        Metric("train_loss", "Training loss", "nats", "lower", digits=3),
+        Metric("macs_fvcore", "GMACs, fvcore", "", "lower", 1e-9),
+        Metric("macs_ptflops", "GMACs, ptflops", "", "lower", 1e-9),
+        Metric("params", "Parameters", "M", "lower", 1e-6),
+        Metric("activations", "Activations", "M", "lower", 1e-6),
+        Metric("latency_median_ms", "Latency, median", "ms", "lower", digits=2),
+        Metric("epochs", "Epochs", "", "neither", digits=0),
+        Metric("seconds", "Time", "s", "lower", digits=0),
+    )
+}
+
+
+def duration(seconds: float) -> str:
+    """A time span in the two largest units that it has."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

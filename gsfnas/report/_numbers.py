@@ -1,0 +1,218 @@
+"""What the records say, as numbers: one row a run, ranks, the Pareto front, the spread over seeds, and who is who."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean, stdev
+
+import pandas as pd
+import yaml
+from scipy import stats
+
+from gsfnas.candidate import Candidate, Site
+from gsfnas.record import Latency, Record, StudyRecord, pareto_front
+from gsfnas.report._effects import Effects, Run, effects_of
+from gsfnas.spec import label
+
+COSTS = ("params", "macs_fvcore", "macs_ptflops", "activations", "saved_bytes")
+LATENCY = ("latency_median_ms", "latency_low_ms", "latency_high_ms", "latency_device", "latency_threads", "latency_precision")
+# In the order of trials.csv; the final metrics that a study has besides come after the two accuracies.
+COLUMNS = (
+    *("rank", "number", "key", "phase", "replicate", "seed", "outcome", "on_front", "sites", "num_insertions"),
+    *COSTS,
+    *LATENCY,
+    *("epochs", "seconds", "val_top1", "test_top1"),
+)
+TAIL = ("error", "device", "run_id", "environment", "configuration", "candidate")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One candidate's accuracy over its seeds, as fractions; ``std`` is the sample's and None for a single seed."""
+
+    seeds: int
+    mean: float
+    std: float | None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How much the same candidate differs from seed to seed: pooled standard deviation (fraction) and degrees of freedom."""
+
+    std: float
+    freedom: int
+
+    @property
+    def smallest_difference(self) -> float:
+        """Two single runs must differ by more than this to differ at the 95 % level: t * sqrt(2) * std."""
+        return float(stats.t.ppf(0.975, self.freedom)) * math.sqrt(2) * self.std
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A study and all that is computed from it. Absent things (no baseline yet, nothing complete) are None or empty."""
+
+    study: StudyRecord
+
+    @cached_property
+    def ranked(self) -> tuple[Record, ...]:
+        """The complete records, best validation accuracy first; of equals the cheaper, then the smaller key."""
+        done = [record for record in self.study.records if _is_complete(record)]
+        return tuple(sorted(done, key=lambda one: (-one.top1, one.cost.get("macs_fvcore", math.inf), one.candidate.key)))
+
+    @cached_property
+    def unfinished(self) -> tuple[Record, ...]:
+        """Records of this study and its replicates that have no final accuracy."""
+        return tuple(record for record in (*self.study.records, *self.study.replicates) if not _is_complete(record))
+
+    @cached_property
+    def baseline(self) -> Record | None:
+        """The complete candidate without an insertion."""
+        return next((record for record in self.ranked if not record.candidate.insertions), None)
+
+    @cached_property
+    def full(self) -> Record | None:
+        """The complete anchor with insertions."""
+        return next((one for one in self.ranked if one.phase == "anchor" and one.candidate.insertions), None)
+
+    @property
+    def best(self) -> Record | None:
+        """The first of the ranking: the validation accuracy of the first seed decides, test does not."""
+        return self.ranked[0] if self.ranked else None
+
+    @cached_property
+    def front(self) -> tuple[Record, ...]:
+        """The Pareto front of validation accuracy and MACs, cheapest first."""
+        return pareto_front(self.ranked)
+
+    @cached_property
+    def spreads(self) -> Mapping[tuple[str, str], Spread]:
+        """(key, metric) -> spread over the first run and the complete replicates."""
+        values: dict[tuple[str, str], list[float]] = {}
+        for record in (*self.ranked, *(one for one in self.study.replicates if _is_complete(one))):
+            for metric in ("val_top1", "test_top1"):
+                if math.isfinite(record.metrics.get(metric, math.nan)):
+                    values.setdefault((record.candidate.key, metric), []).append(record.metrics[metric])
+        return {
+            name: Spread(len(found), fmean(found), stdev(found) if len(found) > 1 else None) for name, found in values.items()
+        }
+
+    def spread(self, record: Record | None, metric: str) -> Spread | None:
+        return None if record is None else self.spreads.get((record.candidate.key, metric))
+
+    def noise(self, metric: str = "val_top1") -> Noise | None:
+        """Pooled over all candidates that ran with several seeds; None where none did."""
+        several = [spread for (_, name), spread in self.spreads.items() if name == metric and spread.std is not None]
+        freedom = sum(spread.seeds - 1 for spread in several)
+        if not freedom:
+            return None
+        squares = sum((spread.seeds - 1) * (spread.std or 0.0) ** 2 for spread in several)
+        return Noise(math.sqrt(squares / freedom), freedom)
+
+    @cached_property
+    def latency_conditions(self) -> tuple[tuple[str, int, str, int], ...]:
+        """(device, threads, precision, batch) under which latencies were measured, the most frequent first."""
+        found = [_conditions(latency) for latency in self.study.latencies]
+        return tuple(sorted(dict.fromkeys(found), key=lambda one: -found.count(one)))
+
+    @cached_property
+    def latencies(self) -> Mapping[str, Latency]:
+        """Key -> the latest latency under the most frequent conditions."""
+        main = self.latency_conditions[:1]
+        return {latency.key: latency for latency in self.study.latencies if _conditions(latency) in main}
+
+    @cached_property
+    def sites(self) -> tuple[str, ...]:
+        """Names in depth order: the space's, then any other that a candidate holds."""
+        names = [site.name for site in self.study.sites]
+        held = {name for record in self.study.records for name, _ in record.candidate.insertions}
+        return (*names, *sorted(held - set(names)))
+
+    @cached_property
+    def effects(self) -> Mapping[str, Effects]:
+        """Metric -> what each site and each option is worth."""
+        runs = [
+            Run(record.candidate, record.metrics, record.phase in ("anchor", "design"))
+            for record in sorted(self.ranked, key=lambda one: one.number)
+        ]
+        sites: Mapping[str, Site | None] = dict.fromkeys(self.sites) | {one.name: one for one in self.study.sites}
+        return {metric: effects_of(runs, sites, metric) for metric in ("val_top1", "test_top1")}
+
+    @cached_property
+    def named(self) -> Mapping[str, Record]:
+        """The candidates that the report speaks of by name, as far as they are complete; one candidate may have two names."""
+        names = {"baseline": self.baseline, "full": self.full, "best": self.best}
+        return {name: record for name, record in names.items() if record is not None}
+
+    @cached_property
+    def total_seconds(self) -> float:
+        """Of all runs, replicates and failed ones included."""
+        return sum(record.seconds for record in (*self.study.records, *self.study.replicates))
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row a run: the ranked records, the other records, then the replicates. These are the columns of trials.csv."""
+        ranks = {record.candidate.key: rank for rank, record in enumerate(self.ranked, start=1)}
+        front = {record.candidate.key for record in self.front}
+        ordered = [
+            *self.ranked,
+            *(record for record in self.study.records if not _is_complete(record)),
+            *self.study.replicates,
+        ]
+        rows = [
+            {
+                "rank": ranks.get(record.candidate.key),
+                "key": record.candidate.key,
+                "on_front": record.candidate.key in front,
+                "sites": held_text(record.candidate),
+                "num_insertions": len(record.candidate.insertions),
+                **{name: getattr(record, name) for name in ("number", "phase", "replicate", "seed", "outcome", "seconds")},
+                **{name: record.cost.get(name) for name in COSTS},
+                **self._latency_row(record.candidate.key),
+                "epochs": len(record.curve),
+                **{name: value for name, value in record.metrics.items() if name not in COLUMNS},
+                **{name: record.metrics.get(name) for name in ("val_top1", "test_top1")},
+                **{name: getattr(record, name) or None for name in TAIL[:-1]},
+                "candidate": record.candidate.to_json(),
+            }
+            for record in ordered
+        ]
+        others = sorted({name for row in rows for name in row} - {*COLUMNS, *TAIL})
+        frame = pd.DataFrame(rows, columns=[*COLUMNS, *others, *TAIL])
+        whole = ["rank", *COSTS, "latency_threads"]
+        return frame.astype(dict.fromkeys(whole, "Int64"))
+
+    def _latency_row(self, key: str) -> dict[str, float | int | str | None]:
+        latency = self.latencies.get(key)
+        if latency is None:
+            return dict.fromkeys(LATENCY)
+        values = (latency.median_ms, latency.low_ms, latency.high_ms, latency.device, latency.threads, latency.precision)
+        return dict(zip(LATENCY, values, strict=True))
+
+    @cached_property
+    def data_name(self) -> str | None:
+        """The data set's name, read from the resolved study or a configuration; None where neither says it."""
+        try:
+            resolved = yaml.safe_load(self.study.study_yaml)
+        except yaml.YAMLError:
+            resolved = None
+        for configuration in (resolved, *self.study.configurations.values()):
+            data = configuration.get("data") if isinstance(configuration, Mapping) else None
+            name = data.get("name") if isinstance(data, Mapping) else data
+            if isinstance(name, str):
+                return name
+        return None
+
+
+def held_text(candidate: Candidate) -> str:
+    """What stands where, on one line; ``none`` for the plain network."""
+    return " ".join(f"{site}={label(insertion)}" for site, insertion in candidate.insertions) or "none"
+
+
+def _is_complete(record: Record) -> bool:
+    return record.outcome == "complete" and math.isfinite(record.metrics.get("val_top1", math.nan))
+
+
+def _conditions(latency: Latency) -> tuple[str, int, str, int]:
+    return latency.device, latency.threads, latency.precision, latency.batch

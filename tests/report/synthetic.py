@@ -1,0 +1,266 @@
+"""Studies that nobody ran, with known answers: what each site is worth is written here, the report must find it again."""
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
+from gsfnas.record import Epoch, Latency, Outcome, Phase, Record, StudyRecord
+from gsfnas.spec import resolve, spec_of
+
+BACKBONE = BackboneRef.of("micro", {"width": 1})
+FRAMES, RESOLUTION, EPOCHS = 8, 32, 8
+# Points of validation top-1 that a module at each site adds.
+WORTH = (3.0, 9.0, 2.0, 14.0, 6.0, 10.0, 1.0, -2.0)
+BASELINE = 33.0
+# The first row of the 12-run Plackett-Burman design; the others are its rotations, and one row of nothing.
+PLACKETT_BURMAN = (1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0)
+YAML = """\
+study:
+  name: {name}
+  trials: 24
+  sampler: nsga2
+  seed: 0
+  replicates: 3
+data:
+  name: twins
+  frames: 8
+  resolution: 32
+  train_clips: 1500
+train:
+  epochs: 8
+  lr: 0.05
+"""
+ENVIRONMENT = {
+    "device": "cpu",
+    "cpu": "Intel(R) Xeon(R) Processor @ 2.60GHz",
+    "cores": 2,
+    "python": "3.11.11",
+    "packages": {"torch": "2.14.1", "gsfnas": "0.1.0", "optuna": "5.0.0"},
+    "os": "Linux-6.1.0-x86_64",
+}
+
+
+def micro_sites() -> tuple[Site, ...]:
+    """Eight residual blocks in four stages."""
+    sites = []
+    for stage, (channels, side) in enumerate([(16, 32), (24, 16), (32, 8), (48, 4)], start=1):
+        for block in range(2):
+            layer = f"layer{stage}.{block}.conv1"
+            sites.append(Site(layer, layer, f"layer{stage}.{block}", "conv1", "after", channels, side, side, True))
+    return tuple(sites)
+
+
+SITES = micro_sites()
+
+
+def placement(*held: int) -> Candidate:
+    """GSF on a quarter of the channels at the sites of these indices."""
+    choices: list[Mapping[str, object] | None] = [
+        {"module": "gsf", "ratio": 0.25} if index in held else None for index in range(len(SITES))
+    ]
+    return candidate_of(choices)
+
+
+def candidate_of(choices: Sequence[Mapping[str, object] | None]) -> Candidate:
+    insertions: list[tuple[str, Insertion]] = []
+    for site, choice in zip(SITES, choices, strict=True):
+        insertion = None if choice is None else resolve(site, choice)
+        if insertion is not None:
+            insertions.append((site.name, insertion))
+    return Candidate(BACKBONE, FRAMES, RESOLUTION, tuple(sorted(insertions)))
+
+
+def cost_of(candidate: Candidate) -> dict[str, int]:
+    sites = {site.name: site for site in SITES}
+    held = [(sites[name], insertion) for name, insertion in candidate.insertions]
+    params, fvcore, activations = 71_234, 51_200_000, 1_900_000
+    for site, insertion in held:
+        cost = spec_of(insertion.module).cost(site, insertion, FRAMES)
+        params, fvcore, activations = params + cost.params, fvcore + cost.macs_fvcore, activations + cost.activations
+    return {
+        "params": params,
+        "macs_fvcore": fvcore,
+        "macs_ptflops": int(fvcore * 1.02),
+        "activations": activations,
+        "saved_bytes": activations * 8,
+    }
+
+
+def top1_of(candidate: Candidate) -> float:
+    """The truth in points: the worth of the sites held, shrinking above 75."""
+    index = {site.name: number for number, site in enumerate(SITES)}
+    return BASELINE + sum(WORTH[index[name]] for name, _ in candidate.insertions)
+
+
+def record(
+    number: int,
+    candidate: Candidate,
+    phase: Phase = "design",
+    *,
+    outcome: Outcome = "complete",
+    replicate: int = 0,
+    noise: float = 0.0,
+    top1: float | None = None,
+    error: str | None = None,
+) -> Record:
+    """One run, whose noise (points, standard deviation) depends on the candidate and the replicate alone."""
+    generator = random.Random(f"{candidate.key} {replicate}")
+    final = (top1_of(candidate) if top1 is None else top1) / 100
+    val = final + generator.gauss(0, noise) / 100
+    test = final - 0.012 + generator.gauss(0, noise) / 100
+    epochs = EPOCHS if outcome == "complete" else 2
+    curve = tuple(
+        Epoch(
+            epoch,
+            {
+                "train_loss": 3.0 * math.exp(-epoch / 4),
+                "val_loss": 3.1 * math.exp(-epoch / 5),
+                "val_top1": val * (1 - math.exp(-epoch / 2)) / (1 - math.exp(-EPOCHS / 2)),
+                "lr": 0.05 * (1 - epoch / EPOCHS),
+                "seconds": 3.1,
+            },
+        )
+        for epoch in range(1, epochs + 1)
+    )
+    metrics = {"val_top1": val, "test_top1": test, "val_loss": 1.1, "train_loss": 0.6, "seconds": 3.1 * epochs}
+    return Record(
+        number=number,
+        candidate=candidate,
+        phase=phase,
+        outcome=outcome,
+        seed=generator.randrange(2**31),
+        replicate=replicate,
+        cost=cost_of(candidate),
+        metrics=metrics if outcome == "complete" else {},
+        curve=curve,
+        error=error,
+        run_id=f"r1-{number:012x}",
+        device="cpu",
+        seconds=3.1 * epochs,
+        environment="e1-0123abcd",
+        configuration="f1-89abcdef",
+    )
+
+
+def study_of(
+    records: Sequence[Record], replicates: Sequence[Record] = (), latencies: Sequence[Latency] = (), name: str = "placement"
+) -> StudyRecord:
+    return StudyRecord(
+        name=name,
+        space="placement",
+        space_size=256,
+        sites=SITES,
+        classes=24,
+        records=tuple(records),
+        replicates=tuple(replicates),
+        latencies=tuple(latencies),
+        environments={"e1-0123abcd": ENVIRONMENT},
+        configurations={"f1-89abcdef": {"data": {"name": "twins"}, "train": {"epochs": EPOCHS}}},
+        study_yaml=YAML.format(name=name),
+    )
+
+
+def latency_of(candidate: Candidate, device: str = "cpu", threads: int = 1) -> Latency:
+    median = 11.0 + 0.9 * len(candidate.insertions)
+    return Latency(candidate.key, median, median * 0.97, median * 1.1, device, threads, "float32")
+
+
+def design() -> list[Candidate]:
+    """Twelve candidates in which every site is held six times, and every pair of sites three times."""
+    rows = [PLACKETT_BURMAN[shift:] + PLACKETT_BURMAN[:shift] for shift in range(11)] + [(0,) * 11]
+    # Inverted, so that the row of nothing is the full candidate, which is an anchor; the design keeps eleven.
+    return [placement(*(index for index in range(8) if not row[index])) for row in rows[:11]]
+
+
+def placement_study(noise: float = 1.2) -> StudyRecord:
+    """24 candidates of which one failed, 6 replicates (two a anchor and two of the best), and latencies of all that ran."""
+    empty, full = placement(), placement(*range(8))
+    records = [record(0, empty, "anchor", noise=noise), record(1, full, "anchor", noise=noise, top1=69.0)]
+    records += [record(2 + number, candidate, noise=noise) for number, candidate in enumerate(design())]
+    generator = random.Random(5)
+    seen = {one.candidate for one in records}
+    while len(records) < 24:
+        # What a sampler finds: more often the sites that are worth something.
+        held = [index for index in range(8) if generator.random() < 0.25 + WORTH[index] / 18]
+        candidate = placement(*held)
+        if candidate not in seen:
+            seen.add(candidate)
+            failed = len(records) == 17
+            records.append(
+                record(
+                    len(records),
+                    candidate,
+                    "search",
+                    noise=noise,
+                    outcome="failed" if failed else "complete",
+                    error="FloatingPointError: the loss is not finite after 2 epochs" if failed else None,
+                )
+            )
+    done = [one for one in records if one.outcome == "complete"]
+    best = max(done, key=lambda one: one.top1)
+    replicates = [
+        record(100 + 2 * number + again, anchor, "replicate", replicate=again + 1, noise=noise, top1=top1)
+        for number, (anchor, top1) in enumerate([(empty, None), (full, 69.0), (best.candidate, None)])
+        for again in range(2)
+    ]
+    return study_of(records, replicates, [latency_of(one.candidate) for one in done])
+
+
+def multi_study(count: int = 30) -> StudyRecord:
+    """A space of several gates, fusions and shares of the channels at eight sites; the worth is the site's times the gate's."""
+    generator = random.Random(3)
+    scale = {"learnable": 1.0, "1": 0.6, "-1": 0.2}
+    records = [record(0, placement(), "anchor"), record(1, candidate_of([{"module": "gsf"}] * 8), "anchor", top1=70.0)]
+    while len(records) < count:
+        choices: list[Mapping[str, object] | None] = []
+        top1 = BASELINE
+        for worth in WORTH:
+            gate, fuse = generator.choice(["learnable", "1", "-1"]), generator.choice(["learnable", "sum"])
+            ratio = generator.choice([0.25, 0.5, 1.0])
+            held = generator.random() < 0.5
+            top1 += worth * scale[gate] * held
+            choices.append({"module": "gate_shift_fuse", "gate": gate, "fuse": fuse, "ratio": ratio} if held else None)
+        phase: Phase = "design" if len(records) < 2 + (count - 2) * 2 // 3 else "search"
+        records.append(record(len(records), candidate_of(choices), phase, noise=1.0, top1=top1))
+    replicates = [
+        record(100 + number, one.candidate, "replicate", replicate=1 + number % 2, noise=1.0)
+        for number, one in enumerate([records[0], records[0]])
+    ]
+    latencies = [latency_of(one.candidate) for one in records[:4]] + [latency_of(records[0].candidate, "cuda NVIDIA H100", 2)]
+    return replace(study_of(records, replicates, latencies, name="full"), space="full", space_size=31**8)
+
+
+def anchors_study() -> StudyRecord:
+    """Interrupted after the two anchors."""
+    return study_of([record(0, placement(), "anchor"), record(1, placement(*range(8)), "anchor", top1=69.0)], name="anchors")
+
+
+def failed_study() -> StudyRecord:
+    """Nothing ever trained: every run failed."""
+    error = "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB"
+    candidates = [placement(), placement(*range(8)), *design()]
+    phases: list[Phase] = ["anchor", "anchor", *(["design"] * 11)]
+    return study_of(
+        [
+            record(number, candidate, phase, outcome="failed", error=error)
+            for number, (candidate, phase) in enumerate(zip(candidates, phases, strict=True))
+        ],
+        name="failed",
+    )
+
+
+def bare_study() -> StudyRecord:
+    """A study that was interrupted before its first run."""
+    return StudyRecord("bare", "placement", 256, SITES, 24, ())
+
+
+def running_study() -> StudyRecord:
+    """Killed in the middle of its third run."""
+    records = [
+        record(0, placement(), "anchor"),
+        record(1, placement(*range(8)), "anchor", top1=69.0),
+        record(2, design()[0], outcome="running"),
+    ]
+    return study_of(records, name="running")
