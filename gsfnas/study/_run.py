@@ -25,7 +25,7 @@ from gsfnas.study._progress import StudyProgress
 from gsfnas.study._read import read_study
 from gsfnas.study._seeds import digest
 from gsfnas.study._settings import StudySettings
-from gsfnas.study._storage import StudyStorage, mend
+from gsfnas.study._storage import StudyStorage
 from gsfnas.study._worker import one_line
 
 _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
@@ -66,7 +66,6 @@ def run_study(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with study_lock(folder, settings.name):
-            mend(folder)
             storage = StudyStorage(folder, settings.name, create=True)
             environment, configuration = _plain(environment), _plain(configuration)
             identity = {"recipe": recipe, "data": data, "budget": budget, "space": space.name, "sites": _sites(space)}

@@ -28,7 +28,7 @@ from gsfnas.record import (
     start_attributes,
 )
 from gsfnas.space import BoundSpace
-from gsfnas.study._locks import JournalLock, exclusive, mend_tail
+from gsfnas.study._locks import JournalLock, exclusive
 
 if TYPE_CHECKING:
     from optuna.storages import JournalStorage
@@ -204,13 +204,6 @@ def _open(path: Path) -> "JournalStorage":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     lock: Any = JournalLock(path)
     return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-
-
-def mend(folder: Path) -> None:
-    """Cuts off what a kill or a full disk tore; for the holder of the study's lock."""
-    if (folder / JOURNAL).exists():
-        with exclusive(folder / (JOURNAL + ".flock")):
-            mend_tail(folder / JOURNAL)
 
 
 @contextmanager

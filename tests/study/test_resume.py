@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -105,17 +106,27 @@ def test_ctrl_c_stops_the_whole_process_group(lab, workers):
 
 
 def test_workers_die_with_their_parent(lab):
-    lab.order("slow", "0.3")
+    lab.order("slow", "20")
     process = start(lab, trials=12, workers=2)
     until = time.monotonic() + 30
     while len(lab.evaluations) < 2 and time.monotonic() < until:
         time.sleep(0.05)
     process.kill()
     process.communicate(timeout=10)
-    time.sleep(0.5)
-    count = len(lab.log)
-    time.sleep(0.7)
-    assert len(lab.log) == count
+    workers = {entry["process"] for entry in lab.log}
+    assert len(workers) == 2
+    until = time.monotonic() + 5
+    while any(map(is_alive, workers)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(map(is_alive, workers))
+
+
+def is_alive(process):
+    """Whether a process of this number works; one that nobody has waited for does not."""
+    stat = Path(f"/proc/{process}/stat")
+    if not Path("/proc").exists():
+        return subprocess.run(["ps", "-p", str(process)], capture_output=True).returncode == 0
+    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def test_a_study_is_run_by_one_process_at_a_time(lab):
