@@ -78,7 +78,7 @@ def _listing(folder: Path, root: Path, strangers: list[str]) -> dict[str, tuple[
             relative = path.relative_to(root).as_posix()
             _refuse_outside(path, root)
             if entry.is_dir():
-                _refuse_wrong_level(path, folder, root)
+                _check_images(path, folder, root)
                 clips.append(relative)
             elif path.suffix.lower() in VIDEOS:
                 clips.append(relative)
@@ -102,13 +102,12 @@ def _refuse_clips(folder: Path, root: Path) -> None:
             raise UserError(f"{entry.path} lies outside any class folder ({where})")
 
 
-def _refuse_wrong_level(clip: Path, folder: Path, root: Path) -> None:
-    """A folder among the clips must hold images; where it holds folders or videos, the root is too high."""
+def _check_images(clip: Path, folder: Path, root: Path) -> None:
+    """A folder among the clips must hold images of its own; where it holds folders or videos, the root is too high."""
     for entry in _entries(clip):
-        suffix = Path(entry.name).suffix.lower()
-        if suffix in IMAGES:
-            return
-        if entry.is_dir() or suffix in VIDEOS:
+        if entry.is_symlink():
+            _refuse_outside(Path(entry.path), root)
+        if entry.is_dir() or Path(entry.name).suffix.lower() in VIDEOS:
             hint = f"; did you mean data.root={clip.parent}?" if folder == root else ""
             raise UserError(f"{clip} stands where a clip is expected, but holds {entry.name}{hint}")
 

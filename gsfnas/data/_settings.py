@@ -40,15 +40,18 @@ class DataSettings:
             raise UserError("data set 'folder' needs `data.root`, the folder with train/ val/ test/ or with the classes")
         if self.name == "twins" and self.root:
             raise UserError(f"`data.root` belongs to data=folder, but the data set is 'twins' (got {self.root!r})")
-        _within("frames", self.frames, 1, 1024)
-        _within("resolution", self.resolution, 8, 1024)
+        for name, low, high in (("frames", 1, 1024), ("resolution", 8, 1024)):
+            number = getattr(self, name)
+            if not isinstance(number, int) or not low <= number <= high:
+                raise UserError(f"`data.{name}` must be an integer from {low} to {high}, but got {number!r}")
         for name in ("train_clips", "val_clips", "test_clips"):
             clips = getattr(self, name)
             if not isinstance(clips, int) or clips < 2:
                 raise UserError(f"`data.{name}` must be an integer of at least 2, but got {clips!r}")
             if clips % 2 and name != "train_clips":
                 raise UserError(f"`data.{name}` must be even, since each clip stands beside its reversal, but got {clips}")
-        _within("difficulty", self.difficulty, 0, 1)
+        if not 0 <= self.difficulty <= 1:
+            raise UserError(f"`data.difficulty` must be a number from 0 to 1, but got {self.difficulty}")
         for name in ("val_share", "test_share"):
             if not 0 < getattr(self, name) < 1:
                 raise UserError(f"`data.{name}` must be between 0 and 1, but got {getattr(self, name)}")
@@ -61,8 +64,3 @@ class DataSettings:
             raise UserError(f"`data.seed` must be an integer of at least 0, but got {self.seed!r}")
         if not self.cache_gb >= 0:
             raise UserError(f"`data.cache_gb` must be at least 0, but got {self.cache_gb}")
-
-
-def _within(name: str, value: float, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise UserError(f"`data.{name}` must be from {low} to {high}, but got {value}")

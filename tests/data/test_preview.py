@@ -1,0 +1,53 @@
+"""The contact sheet: it is a picture, it holds the frames, and it reads well for either data set."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gsfnas.data import DataSettings, open_data, preview
+from gsfnas.errors import UserError
+
+from .media import numbered, write_images
+
+
+def twins(folder: Path) -> DataSettings:
+    return DataSettings(train_clips=24, val_clips=24, test_clips=24, cache=str(folder / "cache"))
+
+
+def test_the_sheet_shows_each_class_beside_its_reversal(tmp_path: Path) -> None:
+    path = preview(twins(tmp_path), tmp_path / "new" / "sheet.png")
+    assert path == tmp_path / "new" / "sheet.png"
+    sheet = np.asarray(Image.open(path))
+    assert sheet.shape[2] == 3
+    assert 900 < sheet.shape[1] < 1400
+    clips, _ = next(iter(open_data(twins(tmp_path)).splits["test"].batches(2)))
+    first = clips[0].permute(0, 2, 3, 1).numpy().repeat(2, axis=1).repeat(2, axis=2)
+    # Find the first frame; 67 pixels on stands the second, and the reversed clip begins with the last one.
+    windows = np.lib.stride_tricks.sliding_window_view(sheet[:160, :200], (64, 64, 3))[:, :, 0]
+    (y,), (x,) = np.nonzero((windows == first[0]).all(axis=(2, 3, 4)))
+    assert np.array_equal(sheet[y : y + 64, x + 67 : x + 131], first[1])
+    twin = x + 8 * 67 - 3 + 28
+    assert np.array_equal(sheet[y : y + 64, twin : twin + 64], first[-1])
+
+
+def test_a_folder_with_large_frames_and_long_names(tmp_path: Path) -> None:
+    names = ["pretending to put " + "something " * 20 + "down", "b", "c"]
+    for name in names:
+        for number in range(3):
+            write_images(tmp_path / "set" / name / str(number), list(numbered(8, 100, 120)))
+    settings = DataSettings(name="folder", root=str(tmp_path / "set"), resolution=96, cache=str(tmp_path / "cache"))
+    path = preview(settings, tmp_path / "sheet", split="train")
+    assert path.name == "sheet.png"
+    width, height = Image.open(path).size
+    assert width < 1400
+    assert height > 3 * 128
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown split 'tset'"):
+        preview(twins(tmp_path), tmp_path / "sheet.png", split="tset")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        preview(twins(tmp_path), tmp_path / "file" / "sheet.png")
