@@ -118,3 +118,12 @@ def test_mistakes_are_said_in_one_line(own: str) -> None:
 def test_a_module_that_is_not_there_is_refused() -> None:
     with pytest.raises(UserError, match=r"cannot import 'no_such_package.nets' \(ModuleNotFoundError"):
         backbone_ref("no_such_package.nets:small")
+
+
+def test_the_example_of_the_guide_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "backbones.md").read_text()
+    code = next(block for block in guide.split("```") if block.startswith("python\n# nets.py")).removeprefix("python\n")
+    (tmp_path / "nets_of_the_guide.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    (site,) = backbone_sites(backbone_ref("nets_of_the_guide:small", {"channels": 32}), 16)
+    assert (site.name, site.channels, site.height) == ("mix", 32, 8)
