@@ -1,6 +1,6 @@
 """How long one clip of Twins takes to render on one core: the median over several rounds, all actions mixed.
 
-    python benchmarks/render_twins.py --resolution 32 --frames 8
+python benchmarks/render_twins.py --resolution 32 --frames 8
 """
 
 import argparse

@@ -8,6 +8,7 @@ import pytest
 
 from gsfnas.data import _decode
 from gsfnas.data._decode import DecodeError, decode, probe
+
 from .media import numbered, numbers_of, write_images, write_sound, write_video
 
 
@@ -105,7 +106,7 @@ def test_grey_images_and_damaged_ones(folder: Path) -> None:
     path = write_images(folder / "grey", [frame[..., 0] for frame in numbered(3)])
     assert decode(path, [0, 2]).shape == (2, 32, 48, 3)
     (path / "img_1.jpg").write_bytes(b"no")
-    with pytest.raises(DecodeError, match="img_1.jpg is no readable image"):
+    with pytest.raises(DecodeError, match=r"img_1\.jpg is no readable image"):
         probe(path)
     with pytest.raises(DecodeError, match="holds no images"):
         probe(write_images(folder / "none", []))

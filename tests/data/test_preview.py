@@ -19,7 +19,8 @@ def twins(folder: Path) -> DataSettings:
 def test_the_sheet_shows_each_class_beside_its_reversal(tmp_path: Path) -> None:
     path = preview(twins(tmp_path), tmp_path / "new" / "sheet.png")
     assert path == tmp_path / "new" / "sheet.png"
-    sheet = np.asarray(Image.open(path))
+    with Image.open(path) as image:
+        sheet = np.asarray(image)
     assert sheet.shape[2] == 3
     assert 900 < sheet.shape[1] < 1400
     clips, _ = next(iter(open_data(twins(tmp_path)).splits["test"].batches(2)))
@@ -40,7 +41,8 @@ def test_a_folder_with_large_frames_and_long_names(tmp_path: Path) -> None:
     settings = DataSettings(name="folder", root=str(tmp_path / "set"), resolution=96, cache=str(tmp_path / "cache"))
     path = preview(settings, tmp_path / "sheet", split="train")
     assert path.name == "sheet.png"
-    width, height = Image.open(path).size
+    with Image.open(path) as sheet:
+        width, height = sheet.size
     assert width < 1400
     assert height > 3 * 128
 

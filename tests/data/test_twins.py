@@ -1,6 +1,7 @@
 """Twins: what the clips show, that twins differ in nothing but order, that the splits share nothing, and the cache."""
 
 import hashlib
+import itertools
 import multiprocessing
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -87,7 +88,7 @@ def test_seed_and_difficulty_change_the_clips_and_the_fingerprint(tmp_path: Path
 def test_splits_share_no_digit_and_no_pixel_of_a_photograph() -> None:
     assert sorted(digit for digits in DIGITS.values() for digit in digits) == list(range(10))
     ends = [COLUMNS[split] for split in SPLITS]
-    assert all(stop <= start for (_, stop), (start, _) in zip(ends, ends[1:], strict=False))
+    assert all(stop <= start for (_, stop), (start, _) in itertools.pairwise(ends))
     images = [{digit.tobytes() for digit in load_pixels(split, 16).digits} for split in SPLITS]
     assert sum(map(len, images)) == len(set.union(*images))
     strips = [[photo.tobytes() for photo in load_pixels(split, 16).photos] for split in SPLITS]
@@ -236,7 +237,7 @@ def test_several_processes_fill_the_same_cache(tmp_path: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write .*file") as caught:
+    with pytest.raises(UserError, match=r"cannot write .*file") as caught:
         open_data(settings(tmp_path / "file"))
     assert "\n" not in str(caught.value)
 
