@@ -5,7 +5,8 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -98,7 +99,8 @@ class _Crew:
         receiving, sending = self._context.Pipe(duplex=False)
         arguments = (self._job, self._devices[index], self._threads, sending)
         process = self._context.Process(target=_worker_process, args=arguments, name=f"gsfnas worker {index}")
-        process.start()
+        with _ignoring_interrupts():
+            process.start()
         sending.close()
         self._workers.append(_Worker(index, process, receiving))
 
@@ -140,6 +142,19 @@ class _Crew:
                 same = (run.record.candidate, run.record.seed) == (record.candidate, record.seed)
                 if same and run.record.outcome == "running":
                     storage.add_death(run)
+
+
+@contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """A process started within is deaf to Ctrl-C from its first instant; only the main thread may ask for this."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _worker_process(job: Job, device: str, threads: int, connection: Connection) -> None:
