@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,24 +48,27 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def cached_array(path: Path, shape: tuple[int, ...], fill: Callable[[Array], None]) -> Array:
-    """The uint8 array of ``shape`` at ``path``, memory-mapped for reading; ``fill`` makes it where it is missing or damaged.
+def cached_array(path: Path, shape: tuple[int, ...], rows: Callable[[], Iterable[Array]]) -> Array:
+    """The uint8 array of ``shape`` at ``path``, memory-mapped for reading; made of ``rows()`` where it is missing or damaged.
 
     Beside the ``.npy`` stands its checksum. Several processes may do this at once: each writes a file of its own, and the
-    last to finish replaces an equal one.
+    last to finish replaces an equal one. It is written row by row rather than through a map, which a full disk would kill.
     """
     ready = _open_checked(path, shape)
     if ready is not None:
         return ready
     with replacing(path) as temporary:
-        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        fill(array)
-        array.flush()
-        del array
+        with temporary.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for row in rows():
+                assert row.shape == shape[1:]
+                file.write(np.ascontiguousarray(row).data)
         checksum = _checksum(temporary)
     with replacing(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({"crc32": checksum, "shape": shape}) + "\n")
-    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+    array: Array = np.load(path, mmap_mode="r")
+    return array
 
 
 def _open_checked(path: Path, shape: tuple[int, ...]) -> Array | None:

@@ -4,6 +4,7 @@ Each clip: one frame a segment, the short side resized to the resolution, the ce
 What was decoded is kept in the cache while it is small enough.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -95,17 +96,25 @@ def _look(root: Path, paths: Sequence[str], home: Path) -> dict[str, Probe | str
     except (OSError, ValueError):
         known = {}
     states = {path: _state(root / path) for path in paths}
-    new = [path for path in paths if known.get(path, {}).get("state") != states[path]]
-    for path, seen in zip(new, _in_threads(_probe, [root / path for path in new]), strict=True):
-        seen_as = {"broken": seen} if isinstance(seen, str) else {"frames": seen.frames, "digest": seen.digest}
-        known[path] = {"state": states[path], **seen_as}
+    looks = {path: look for path in paths if (look := _remembered(known.get(path), states[path])) is not None}
+    new = [path for path in paths if path not in looks]
+    for path, look in zip(new, _in_threads(_probe, [root / path for path in new]), strict=True):
+        looks[path] = look
+        known[path] = {"state": states[path], **({"broken": look} if isinstance(look, str) else dataclasses.asdict(look))}
     if new:
         with replacing(index) as temporary:
             temporary.write_text(json.dumps(known))
-    return {
-        path: known[path]["broken"] if "broken" in known[path] else Probe(known[path]["frames"], known[path]["digest"])
-        for path in paths
-    }
+    return {path: looks[path] for path in paths}
+
+
+def _remembered(entry: Any, state: list[int]) -> Probe | str | None:
+    """What an earlier look saw, unless the clip has changed since or the entry is damaged."""
+    match entry:
+        case {"state": list(then), "broken": str(reason)} if then == state:
+            return reason
+        case {"state": list(then), "frames": int(frames), "digest": str(digest)} if then == state and frames >= 1:
+            return Probe(frames, digest)
+    return None
 
 
 def _state(path: Path) -> list[int]:
@@ -120,6 +129,8 @@ def _probe(path: Path) -> Probe | str:
         return probe(path)
     except DecodeError as error:
         return str(error)
+    except OSError as error:
+        return f"it cannot be read ({(error.strerror or str(error)).lower()})"
 
 
 def _clips(root: Path, classes: Sequence[str], listing: Listing, looks: Mapping[str, Probe | str]) -> list[_Clip]:
@@ -144,15 +155,11 @@ def _open_split(split: str, clips: Sequence[_Clip], home: Path, settings: DataSe
     contents = [[clip.digest for clip in clips], settings.frames, settings.resolution, views]
     path = home / f"{split}-{_hash(json.dumps(contents))}.npy"
 
-    def fill(array: Array) -> None:
-        def put(number: int) -> None:
-            indices = segment_frames(clips[number].frames, settings.frames, views)
-            array[number] = _read_clip(clips[number], indices.ravel().tolist(), settings.resolution).reshape(shape[1:])
+    def one(clip: _Clip) -> Array:
+        indices = segment_frames(clip.frames, settings.frames, views)
+        return _read_clip(clip, indices.ravel().tolist(), settings.resolution).reshape(shape[1:])
 
-        for _ in _in_threads(put, range(len(clips))):
-            pass
-
-    return ClipSplit(labels, _from_array(cached_array(path, shape, fill)), shift=shift)
+    return ClipSplit(labels, _from_array(cached_array(path, shape, lambda: _in_threads(one, clips))), shift=shift)
 
 
 def _from_array(array: Array) -> Read:

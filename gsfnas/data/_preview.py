@@ -1,5 +1,6 @@
 """A contact sheet: one clip a class, its frames from left to right, its class above."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ _GAP = 3
 _MARGIN = 28
 _CAPTION = 30
 _FRAME = 64
+# A longer clip shows so many of its frames.
+_FRAMES = 16
 _WIDTH = 1280
 _PAPER = (255, 255, 255)
 _INK = (30, 30, 34)
@@ -26,16 +29,18 @@ def preview(settings: DataSettings, path: Path | str, *, split: str = "test", cl
 
     In Twins each action stands beside its reversal. Raises UserError for an unknown split and where the file cannot be written.
     """
-    data = open_data(settings)
+    # Only the clips that are shown are decoded.
+    data = open_data(dataclasses.replace(settings, cache_gb=0.0))
     clips = data.split(split)
     ((task, names),) = data.tasks.items()
     labels = clips.labels[task]
     firsts = [(name, int(np.argmax(labels == label))) for label, name in enumerate(names[:classes]) if label in labels]
     read = clips.read(np.array([index for _, index in firsts]), None)
+    shown = np.unique(np.linspace(0, settings.frames - 1, _FRAMES).round().astype(int))
     counts = f"{len(data.splits['train'])} / {len(data.splits['val'])} / {len(data.splits['test'])} clips"
     size = f"{settings.frames} frames at {settings.resolution} px"
     title = f"{settings.name}: {len(names)} classes, {counts} (train / val / test), {size}"
-    sheet = _sheet(title, [name for name, _ in firsts], read)
+    sheet = _sheet(title, [name for name, _ in firsts], read[:, shown])
     path = Path(path).expanduser()
     if path.suffix.lower() != ".png":
         path = path.with_name(path.name + ".png")

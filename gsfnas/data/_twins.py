@@ -4,8 +4,10 @@ Each of its actions has a twin, which is the same clip played backwards. Validat
 model that is blind to order gives both the same answer, of which at most one is right: it cannot pass 50 %.
 """
 
+import functools
 import hashlib
 import json
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -28,7 +30,7 @@ def open_twins(settings: DataSettings) -> VideoData:
     for split in SPLITS:
         shape = (len(labels[split]), settings.frames, 3, settings.resolution, settings.resolution)
         path = folder / f"{split}-{len(labels[split])}.npy"
-        clips = cached_array(path, shape, lambda array, split=split: _fill(array, split, settings))  # type: ignore[misc]
+        clips = cached_array(path, shape, functools.partial(_rows, split, shape[0], settings))
         splits[split] = ClipSplit(
             labels={_TASK: labels[split]},
             read=_reader(clips),
@@ -71,9 +73,8 @@ def _reader(clips: Array) -> Read:
     return read
 
 
-def _fill(array: Array, split: str, settings: DataSettings) -> None:
-    for index in range(len(array)):
-        array[index] = twins_clip(split, index, settings)
+def _rows(split: str, count: int, settings: DataSettings) -> Iterator[Array]:
+    return (twins_clip(split, index, settings) for index in range(count))
 
 
 def _counts(settings: DataSettings) -> dict[str, int]:

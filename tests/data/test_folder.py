@@ -289,3 +289,18 @@ def test_a_file_that_vanishes_while_training_is_named(root: Path) -> None:
         clip.unlink()
     with pytest.raises(UserError, match=r"0\.mp4 cannot be decoded any more"):
         list(data.splits["train"].batches(4))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"rise/0.mp4": 3}', '{"rise/0.mp4": {"state": [], "frames": "many"}}'])
+def test_a_damaged_memory_of_what_was_seen_is_made_again(root: Path, content: str) -> None:
+    before = open_data(settings(root)).fingerprint
+    (index,) = (root.parent / "cache").rglob("index.json")
+    index.write_text(content)
+    assert open_data(settings(root)).fingerprint == before
+
+
+def test_a_damaged_cache_of_decoded_clips_is_made_again(root: Path) -> None:
+    before = everything(open_data(settings(root)), "train")[0]
+    (cached,) = (root.parent / "cache").rglob("train-*.npy")
+    cached.write_bytes(cached.read_bytes()[:-100])
+    assert np.array_equal(everything(open_data(settings(root)), "train")[0], before)

@@ -242,6 +242,16 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> np.ndarray:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_twins, "twins_clip", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        open_data(settings(tmp_path))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_clips_are_read_only_to_the_cache(tmp_path: Path) -> None:
     """What a caller does to a batch does not reach the file."""
     split = open_data(settings(tmp_path)).splits["val"]
