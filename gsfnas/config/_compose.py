@@ -55,16 +55,12 @@ def compose_study(name: str, overrides: Sequence[str] = (), config_root: Path | 
     roots = find_roots(config_root)
     if name.endswith((".yaml", ".yml")) and Path(name).is_file():
         path = Path(name).resolve()
-        roots = ConfigRoots((path.parent, *roots.folders))
-        config_name = path.stem
     else:
         path = roots.file("studies", name, "study")
-        config_name = f"studies/{name}"
-    rewrite = Rewriter(roots, _fields(SECTIONS), _chosen_groups(path), GROUPS)
-    values = _compose(config_name, rewrite(overrides), roots, path)
+    rewrite = Rewriter(roots, _fields(SECTIONS), _chosen_groups(path, roots), GROUPS)
+    # From within its own folder: groups that are added to a study in a subfolder would be looked for beside it.
+    values = _compose(path.stem, rewrite(overrides), ConfigRoots((path.parent, *roots.folders)), path)
     for section in values:
-        if section == "studies":
-            raise UserError(f"{path} must start with the line '# @package _global_'")
         if section not in {*SECTIONS, "space", "backbone"}:
             raise unknown(f"section of {path}", str(section), [*SECTIONS, "space", "backbone"])
     study = to_settings(StudySettings, {"name": path.stem, **_section(values, "study", path)}, "study")
@@ -152,10 +148,22 @@ def _read(path: Path) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
-def _chosen_groups(path: Path) -> set[str]:
-    """The groups in a study's defaults list, as overrides name them."""
-    entries = _read(path).get("defaults", [])
-    return {str(group).lstrip("/") for entry in entries if isinstance(entry, dict) for group in entry}
+def _chosen_groups(path: Path, roots: ConfigRoots) -> set[str]:
+    """The groups in a study's defaults list and those of the studies that it builds on, as overrides name them.
+
+    Raises UserError where the list does not say whether the study's own settings come before or after it.
+    """
+    values = _read(path)
+    entries = values.get("defaults") or []
+    if entries and len(values) > 1 and "_self_" not in entries:
+        raise UserError(f"the defaults of {path} must end with `- _self_`, so that its own settings come after them")
+    chosen: set[str] = set()
+    for entry in entries:
+        if isinstance(entry, dict):
+            chosen |= {str(group).lstrip("/") for group in entry}
+        elif entry.startswith("/studies/"):
+            chosen |= _chosen_groups(roots.file("studies", entry.removeprefix("/studies/"), "study"), roots)
+    return chosen
 
 
 def _section(values: Mapping[str, Any], section: str, path: Path) -> dict[str, Any]:

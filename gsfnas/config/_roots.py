@@ -23,7 +23,10 @@ class ConfigRoots:
     folders: tuple[Path, ...]
 
     def files(self, group: str) -> Mapping[str, Path]:
-        """Every file of a group by its name, the first root's winning: ``studies``, ``spaces``, ``data``, ``train``, ``backbone``."""
+        """Every file of a group by name, the first root winning.
+
+        Groups: ``studies``, ``spaces``, ``data``, ``train``, ``backbone``.
+        """
         found: dict[str, Path] = {}
         for folder in (root / group for root in self.folders):
             # Studies and spaces may stand in subfolders. A folder ``data`` beside them may be large, so only its top is read.
