@@ -160,8 +160,8 @@ def _factors(runs: Sequence[Run], sites: Mapping[str, Site | None], metric: str)
         counts = [len(run) for run in described]
         if name == "channels":
             columns = [[sum(float(level) for level in run) / SHARE_STEP for run in held]]
-            tested = [f"each {SHARE_STEP:.0%} of a site's channels more".replace("%", " %")]
-            reference = "the same sites with fewer channels"
+            tested = [f"+{SHARE_STEP:.0%} of the channels".replace("%", " %")]
+            reference = "the same sites"
         else:
             # The level that most insertions have is what the others are compared with; of equals the first by name.
             chosen = max(levels, key=lambda level: sum(run.count(level) for run in held))

@@ -8,6 +8,7 @@ from importlib.resources import files
 from gsfnas.report import _figures, _interactive, _tables, _words
 from gsfnas.report._metrics import METRICS, NOT_RUN
 from gsfnas.report._numbers import Numbers
+from gsfnas.report._summary import summary
 from gsfnas.report._tables import Cell, Table
 
 # The page may run what it carries, and fetch nothing.
@@ -69,10 +70,10 @@ def _body(numbers: Numbers, title: str) -> list[str]:
     parts = [
         f'<p class="kicker">gsfnas · study {escape(study.name)}</p>',
         f"<h1>{escape(title)}</h1>",
-        f'<p class="lead">{prose(_words.summary(numbers))}</p>',
-        f'<p class="lead">{prose(_words.worth(numbers))}</p>' if _words.worth(numbers) else "",
+        f'<p class="lead">{prose(summary(numbers))}</p>',
+        *(f"<p>{prose(text)}</p>" for text in (_words.front(numbers), _words.worth(numbers)) if text),
         "<h2>Baseline, full and best</h2>",
-        _table(_tables.comparison(numbers), colours, wide=True),
+        _table(_tables.comparison(numbers), colours, "middle"),
         "<h2>Accuracy against MACs</h2>",
         _plot(plots, "accuracy", "Top-1 accuracy against GMACs of every candidate", _words.front_note(numbers)),
         "<h2>The candidates as strips of sites</h2>",
@@ -81,17 +82,17 @@ def _body(numbers: Numbers, title: str) -> list[str]:
         "<h2>What each site is worth</h2>",
         f'<p class="{"warning" if _words.is_warned(effects) else "note"}">{prose(_words.effects_note(numbers))}</p>',
         _plot(plots, "effects", "Main effect of each site with its 95 % interval", ""),
-        _table(_tables.sites(numbers), colours, wide=True),
+        _table(_tables.sites(numbers), colours, "middle"),
     ]
     options = _tables.options(numbers)
     if options.rows:
         parts += [
             "<h2>What each option is worth</h2>",
             f'<p class="note">{prose(_words.OPTIONS_NOTE)}</p>',
-            _table(options, colours, wide=True),
+            _table(options, colours, "middle"),
         ]
     parts += ["<h2>Every candidate</h2>", f'<p class="note">{prose(_words.COPY_NOTE)}</p>']
-    parts.append(_table(_tables.candidates(numbers), colours, wide=True))
+    parts.append(_table(_tables.candidates(numbers), colours, "wide"))
     if "curves" in plots:
         parts += ["<h2>Learning curves</h2>", _plot(plots, "curves", "Learning curves", _words.CURVES_NOTE)]
     for heading, table in (
@@ -100,7 +101,7 @@ def _body(numbers: Numbers, title: str) -> list[str]:
         ("Latency under other conditions", _tables.latencies(numbers)),
     ):
         if table.rows:
-            parts += [f"<h2>{heading}</h2>", _table(table, colours, wide=True)]
+            parts += [f"<h2>{heading}</h2>", _table(table, colours, "wide")]
     caveats = "".join(f"<li>{prose(caveat)}</li>" for caveat in _words.caveats(numbers))
     parts += [
         "<h2>What to hold against these numbers</h2>",
@@ -115,8 +116,9 @@ def _body(numbers: Numbers, title: str) -> list[str]:
 
 
 def prose(text: str) -> str:
-    """Escaped, and `names` set as code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    """Escaped, `names` set as code, and numbers kept on one line with their signs."""
+    kept = text.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(kept))
 
 
 def _plot(plots: Mapping[str, object], name: str, alt: str, note: str) -> str:
@@ -144,7 +146,8 @@ def _strips(numbers: Numbers, colours: Mapping[str, str]) -> str:
         name = escape(" = ".join(row.names))
         body.append(
             f'<tr><th scope="row"><code>{escape(row.key)}</code></th><td>{name}</td>{cells}'
-            f'<td class="number">{percent.text(row.val_top1)}</td><td class="number">{gmacs.text(row.gmacs * 1e9, decimals)}</td></tr>'
+            f'<td class="number">{percent.text(row.val_top1)}</td>'
+            f'<td class="number">{gmacs.text(row.gmacs * 1e9, decimals)}</td></tr>'
         )
     legend = "".join(f'<span><i style="background:{colour}"></i>{escape(name)}</span>' for name, colour in colours.items())
     return (
@@ -157,12 +160,13 @@ def _strips(numbers: Numbers, colours: Mapping[str, str]) -> str:
 
 def _strip_cell(cell: str, site: str, colours: Mapping[str, str]) -> str:
     if not cell:
-        return f'<td class="cell" title="{escape(site)}: nothing">-</td>'
+        return f'<td class="cell" title="{escape(site)}: nothing"><span class="spoken">nothing</span></td>'
     colour = colours[_figures.module_of(cell)]
-    return f'<td class="cell" style="background:{colour}" title="{escape(site)}: {escape(cell)}">{escape(cell)}</td>'
+    spoken = f'<span class="spoken">{escape(cell)}</span>'
+    return f'<td class="cell" style="background:{colour}" title="{escape(site)}: {escape(cell)}">{spoken}</td>'
 
 
-def _table(table: Table, colours: Mapping[str, str], wide: bool = False) -> str:
+def _table(table: Table, colours: Mapping[str, str], width: str = "") -> str:
     heads = []
     for column in table.columns:
         kind = ' class="number"' if column.is_number else ' class="copy-column"' if column.label == "JSON" else ""
@@ -178,10 +182,10 @@ def _table(table: Table, colours: Mapping[str, str], wide: bool = False) -> str:
         mark = ' class="marked"' if index in table.marked else ""
         body.append(f"<tr{mark}>{''.join(cells)}</tr>")
     kind = ' class="sortable"' if table.is_sortable else ""
-    width = ' class="scroll wide"' if wide else ' class="scroll"'
     head = f"<thead><tr>{''.join(heads)}</tr></thead>" if any(column.label for column in table.columns) else ""
     return (
-        f'<div{width} tabindex="0" role="region" aria-label="{escape(table.caption)}"><table id="{table.name}"{kind}>'
+        f'<div class="scroll {width}" tabindex="0" role="region" aria-label="{escape(table.caption)}">'
+        f'<table id="{table.name}"{kind}>'
         f"<caption>{escape(table.caption)}</caption>{head}<tbody>{''.join(body)}</tbody></table></div>"
     )
 

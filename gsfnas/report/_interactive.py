@@ -112,6 +112,7 @@ def effects_plot(effects: Effects) -> Plot:
             "range": [len(names) - 0.4, -0.6],
             "automargin": True,
             "showgrid": False,
+            "nticks": 0,
         },
     }
     return {"data": traces, "layout": layout}
@@ -258,6 +259,7 @@ def _layout(height: int, legend: bool) -> Plot:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "hovermode": "closest",
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": QUIET, "activecolor": INK},
         "hoverlabel": {
             "bgcolor": "#ffffff",
             "bordercolor": "#cccccc",
@@ -278,6 +280,7 @@ def _axis(title: str, **rest: Any) -> Plot:
         "ticks": "outside",
         "tickcolor": QUIET,
         "ticklen": 4,
+        "nticks": 7,
         **rest,
     }
 

@@ -8,6 +8,7 @@ from gsfnas.report import _figures, _tables, _words
 from gsfnas.report._figures import module_of
 from gsfnas.report._metrics import NOT_RUN
 from gsfnas.report._numbers import Numbers
+from gsfnas.report._summary import summary
 from gsfnas.report._tables import Cell, Table
 
 
@@ -17,7 +18,8 @@ def document(numbers: Numbers) -> str:
     study = numbers.study
     parts = [
         f"# {prose(_words.title(numbers))}",
-        prose(_words.summary(numbers)),
+        prose(summary(numbers)),
+        prose(_words.front(numbers)),
         prose(_words.worth(numbers)),
         "## Baseline, full and best",
         _table(_tables.comparison(numbers), modules),

@@ -14,7 +14,8 @@ class Metric:
     """A number of a run: its column in the trials, how people call it, and how it is written.
 
     A value is shown times ``scale`` in ``unit``; a difference of two is shown in ``difference_unit`` (percentages differ by
-    points). ``better`` says which way is up. ``digits`` are decimals, or, where None, as many as give four significant digits.
+    points). ``better`` says which way is up; ``short`` heads a
+    narrow column. ``digits`` are decimals, or, where None, as many as give four significant digits.
     """
 
     key: str
@@ -24,10 +25,15 @@ class Metric:
     scale: float = 1.0
     digits: int | None = None
     difference_unit: str = ""
+    short: str = ""
 
     @property
     def heading(self) -> str:
         return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    @property
+    def short_heading(self) -> str:
+        return self.short or self.heading
 
     def shown(self, value: float) -> float:
         """``value`` in ``unit``."""
@@ -54,22 +60,22 @@ class Metric:
         return text.replace("-", "−")
 
 
-def _percent(key: str, label: str) -> Metric:
-    return Metric(key, label, "%", "higher", 100.0, 1, "points")
+def _percent(key: str, label: str, short: str) -> Metric:
+    return Metric(key, label, "%", "higher", 100.0, 1, "points", short)
 
 
 METRICS: dict[str, Metric] = {
     metric.key: metric
     for metric in (
-        _percent("val_top1", "Validation top-1"),
-        _percent("test_top1", "Test top-1"),
+        _percent("val_top1", "Validation top-1", "Val. (%)"),
+        _percent("test_top1", "Test top-1", "Test (%)"),
         Metric("val_loss", "Validation loss", "nats", "lower", digits=3),
         Metric("train_loss", "Training loss", "nats", "lower", digits=3),
-        Metric("macs_fvcore", "GMACs, fvcore", "", "lower", 1e-9),
-        Metric("macs_ptflops", "GMACs, ptflops", "", "lower", 1e-9),
-        Metric("params", "Parameters", "M", "lower", 1e-6),
-        Metric("activations", "Activations", "M", "lower", 1e-6),
-        Metric("latency_median_ms", "Latency, median", "ms", "lower", digits=2),
+        Metric("macs_fvcore", "GMACs, fvcore", "", "lower", 1e-9, short="GMACs fvcore"),
+        Metric("macs_ptflops", "GMACs, ptflops", "", "lower", 1e-9, short="GMACs ptflops"),
+        Metric("params", "Parameters", "M", "lower", 1e-6, short="Params (M)"),
+        Metric("activations", "Activations", "M", "lower", 1e-6, short="Activ. (M)"),
+        Metric("latency_median_ms", "Latency, median", "ms", "lower", digits=2, short="Latency (ms)"),
         Metric("epochs", "Epochs", "", "neither", digits=0),
         Metric("seconds", "Time", "s", "lower", digits=0),
     )

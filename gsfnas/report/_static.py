@@ -121,13 +121,23 @@ def _accuracy_panel(axes: "Axes", points: Sequence[Point], metric: str) -> None:
             values = [100 * point.accuracy[metric] for point in chosen]
             gmacs = [point.gmacs for point in chosen]
             axes.scatter(gmacs, values, s=36, marker=MARKERS[phase], color=colour, linewidths=0, label=name, zorder=3)
-    for point in points:
-        spread = point.spreads.get(metric)
-        if spread is not None and spread.std is not None:
-            style: dict[str, Any] = {"color": INK, "linewidth": 1.2, "capsize": 4, "zorder": 5, "linestyle": "none"}
-            axes.errorbar([point.gmacs], [100 * spread.mean], yerr=[100 * spread.std], **style)
+    several = [(point.gmacs, point.spreads[metric]) for point in points if metric in point.spreads]
+    if several:
+        axes.errorbar(
+            [gmacs for gmacs, _ in several],
+            [100 * spread.mean for _, spread in several],
+            yerr=[100 * (spread.std or 0.0) for _, spread in several],
+            fmt="_",
+            color=INK,
+            markersize=8,
+            linewidth=1.2,
+            capsize=4,
+            zorder=5,
+            label="mean ± std over seeds",
+        )
     _label(axes, points, metric)
     axes.margins(0.09, 0.12)
+    axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel("GMACs a clip (fvcore)")
     if not points:
         _nothing(axes, "no candidate has a result")

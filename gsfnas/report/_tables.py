@@ -109,6 +109,7 @@ def candidates(numbers: Numbers) -> Table:
             (
                 Cell(str(index + 1) if done else "", float(index)),
                 _key_cell(record, " ◆" if index in marked else ""),
+                Cell("copy", copy=record.candidate.to_json()),
                 _strip_cell(numbers, record.candidate),
                 Cell(record.phase, record.phase),
                 *measured[-2:],
@@ -117,7 +118,6 @@ def candidates(numbers: Numbers) -> Table:
                 Cell(f"{record.seconds:,.0f}", record.seconds),
                 Cell(str(record.seed), float(record.seed)),
                 Cell(record.outcome, record.outcome),
-                Cell("copy JSON", copy=record.candidate.to_json()),
             )
         )
     return Table(
@@ -126,15 +126,14 @@ def candidates(numbers: Numbers) -> Table:
         columns=(
             Column("#", True),
             Column("Candidate"),
+            Column("JSON"),
             Column("Sites"),
             Column("Phase"),
-            *(Column(metric.heading, True) for metric in metrics[-2:]),
-            *(Column(metric.heading, True) for metric in metrics[:-2]),
+            *(Column(metric.short_heading, True) for metric in (*metrics[-2:], *metrics[:-2])),
             Column(METRICS["epochs"].heading, True),
             Column(METRICS["seconds"].heading, True),
             Column("Seed", True),
             Column("Outcome"),
-            Column("JSON"),
         ),
         rows=tuple(rows),
         marked=frozenset(marked),

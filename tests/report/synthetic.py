@@ -222,11 +222,13 @@ def multi_study(count: int = 30) -> StudyRecord:
             held = generator.random() < 0.5
             top1 += worth * scale[gate] * held
             choices.append({"module": "gate_shift_fuse", "gate": gate, "fuse": fuse, "ratio": ratio} if held else None)
+        if candidate_of(choices) in {one.candidate for one in records}:
+            continue
         phase: Phase = "design" if len(records) < 2 + (count - 2) * 2 // 3 else "search"
         records.append(record(len(records), candidate_of(choices), phase, noise=1.0, top1=top1))
     replicates = [
-        record(100 + number, one.candidate, "replicate", replicate=1 + number % 2, noise=1.0)
-        for number, one in enumerate([records[0], records[0]])
+        record(100 + number, one.candidate, "replicate", replicate=1 + number % 2, noise=1.0, top1=None if number < 2 else 70.0)
+        for number, one in enumerate([records[0], records[0], records[1], records[1]])
     ]
     latencies = [latency_of(one.candidate) for one in records[:4]] + [latency_of(records[0].candidate, "cuda NVIDIA H100", 2)]
     return replace(study_of(records, replicates, latencies, name="full"), space="full", space_size=31**8)

@@ -1,0 +1,106 @@
+"""The first paragraph: how much was tried, and the best candidate against the baseline."""
+
+from gsfnas.record import Record
+from gsfnas.report._metrics import METRICS, NOT_RUN
+from gsfnas.report._numbers import Numbers
+
+_PERCENT = METRICS["val_top1"]
+_GMACS = METRICS["macs_fvcore"]
+
+
+def summary(numbers: Numbers) -> str:
+    """In plain words, for whatever there is: nothing, a few runs, a whole study."""
+    return " ".join([_tried(numbers), *_best(numbers)])
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def holding(record: Record, sites: int) -> str:
+    held = len(record.candidate.insertions)
+    return f"holds a module at {held} of {count(sites, 'site')}" if held else "holds no module"
+
+
+def big(number: int) -> str:
+    """A count for people: all digits below 10^9, then a power of ten."""
+    if number < 10**9:
+        return f"{number:,}"
+    mantissa, _, exponent = f"{number:.1e}".partition("e+")
+    return f"{mantissa} × 10{str(int(exponent)).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def _tried(numbers: Numbers) -> str:
+    study, done = numbers.study, len(numbers.ranked)
+    space = f"the space `{study.space}` has {big(study.space_size)} candidates"
+    if not study.records:
+        return f"Nothing has run yet: {space}."
+    if not done:
+        running = sum(record.outcome == "running" for record in study.records)
+        state = f"{len(study.records) - running} failed and {running} did not end" if running else "all failed"
+        return f"No candidate has a result ({count(len(study.records), 'run')}, {state}); {space}."
+    share = f" ({100 * done // study.space_size} %)" if 100 * done >= study.space_size > 0 else ""
+    where = f"on {numbers.data_name or 'the data'}, {count(study.classes, 'class', 'classes')}"
+    left = len(study.records) - done
+    missing = f"; {left} more {'has' if left == 1 else 'have'} no result" if left else ""
+    again = f", and {count(len(study.replicates), 'run')} repeated some of them with other seeds" if study.replicates else ""
+    return (
+        f"Of the {big(study.space_size)} candidates of the space `{study.space}`, {done:,}{share} "
+        f"{'was' if done == 1 else 'were'} trained and tested ({where}){again}{missing}."
+    )
+
+
+def _best(numbers: Numbers) -> list[str]:
+    best, baseline, full = numbers.best, numbers.baseline, numbers.full
+    if best is None:
+        return []
+    test, val = _accuracy(numbers, best, "test_top1"), _accuracy(numbers, best, "val_top1")
+    if best is baseline:
+        verdict = "No module helped: the" if len(numbers.ranked) > 1 else "The"
+        sentences = [f"{verdict} baseline without a module is the best on validation, with {val}, and {test} on test."]
+    elif baseline is None:
+        sentences = [
+            f"The best on validation {holding(best, len(numbers.sites))} and reaches {test} on test, {val} on validation.",
+            "The baseline without a module has no result yet.",
+        ]
+    else:
+        sentences = [
+            f"The best on validation {holding(best, len(numbers.sites))} and reaches {test} top-1 on test, "
+            f"{_gap(numbers, best, baseline, 'test_top1')} the baseline without a module "
+            f"({_accuracy(numbers, baseline, 'test_top1')}), for {_costs(best, baseline)}.",
+            f"On validation it reaches {val}, {_gap(numbers, best, baseline, 'val_top1')} the baseline "
+            f"({_accuracy(numbers, baseline, 'val_top1')}).",
+        ]
+    if full is not None and full is not best:
+        ours, theirs = _accuracy(numbers, full, "test_top1"), _accuracy(numbers, full, "val_top1")
+        sentences.append(f"The full candidate, a module at every site, reaches {ours} on test and {theirs} on validation.")
+    spread = numbers.spread(best, "val_top1")
+    if spread is not None and spread.seeds > 1:
+        sentences.append(f"(± is the standard deviation over {spread.seeds} seeds; the best was chosen by its first.)")
+    return sentences
+
+
+def _accuracy(numbers: Numbers, record: Record, metric: str) -> str:
+    """``74.1 ± 0.9 %``, over the seeds there are."""
+    spread = numbers.spread(record, metric)
+    if spread is None:
+        return NOT_RUN
+    deviation = "" if spread.std is None else f" ± {_PERCENT.text(spread.std)}"
+    return f"{_PERCENT.text(spread.mean)}{deviation} %"
+
+
+def _gap(numbers: Numbers, record: Record, other: Record, metric: str) -> str:
+    """``40.1 points above``, means over seeds."""
+    ours, theirs = numbers.spread(record, metric), numbers.spread(other, metric)
+    if ours is None or theirs is None:
+        return "to be compared with"
+    gap = ours.mean - theirs.mean
+    return f"{_PERCENT.text(abs(gap))} points {'above' if gap >= 0 else 'below'}"
+
+
+def _costs(record: Record, other: Record) -> str:
+    """``2.9 % more MACs (0.05268 instead of 0.05120 G)``"""
+    decimals = _GMACS.decimals([record.gmacs * 1e9, other.gmacs * 1e9])
+    both = " instead of ".join(_GMACS.text(one.gmacs * 1e9, decimals) for one in (record, other))
+    share = record.gmacs / other.gmacs - 1 if other.gmacs else 0.0
+    return f"{_PERCENT.text(abs(share))} % {'more' if share >= 0 else 'fewer'} MACs ({both} G)"
