@@ -1,6 +1,7 @@
 """Studies: many candidates, proposed, evaluated and recorded, by one worker or several, through any interruption."""
 
 from gsfnas.study._configuration import MAY_DIFFER, differences
+from gsfnas.study._executor import num_cores
 from gsfnas.study._read import StudyPlan, StudySummary, list_studies, load_study, plan_study, summarise_study
 from gsfnas.study._run import run_study
 from gsfnas.study._seeds import run_id, training_seed
@@ -15,6 +16,7 @@ __all__ = [
     "differences",
     "list_studies",
     "load_study",
+    "num_cores",
     "plan_study",
     "run_id",
     "run_study",
