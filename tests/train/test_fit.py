@@ -71,6 +71,19 @@ def test_the_same_seed_gives_the_same_numbers_whatever_ran_before():
     assert run()[0] == first
 
 
+def test_every_epoch_has_an_order_of_its_own(monkeypatch):
+    seeds = []
+    batches = ClipSplit.batches
+
+    def watched(split, batch_size, **seeded):
+        seeds.append(seeded)
+        return batches(split, batch_size, **seeded)
+
+    monkeypatch.setattr(ClipSplit, "batches", watched)
+    run(epochs=2)
+    assert len({seeded["shuffle_seed"] for seeded in seeds}) == len({seeded["augment_seed"] for seeded in seeds}) == 2
+
+
 def test_the_losses_of_two_tasks_add_up_and_reach_their_heads():
     labels = {"class": torch.tensor([0, 1]), "other": torch.tensor([2, 0])}
     logits = {"class": torch.randn(2, 2), "other": torch.randn(2, 3), "unlabelled": torch.randn(2, 5)}
