@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gsfnas.data._cache import replacing
 from gsfnas.data._layout import Listing
-from gsfnas.data._twins_pixels import SPLITS
+from gsfnas.data._settings import SPLITS
 from gsfnas.errors import UserError
 
 

@@ -145,8 +145,10 @@ def _by_counting(container: Any, wanted: set[int]) -> dict[int, Any]:
     """Frames by their number in the order shown, for files whose packets carry no time stamps."""
     found: dict[int, Any] = {}
     for number, frame in enumerate(_frames(container)):
-        if number in wanted or not found:
-            found[number] = frame
+        # The last frame of a file that ends early stays, and stands in for those after it.
+        if number - 1 not in wanted:
+            found.pop(number - 1, None)
+        found[number] = frame
         if number >= max(wanted):
             break
     return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsfnas.data._decode import IMAGES, VIDEOS
-from gsfnas.data._twins_pixels import SPLITS
+from gsfnas.data._settings import SPLITS
 from gsfnas.errors import UserError
 
 # Class -> paths of its clips, relative to the root, sorted.

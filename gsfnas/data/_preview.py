@@ -21,7 +21,6 @@ _FRAMES = 16
 _WIDTH = 1280
 _PAPER = (255, 255, 255)
 _INK = (30, 30, 34)
-_PALE = (120, 120, 128)
 
 
 def preview(settings: DataSettings, path: Path | str, *, split: str = "test", classes: int = 48) -> Path:

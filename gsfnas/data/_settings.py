@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gsfnas.errors import UserError, unknown
 
 NAMES = ("twins", "folder")
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

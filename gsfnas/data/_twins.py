@@ -13,9 +13,8 @@ import numpy as np
 
 from gsfnas.data._cache import Array, cache_folder, cached_array
 from gsfnas.data._clips import Clips, ClipSplit, Labels, Read, VideoData
-from gsfnas.data._settings import DataSettings
+from gsfnas.data._settings import SPLITS, DataSettings
 from gsfnas.data._twins_actions import ACTIONS, CLASSES, MIRROR
-from gsfnas.data._twins_pixels import SPLITS
 from gsfnas.data._twins_render import VERSION, render
 
 _TASK = "class"

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-SPLITS = ("train", "val", "test")
-
 # Of ten digits in a row, those that a split gets.
 DIGITS: Mapping[str, tuple[int, ...]] = {"train": (0, 1, 2, 3, 4, 5), "val": (6, 7), "test": (8, 9)}
 # Columns of each photograph (640 wide), from and to.

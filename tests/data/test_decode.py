@@ -116,3 +116,11 @@ def test_the_digest_tells_contents_apart(folder: Path) -> None:
     one = write_video(folder / "one.mp4", numbered(5))
     other = write_video(folder / "other.mp4", numbered(6))
     assert probe(one).digest == probe(one).digest != probe(other).digest
+
+
+def test_files_without_time_stamps_are_read_by_counting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(folder / "stampless.mp4", numbered(20))
+    packets = _decode._packets
+    monkeypatch.setattr(_decode, "_packets", lambda container: [(None, key) for _, key in packets(container)])
+    assert numbers_of(decode(path, [0, 3, 3, 19])) == [0, 3, 3, 19]
+    assert numbers_of(decode(path, [4, 30])) == [4, 19]
