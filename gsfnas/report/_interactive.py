@@ -51,7 +51,7 @@ def accuracy_plot(points: Sequence[Point]) -> Plot:
                     )
                 )
         traces += _spread_traces(known, metric, axis)
-    layout = _layout(height=460, legend=True)
+    layout = _layout(height=490, legend=True)
     layout |= {
         "xaxis": _axis("GMACs a clip (fvcore)", domain=[0, 0.485]),
         "xaxis2": _axis("GMACs a clip (fvcore)", domain=[0.515, 1], matches="x", anchor="y2"),
@@ -102,7 +102,7 @@ def effects_plot(effects: Effects) -> Plot:
             }
         )
     names = [_text(effect.name) for effect in effects.sites]
-    layout = _layout(height=110 + 30 * max(3, len(names)), legend=True)
+    layout = _layout(height=140 + 30 * max(3, len(names)), legend=True)
     layout |= {
         "xaxis": _axis("Validation top-1 (points)") | {"zeroline": True, "zerolinewidth": 1.5, "zerolinecolor": QUIET},
         "yaxis": _axis("")
@@ -122,7 +122,7 @@ def curves_plot(curves: Sequence[tuple[Metric, Sequence[Curve]]]) -> Plot:
     """Learning curves of the named candidates, one panel a metric; further seeds are faint."""
     traces: list[Plot] = []
     width = 1 / max(1, len(curves))
-    layout = _layout(height=320, legend=True)
+    layout = _layout(height=350, legend=True)
     starts = [round(index * width, 3) for index in range(len(curves))]
     layout["annotations"] = _panel_titles([metric.heading for metric, _ in curves], starts)
     shown: set[str] = set()
@@ -254,7 +254,7 @@ def _panel_titles(titles: Sequence[str], starts: Sequence[float]) -> list[Plot]:
 def _layout(height: int, legend: bool) -> Plot:
     return {
         "height": height,
-        "margin": {"l": 56, "r": 16, "t": 40, "b": 84},
+        "margin": {"l": 56, "r": 16, "t": 40, "b": 110},
         "font": FONT,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",

@@ -60,12 +60,17 @@ def document(numbers: Numbers) -> str:
 def prose(text: str) -> str:
     """Markup characters of names lose their meaning; `names` stay code."""
     pieces = re.split(r"(`[^`]+`)", text)
-    return "".join(piece if piece.startswith("`") else _plain(piece) for piece in pieces)
+    return "".join(_code(piece[1:-1]) if piece.startswith("`") else _plain(piece) for piece in pieces)
 
 
 def _plain(text: str) -> str:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "\\|")
     return re.sub(r"([\\*_\[\]`])(?!\|)", r"\\\1", escaped)
+
+
+def _code(text: str) -> str:
+    """As code, unless it holds what would end the code, the cell, or read as markup to a lax reader."""
+    return _plain(text) if set("`|<&") & set(text) else f"`{text}`"
 
 
 def _legend(modules: Sequence[str]) -> str:
@@ -100,6 +105,4 @@ def _cell(cell: Cell, modules: Sequence[str]) -> str:
         signs = dict(zip(modules, _signs(modules), strict=False))
         return "`" + "".join(signs.get(module_of(one), "?") if one else "·" for one in cell.strip) + "`" if cell.strip else ""
     text = " ".join(cell.text.split())
-    if cell.is_code and not set("`|<&") & set(text):
-        return f"`{text}`"
-    return _plain(text)
+    return _code(text) if cell.is_code else _plain(text)

@@ -156,7 +156,12 @@ def seeds(numbers: Numbers) -> Table:
     columns = [Column("Candidate"), Column("Name")]
     for key in ("val_top1", "test_top1"):
         columns += [Column(METRICS[key].heading, True), Column("each seed", True)]
-    return Table("seeds", "Candidates that were trained with several seeds.", tuple(columns), tuple(rows))
+    return Table(
+        "seeds",
+        "Candidates that were trained with several seeds: mean ± standard deviation (number of seeds).",
+        tuple(columns),
+        tuple(rows),
+    )
 
 
 def sites(numbers: Numbers) -> Table:
@@ -216,7 +221,7 @@ def failures(numbers: Numbers) -> Table:
         for record in numbers.unfinished
     ]
     columns = ("Number", "Candidate", "Sites", "Phase", "Seed", "Outcome", "Error")
-    return Table("failures", "Runs without a result.", tuple(map(Column, columns)), tuple(rows))
+    return Table("failures", "What each of them said; none of them enters a figure.", tuple(map(Column, columns)), tuple(rows))
 
 
 def latencies(numbers: Numbers) -> Table:

@@ -266,3 +266,31 @@ def running_study() -> StudyRecord:
         record(2, design()[0], outcome="running"),
     ]
     return study_of(records, name="running")
+
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+def hostile_study() -> StudyRecord:
+    """Every name that a user can choose holds markup."""
+    site = Site(f"a|b{HOSTILE}", "a", "a", HOSTILE, "after", 16, 8, 8, True)
+    backbone = BackboneRef.of(f"mine:{HOSTILE}", {"style": '"><img src=x onerror=alert(1)>'})
+    insertion = Insertion.of(f"mine:{HOSTILE}", {"channels": 16, "kind": "</script><script>alert(2)</script>"})
+    empty, full = (Candidate(backbone, 8, 32, held) for held in ((), ((site.name, insertion),)))
+    cost = cost_of(placement())
+    records = [
+        replace(record(number, placement(), "anchor", top1=40 + number), candidate=candidate, cost=cost, device=HOSTILE)
+        for number, candidate in enumerate([empty, full])
+    ]
+    failed = replace(records[1], number=2, outcome="failed", metrics={}, error=f"ValueError: {HOSTILE} & | `x`", phase="design")
+    return StudyRecord(
+        name=f"n{HOSTILE}",
+        space=f"`{HOSTILE}",
+        space_size=2,
+        sites=(site,),
+        classes=24,
+        records=(*records, failed),
+        latencies=(Latency(empty.key, 1.0, 0.9, 1.1, HOSTILE, 1, "float32"), Latency(empty.key, 2.0, 1.9, 2.1, "b", 1, "x")),
+        environments={"e": {"host": HOSTILE, "nested": {HOSTILE: [HOSTILE]}}},
+        study_yaml=f"data: {HOSTILE}\n",
+    )

@@ -1,0 +1,143 @@
+"""Ranks, front, spread and the rows of trials.csv, against studies small enough to be checked by hand."""
+
+import io
+import math
+from dataclasses import replace
+from itertools import product
+
+import pandas as pd
+import pytest
+import synthetic
+from scipy import stats
+
+from gsfnas.candidate import Candidate
+from gsfnas.record import StudyRecord
+from gsfnas.report._numbers import COLUMNS, LATENCY, TAIL, Numbers
+
+
+def hand_study() -> StudyRecord:
+    """Baseline 30 %, full 60 %, a better and cheaper one at 62 %, a dominated one at 40 %; seeds of the baseline 30, 32, 34."""
+    empty, full, good, poor = (synthetic.placement(*held) for held in ((), range(8), (3, 5), (0, 1, 2)))
+    records = [
+        synthetic.record(0, empty, "anchor", top1=30),
+        synthetic.record(1, full, "anchor", top1=60),
+        synthetic.record(2, good, top1=62),
+        synthetic.record(3, poor, "search", top1=40),
+    ]
+    again = [
+        synthetic.record(10, empty, "replicate", replicate=1, top1=32),
+        synthetic.record(11, empty, "replicate", replicate=2, top1=34),
+    ]
+    return synthetic.study_of(records, again, [synthetic.latency_of(empty)])
+
+
+def test_ranking_and_names() -> None:
+    numbers = Numbers(hand_study())
+    assert [record.number for record in numbers.ranked] == [2, 1, 3, 0]
+    assert {name: record.number for name, record in numbers.named.items()} == {"baseline": 0, "full": 1, "best": 2}
+
+
+def test_equal_accuracy_ranks_the_cheaper_first() -> None:
+    records = [synthetic.record(0, synthetic.placement(0, 1), top1=50), synthetic.record(1, synthetic.placement(1), top1=50)]
+    assert Numbers(synthetic.study_of(records)).best is records[1]
+
+
+def test_front_is_what_nothing_dominates_on_validation() -> None:
+    assert [record.number for record in Numbers(hand_study()).front] == [0, 2]
+    numbers = Numbers(synthetic.placement_study())
+    front = {record.number for record in numbers.front}
+    for one, other in product(numbers.ranked, repeat=2):
+        if other.top1 >= one.top1 and other.gmacs < one.gmacs:
+            assert one.number not in front
+
+
+def test_test_accuracy_does_not_move_the_front() -> None:
+    study = synthetic.placement_study()
+    turned = [
+        replace(one, metrics={**one.metrics, "test_top1": 0.5 - one.number / 100}) for one in study.records if one.metrics
+    ]
+    first = [record.number for record in Numbers(study).front]
+    assert [record.number for record in Numbers(replace(study, records=tuple(turned))).front] == first
+
+
+def test_spread_and_noise_over_seeds() -> None:
+    numbers = Numbers(hand_study())
+    spread = numbers.spread(numbers.baseline, "val_top1")
+    assert spread is not None
+    assert (spread.seeds, spread.mean, spread.std) == (3, pytest.approx(0.32), pytest.approx(0.02))
+    single = numbers.spread(numbers.best, "val_top1")
+    assert single is not None
+    assert (single.seeds, single.std) == (1, None)
+    noise = numbers.noise()
+    assert noise is not None
+    assert (noise.std, noise.freedom) == (pytest.approx(0.02), 2)
+    # t of 0.975 with 2 degrees of freedom is 4.303.
+    assert noise.smallest_difference == pytest.approx(4.303 * math.sqrt(2) * 0.02, rel=1e-3)
+
+
+def test_noise_pools_by_degrees_of_freedom() -> None:
+    numbers = Numbers(synthetic.placement_study())
+    spreads = [spread for (_, metric), spread in numbers.spreads.items() if metric == "val_top1" and spread.std is not None]
+    noise = numbers.noise()
+    assert noise is not None
+    assert len(spreads) == 3
+    assert noise.freedom == 6
+    assert noise.std == pytest.approx(math.sqrt(sum((spread.std or 0) ** 2 for spread in spreads) / 3))
+    assert noise.smallest_difference == pytest.approx(stats.t.ppf(0.975, 6) * math.sqrt(2) * noise.std)
+
+
+def test_trials_hold_every_run_and_its_candidate() -> None:
+    study = synthetic.placement_study()
+    frame = Numbers(study).runs
+    assert tuple(frame.columns[: len(COLUMNS)]) == COLUMNS
+    assert tuple(frame.columns[-len(TAIL) :]) == TAIL
+    assert len(frame) == 24 + 6
+    again = pd.read_csv(io.StringIO(frame.to_csv(index=False)))
+    by_number = {record.number: record for record in (*study.records, *study.replicates)}
+    for row in again.to_dict("records"):
+        record = by_number[row["number"]]
+        assert Candidate.from_json(row["candidate"]) == record.candidate
+        assert row["key"] == record.candidate.key
+        assert row["macs_fvcore"] == record.cost["macs_fvcore"]
+        if record.metrics:
+            assert row["val_top1"] == pytest.approx(record.metrics["val_top1"])
+    assert again["on_front"].sum() >= 1
+    assert again["error"].notna().sum() == 1
+
+
+def test_a_failed_run_has_no_rank_and_no_accuracy() -> None:
+    frame = Numbers(synthetic.placement_study()).runs
+    row = frame[frame["outcome"] == "failed"].iloc[0]
+    assert pd.isna(row["rank"])
+    assert pd.isna(row["val_top1"])
+    assert not row["on_front"]
+
+
+def test_latency_takes_the_most_frequent_conditions() -> None:
+    numbers = Numbers(synthetic.multi_study())
+    assert numbers.latency_conditions[0] == ("cpu", 1, "float32", 1)
+    assert {latency.device for latency in numbers.latencies.values()} == {"cpu"}
+    row = numbers.runs.set_index("number").loc[0]
+    assert row[list(LATENCY[:1])].item() == pytest.approx(11.0)
+
+
+def test_a_nan_accuracy_is_no_result() -> None:
+    record = synthetic.record(0, synthetic.placement(), "anchor")
+    study = synthetic.study_of([replace(record, metrics={"val_top1": math.nan, "test_top1": 0.3})])
+    assert Numbers(study).ranked == ()
+    assert Numbers(study).unfinished == study.records
+
+
+@pytest.mark.parametrize(
+    ("yaml", "configurations", "name"),
+    [
+        ("data:\n  name: twins\n", {}, "twins"),
+        ("data:\n  name: folder\n", {"f": {"data": {"name": "twins"}}}, "folder"),
+        ("", {"f": {"data": {"name": "twins"}}}, "twins"),
+        ("a: [", {}, None),
+        ("", {}, None),
+    ],
+)
+def test_the_data_is_read_from_the_configuration(yaml: str, configurations: dict[str, dict[str, object]], name: str) -> None:
+    study = replace(synthetic.bare_study(), study_yaml=yaml, configurations=configurations)
+    assert Numbers(study).data_name == name

@@ -1,0 +1,135 @@
+"""What a reader gets, for every kind of study: pages that hold all, load nothing and run no stranger's script."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import synthetic
+
+from gsfnas.candidate import Candidate
+from gsfnas.report import _figures, _html, _interactive, _markdown
+from gsfnas.report._numbers import Numbers
+
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, the text by the tag it stands in, and whether every tag is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[tuple[str, str]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append((self.open[-1] if self.open else "", data))
+
+    def words(self) -> str:
+        return " ".join(text for tag, text in self.text if tag not in ("script", "style"))
+
+
+@pytest.fixture(scope="session")
+def page(built: Path) -> Page:
+    return Page((built / "report.html").read_text(encoding="utf-8"))
+
+
+def test_every_file_is_there(built: Path) -> None:
+    figures = [f"{name}.{kind}" for name in ("accuracy_vs_flops", "site_effects", "strips") for kind in ("png", "svg")]
+    expected = {"report.html", "report.md", "trials.csv", "study.yaml", "env.json", *figures}
+    assert {path.name for path in built.iterdir()} == expected
+    assert all((built / name).stat().st_size > 1000 for name in figures)
+    assert "environments" in json.loads((built / "env.json").read_text(encoding="utf-8"))
+    pd.read_csv(built / "trials.csv")
+
+
+def test_the_page_is_well_formed_and_loads_nothing(page: Page) -> None:
+    assert page.open == []
+    tags = [tag for tag, _ in page.tags]
+    assert not {"link", "iframe", "object", "embed", "img", "form", "base"} & set(tags)
+    for _, attributes in page.tags:
+        assert not {"src", "href", "srcset", "action", "data", "poster"} & set(attributes)
+        assert not any(name.startswith("on") for name in attributes)
+    # The library, the plots' data, and the page's own script; a policy that lets nothing be fetched.
+    assert tags.count("script") == 3
+    policy = next(attributes["content"] for tag, attributes in page.tags if attributes.get("http-equiv"))
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    style = " ".join(text for tag, text in page.text if tag == "style")
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_figures_have_a_description_and_tables_have_heads(page: Page) -> None:
+    plots = [attributes for tag, attributes in page.tags if attributes.get("class") == "plot"]
+    assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in plots)
+    assert [tag for tag, _ in page.tags].count("caption") >= 4
+    assert any(tag == "th" and attributes.get("scope") == "row" for tag, attributes in page.tags)
+
+
+def test_every_candidate_can_be_copied(built: Path, page: Page) -> None:
+    copied = [attributes["data-copy"] for tag, attributes in page.tags if "data-copy" in attributes]
+    trials = pd.read_csv(built / "trials.csv")
+    first = trials[trials["phase"] != "replicate"]
+    assert len(copied) == len(first)
+    assert [Candidate.from_json(text or "").key for text in copied] == list(first["key"])
+
+
+def test_a_place_for_every_plot(page: Page) -> None:
+    plots = json.loads(next(text for tag, text in page.text if tag == "script" and text.startswith("{")))
+    places = {attributes["id"] for tag, attributes in page.tags if tag == "div" and attributes.get("class") == "plot"}
+    assert places == {f"plot-{name}" for name in plots}
+
+
+def test_names_are_text_and_never_markup() -> None:
+    numbers = Numbers(synthetic.hostile_study())
+    text = _html.page(numbers)
+    own = text.replace(_library(text), "")
+    assert "alert(" in own
+    assert own.count("<script") == 3
+    assert "<img" not in own
+    assert synthetic.HOSTILE in Page(text).words()
+    plots = json.dumps(_interactive.accuracy_plot(_figures.accuracy_points(numbers)))
+    assert "<script" not in plots
+    assert not set("<>") & set(_interactive.to_json({"a": {"b": "</script><!--"}}))
+
+
+def test_markdown_escapes_names_and_keeps_its_tables() -> None:
+    text = _markdown.document(Numbers(synthetic.hostile_study()))
+    outside = re.sub(r"(?m)^    .*$", "", text)
+    assert "<script" not in outside
+    for line in re.findall(r"(?m)(?:^\|.*\n)+", text):
+        widths = {len(re.findall(r"(?<!\\)\|", row)) for row in line.splitlines()}
+        assert len(widths) == 1
+
+
+def test_markdown_names_only_figures_that_are_there(built: Path) -> None:
+    text = (built / "report.md").read_text(encoding="utf-8")
+    images = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert len(images) == 3
+    assert all((built / image).exists() for image in images)
+
+
+def test_what_nobody_ran_says_so() -> None:
+    words = Page(_html.page(Numbers(synthetic.failed_study()))).words()
+    assert "not run" in words
+    assert "CUDA out of memory" in words
+    assert "nan" not in words.lower().split()
+    assert "None" not in words.split()
+
+
+def _library(text: str) -> str:
+    return max(re.findall(r"(?s)<script>.*?</script>", text), key=len)

@@ -1,0 +1,118 @@
+"""Tables and sentences as data, against numbers worked out by hand."""
+
+from dataclasses import replace
+
+import pytest
+import synthetic
+from test_numbers import hand_study
+
+from gsfnas.report import _tables, _words
+from gsfnas.report._metrics import METRICS, NOT_RUN, duration
+from gsfnas.report._numbers import Numbers
+from gsfnas.report._summary import big, summary
+
+
+def texts(table: _tables.Table) -> dict[str, list[str]]:
+    return {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
+
+
+def test_comparison_holds_means_and_their_difference() -> None:
+    rows = texts(_tables.comparison(Numbers(hand_study())))
+    assert rows["Validation top-1 (%)"] == ["32.0 ± 2.0 (3)", "60.0 (1)", "62.0 (1)", "+30.0 points"]
+    assert rows["Test top-1 (%)"] == ["30.8 ± 2.0 (3)", "58.8 (1)", "60.8 (1)", "+30.0 points"]
+    empty, best = synthetic.cost_of(synthetic.placement()), synthetic.cost_of(synthetic.placement(3, 5))
+    more = best["macs_fvcore"] / empty["macs_fvcore"] - 1
+    assert rows["GMACs, fvcore"][0] == f"{empty['macs_fvcore'] / 1e9:.5f}"
+    assert rows["GMACs, fvcore"][3].endswith(f"(+{100 * more:.1f} %)")
+    assert rows["Latency, median (ms)"] == ["11.00", NOT_RUN, NOT_RUN, NOT_RUN]
+
+
+def test_every_candidate_has_a_row_and_the_front_is_marked() -> None:
+    numbers = Numbers(synthetic.placement_study())
+    table = _tables.candidates(numbers)
+    assert len(table.rows) == 24
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    marked = {row[1].sort for index, row in enumerate(table.rows) if index in table.marked}
+    assert marked == {record.candidate.key for record in numbers.front}
+    assert table.rows[-1][-1].text == "failed"
+    assert NOT_RUN in [cell.text for cell in table.rows[-1]]
+
+
+def test_strips_stand_in_depth_order() -> None:
+    table = _tables.candidates(Numbers(hand_study()))
+    place = [column.label for column in table.columns].index("Sites")
+    assert table.rows[0][place].strip == ("", "", "", "gsf:4", "", "gsf:8", "", "")
+    assert table.rows[-1][place].text == "no module"
+
+
+def test_failures_name_their_error() -> None:
+    rows = _tables.failures(Numbers(synthetic.placement_study())).rows
+    assert [row[-1].text for row in rows] == ["FloatingPointError: the loss is not finite after 2 epochs"]
+
+
+def test_options_appear_where_the_space_has_several() -> None:
+    assert _tables.options(Numbers(synthetic.placement_study())).rows == ()
+    names = {row[0].text for row in _tables.options(Numbers(synthetic.multi_study())).rows}
+    assert names == {"gate", "fuse", "channels"}
+
+
+def test_summary_gives_the_difference_to_the_baseline() -> None:
+    text = summary(Numbers(hand_study()))
+    assert "Of the 256 candidates of the space `placement`, 4 (1 %) were trained and tested (on twins, 24 classes)" in text
+    assert "holds a module at 2 of 8 sites and reaches 60.8 % top-1 on test, 30.0 points above" in text
+    assert "(30.8 ± 2.0 %)" in text
+    assert "60.0 % on validation" in text
+
+
+def test_summary_says_so_where_no_module_helped() -> None:
+    study = hand_study()
+    worse = tuple(replace(one, metrics={**one.metrics, "val_top1": 0.1}) for one in study.records[1:])
+    assert "No module helped" in summary(Numbers(replace(study, records=(study.records[0], *worse))))
+
+
+@pytest.mark.parametrize(
+    ("study", "words"),
+    [
+        (synthetic.bare_study(), "Nothing has run yet"),
+        (synthetic.failed_study(), "No candidate has a result (13 runs, all failed)"),
+        (synthetic.running_study(), "1 more has no result"),
+        (synthetic.study_of([synthetic.record(1, synthetic.placement(1))]), "The baseline without a module has no result yet"),
+    ],
+)
+def test_summary_of_what_is_not_finished(study: synthetic.StudyRecord, words: str) -> None:
+    assert words in summary(Numbers(study))
+
+
+def test_the_smallest_difference_is_told_from_the_seeds() -> None:
+    caveats = " ".join(_words.caveats(Numbers(hand_study())))
+    # Standard deviation 2.0 with 2 degrees of freedom: 4.303 * sqrt(2) * 2.0.
+    assert "is 12.2 points" in caveats
+    assert "3 of 4 candidates ran with one seed" in caveats
+    assert "noise between seeds is unknown" in " ".join(_words.caveats(Numbers(synthetic.anchors_study())))
+
+
+def test_the_bound_on_twins_is_claimed_for_twins_alone() -> None:
+    study = hand_study()
+    other = replace(study, study_yaml="data:\n  name: folder\n")
+    assert "cannot pass 50 %" in " ".join(_words.caveats(Numbers(study)))
+    assert "cannot pass 50 %" not in " ".join(_words.caveats(Numbers(other)))
+
+
+def test_a_design_too_small_is_warned_of() -> None:
+    numbers = Numbers(hand_study())
+    assert _words.is_warned(numbers.effects["val_top1"])
+    assert "Warning" in _words.effects_note(numbers)
+    whole = Numbers(synthetic.placement_study())
+    assert "least squares over the 13 runs" in _words.effects_note(whole)
+    assert "layer2.1.conv1" in _words.worth(whole)
+
+
+def test_numbers_read_well() -> None:
+    assert METRICS["val_top1"].text(0.7415) == "74.2"
+    assert METRICS["val_top1"].difference(-0.034) == "−3.4"
+    assert METRICS["macs_fvcore"].text(51_234_567) == "0.05123"
+    assert METRICS["params"].text(23_512_130) == "23.51"
+    assert METRICS["params"].text(None) == NOT_RUN
+    assert METRICS["val_top1"].text(float("nan")) == NOT_RUN
+    assert [duration(12), duration(75), duration(3 * 3600 + 125)] == ["12 s", "1 min 15 s", "3 h 02 min"]
+    assert [big(256), big(10**30)] == ["256", "1.0 × 10³⁰"]
