@@ -156,12 +156,8 @@ def seeds(numbers: Numbers) -> Table:
     columns = [Column("Candidate"), Column("Name")]
     for key in ("val_top1", "test_top1"):
         columns += [Column(METRICS[key].heading, True), Column("each seed", True)]
-    return Table(
-        "seeds",
-        "Candidates that were trained with several seeds: mean ± standard deviation (number of seeds).",
-        tuple(columns),
-        tuple(rows),
-    )
+    caption = "Candidates that were trained with several seeds: mean ± standard deviation (number of seeds)."
+    return Table("seeds", caption, tuple(columns), tuple(rows))
 
 
 def sites(numbers: Numbers) -> Table:
