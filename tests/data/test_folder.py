@@ -299,6 +299,14 @@ def test_a_damaged_memory_of_what_was_seen_is_made_again(root: Path, content: st
     assert open_data(settings(root)).fingerprint == before
 
 
+def test_a_clip_that_has_changed_is_decoded_again(root: Path) -> None:
+    root = divide(root)
+    before = everything(open_data(settings(root)), "train")[0]
+    write_video(root / "train" / "rise" / "0.mp4", numbered(24, 36, 48)[::-1])
+    after = everything(open_data(settings(root)), "train")[0]
+    assert [np.array_equal(*clips) for clips in zip(before, after, strict=True)].count(False) == 1
+
+
 def test_a_damaged_cache_of_decoded_clips_is_made_again(root: Path) -> None:
     before = everything(open_data(settings(root)), "train")[0]
     (cached,) = (root.parent / "cache").rglob("train-*.npy")

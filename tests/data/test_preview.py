@@ -26,7 +26,7 @@ def test_the_sheet_shows_each_class_beside_its_reversal(tmp_path: Path) -> None:
     clips, _ = next(iter(open_data(twins(tmp_path)).splits["test"].batches(2)))
     first = clips[0].permute(0, 2, 3, 1).numpy().repeat(2, axis=1).repeat(2, axis=2)
     # Find the first frame; 67 pixels on stands the second, and the reversed clip begins with the last one.
-    windows = np.lib.stride_tricks.sliding_window_view(sheet[:130, :100], (64, 64, 3))[:, :, 0]
+    windows = np.lib.stride_tricks.sliding_window_view(sheet[:170, :100], (64, 64, 3))[:, :, 0]
     (y,), (x,) = np.nonzero((windows == first[0]).all(axis=(2, 3, 4)))
     assert np.array_equal(sheet[y : y + 64, x + 67 : x + 131], first[1])
     twin = x + 8 * 67 - 3 + 28
