@@ -46,8 +46,8 @@ def front(numbers: Numbers) -> str:
     if cheapest is best:
         return text
     return (
-        f"{text} One run each does not tell the best from {count(len(close) - 1, 'other')} within "
-        f"{_PERCENT.text(noise.smallest_difference)} points of it; the cheapest of these, `{cheapest.candidate.key}`, "
+        f"{text} {count(len(close) - 1, 'other lies', 'others lie')} on validation within {_PERCENT.text(noise.smallest_difference)} points of the "
+        f"best, which one run each cannot tell apart; the cheapest of them, `{cheapest.candidate.key}`, "
         f"{holding(cheapest, len(numbers.sites))} and takes {_GMACS.text(cheapest.gmacs * 1e9)} GMACs."
     )
 

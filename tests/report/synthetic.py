@@ -268,6 +268,22 @@ def running_study() -> StudyRecord:
     return study_of(records, name="running")
 
 
+def hand_study() -> StudyRecord:
+    """Baseline 30 %, full 60 %, a better and cheaper one at 62 %, a dominated one at 40 %; seeds of the baseline 30, 32, 34."""
+    empty, full, good, poor = (placement(*held) for held in ((), range(8), (3, 5), (0, 1, 2)))
+    records = [
+        record(0, empty, "anchor", top1=30),
+        record(1, full, "anchor", top1=60),
+        record(2, good, top1=62),
+        record(3, poor, "search", top1=40),
+    ]
+    again = [
+        record(10, empty, "replicate", replicate=1, top1=32),
+        record(11, empty, "replicate", replicate=2, top1=34),
+    ]
+    return study_of(records, again, [latency_of(empty)])
+
+
 HOSTILE = "<script>alert('x')</script>"
 
 

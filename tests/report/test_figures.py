@@ -8,7 +8,6 @@ import matplotlib as mpl
 import plotly.graph_objects as go
 import pytest
 import synthetic
-from test_numbers import hand_study
 
 from gsfnas.report import _figures, _interactive, _static
 from gsfnas.report._metrics import METRICS
@@ -16,7 +15,7 @@ from gsfnas.report._numbers import Numbers
 
 
 def test_points_carry_front_names_and_spread() -> None:
-    points = {point.names: point for point in _figures.accuracy_points(Numbers(hand_study()))}
+    points = {point.names: point for point in _figures.accuracy_points(Numbers(synthetic.hand_study()))}
     assert points["baseline",].spreads["test_top1"].seeds == 3
     assert points["best",].on_front
     assert not points["full",].on_front
@@ -63,7 +62,7 @@ def test_plotly_accepts_the_plots(study: synthetic.StudyRecord) -> None:
 
 
 def test_the_front_is_drawn_on_validation() -> None:
-    numbers = Numbers(hand_study())
+    numbers = Numbers(synthetic.hand_study())
     front = _interactive.accuracy_plot(_figures.accuracy_points(numbers))["data"][0]
     assert front["name"] == "Pareto front"
     assert front["y"] == pytest.approx([30.0, 62.0])
@@ -71,7 +70,7 @@ def test_the_front_is_drawn_on_validation() -> None:
 
 
 def test_drawing_twice_gives_the_same_bytes_and_touches_no_setting(tmp_path: Path) -> None:
-    points = _figures.accuracy_points(Numbers(hand_study()))
+    points = _figures.accuracy_points(Numbers(synthetic.hand_study()))
     before = dict(mpl.rcParams)
     for name in ("a", "b"):
         _static.draw_accuracy(points, "a title", tmp_path / name)

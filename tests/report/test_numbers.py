@@ -11,28 +11,11 @@ import synthetic
 from scipy import stats
 
 from gsfnas.candidate import Candidate
-from gsfnas.record import StudyRecord
 from gsfnas.report._numbers import COLUMNS, LATENCY, TAIL, Numbers
 
 
-def hand_study() -> StudyRecord:
-    """Baseline 30 %, full 60 %, a better and cheaper one at 62 %, a dominated one at 40 %; seeds of the baseline 30, 32, 34."""
-    empty, full, good, poor = (synthetic.placement(*held) for held in ((), range(8), (3, 5), (0, 1, 2)))
-    records = [
-        synthetic.record(0, empty, "anchor", top1=30),
-        synthetic.record(1, full, "anchor", top1=60),
-        synthetic.record(2, good, top1=62),
-        synthetic.record(3, poor, "search", top1=40),
-    ]
-    again = [
-        synthetic.record(10, empty, "replicate", replicate=1, top1=32),
-        synthetic.record(11, empty, "replicate", replicate=2, top1=34),
-    ]
-    return synthetic.study_of(records, again, [synthetic.latency_of(empty)])
-
-
 def test_ranking_and_names() -> None:
-    numbers = Numbers(hand_study())
+    numbers = Numbers(synthetic.hand_study())
     assert [record.number for record in numbers.ranked] == [2, 1, 3, 0]
     assert {name: record.number for name, record in numbers.named.items()} == {"baseline": 0, "full": 1, "best": 2}
 
@@ -43,7 +26,7 @@ def test_equal_accuracy_ranks_the_cheaper_first() -> None:
 
 
 def test_front_is_what_nothing_dominates_on_validation() -> None:
-    assert [record.number for record in Numbers(hand_study()).front] == [0, 2]
+    assert [record.number for record in Numbers(synthetic.hand_study()).front] == [0, 2]
     numbers = Numbers(synthetic.placement_study())
     front = {record.number for record in numbers.front}
     for one, other in product(numbers.ranked, repeat=2):
@@ -61,7 +44,7 @@ def test_test_accuracy_does_not_move_the_front() -> None:
 
 
 def test_spread_and_noise_over_seeds() -> None:
-    numbers = Numbers(hand_study())
+    numbers = Numbers(synthetic.hand_study())
     spread = numbers.spread(numbers.baseline, "val_top1")
     assert spread is not None
     assert (spread.seeds, spread.mean, spread.std) == (3, pytest.approx(0.32), pytest.approx(0.02))

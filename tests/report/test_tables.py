@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import synthetic
-from test_numbers import hand_study
 
 from gsfnas.report import _tables, _words
 from gsfnas.report._metrics import METRICS, NOT_RUN, duration
@@ -17,7 +16,7 @@ def texts(table: _tables.Table) -> dict[str, list[str]]:
 
 
 def test_comparison_holds_means_and_their_difference() -> None:
-    rows = texts(_tables.comparison(Numbers(hand_study())))
+    rows = texts(_tables.comparison(Numbers(synthetic.hand_study())))
     assert rows["Validation top-1 (%)"] == ["32.0 ± 2.0 (3)", "60.0 (1)", "62.0 (1)", "+30.0 points"]
     assert rows["Test top-1 (%)"] == ["30.8 ± 2.0 (3)", "58.8 (1)", "60.8 (1)", "+30.0 points"]
     empty, best = synthetic.cost_of(synthetic.placement()), synthetic.cost_of(synthetic.placement(3, 5))
@@ -39,7 +38,7 @@ def test_every_candidate_has_a_row_and_the_front_is_marked() -> None:
 
 
 def test_strips_stand_in_depth_order() -> None:
-    table = _tables.candidates(Numbers(hand_study()))
+    table = _tables.candidates(Numbers(synthetic.hand_study()))
     place = [column.label for column in table.columns].index("Sites")
     assert table.rows[0][place].strip == ("", "", "", "gsf:4", "", "gsf:8", "", "")
     assert table.rows[-1][place].text == "no module"
@@ -57,7 +56,7 @@ def test_options_appear_where_the_space_has_several() -> None:
 
 
 def test_summary_gives_the_difference_to_the_baseline() -> None:
-    text = summary(Numbers(hand_study()))
+    text = summary(Numbers(synthetic.hand_study()))
     assert "Of the 256 candidates of the space `placement`, 4 (1 %) were trained and tested (on twins, 24 classes)" in text
     assert "holds a module at 2 of 8 sites and reaches 60.8 % top-1 on test, 30.0 points above" in text
     assert "(30.8 ± 2.0 %)" in text
@@ -65,7 +64,7 @@ def test_summary_gives_the_difference_to_the_baseline() -> None:
 
 
 def test_summary_says_so_where_no_module_helped() -> None:
-    study = hand_study()
+    study = synthetic.hand_study()
     worse = tuple(replace(one, metrics={**one.metrics, "val_top1": 0.1}) for one in study.records[1:])
     assert "No module helped" in summary(Numbers(replace(study, records=(study.records[0], *worse))))
 
@@ -84,7 +83,7 @@ def test_summary_of_what_is_not_finished(study: synthetic.StudyRecord, words: st
 
 
 def test_the_smallest_difference_is_told_from_the_seeds() -> None:
-    caveats = " ".join(_words.caveats(Numbers(hand_study())))
+    caveats = " ".join(_words.caveats(Numbers(synthetic.hand_study())))
     # Standard deviation 2.0 with 2 degrees of freedom: 4.303 * sqrt(2) * 2.0.
     assert "is 12.2 points" in caveats
     assert "3 of 4 candidates ran with one seed" in caveats
@@ -92,14 +91,14 @@ def test_the_smallest_difference_is_told_from_the_seeds() -> None:
 
 
 def test_the_bound_on_twins_is_claimed_for_twins_alone() -> None:
-    study = hand_study()
+    study = synthetic.hand_study()
     other = replace(study, study_yaml="data:\n  name: folder\n")
     assert "cannot pass 50 %" in " ".join(_words.caveats(Numbers(study)))
     assert "cannot pass 50 %" not in " ".join(_words.caveats(Numbers(other)))
 
 
 def test_a_design_too_small_is_warned_of() -> None:
-    numbers = Numbers(hand_study())
+    numbers = Numbers(synthetic.hand_study())
     assert _words.is_warned(numbers.effects["val_top1"])
     assert "Warning" in _words.effects_note(numbers)
     whole = Numbers(synthetic.placement_study())
