@@ -253,7 +253,7 @@ def environment(numbers: Numbers) -> Table:
     rows = [
         ("runs", f"{len(everything)}, of which {len(study.replicates)} replicates"),
         ("time of all runs together", duration(numbers.total_seconds)),
-        ("device", ", ".join(f"{device} ({number} runs)" for device, number in count.items()) or NOT_RUN),
+        ("runs by device", ", ".join(f"{device} ({number} runs)" for device, number in count.items()) or NOT_RUN),
     ]
     several = len(study.environments) > 1
     for name, found in study.environments.items():
@@ -263,7 +263,7 @@ def environment(numbers: Numbers) -> Table:
         for device, threads, precision, batch in numbers.latency_conditions[:1]
     ]
     cells = tuple((Cell(name), Cell(text)) for name, text in rows)
-    return Table("environment", "How and where it ran.", (Column(""), Column("")), cells)
+    return Table("environment", "Runs, machine and packages.", (Column(""), Column("")), cells)
 
 
 def spread_text(spread: Spread | None, metric: Metric) -> str:

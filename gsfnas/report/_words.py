@@ -45,10 +45,11 @@ def front(numbers: Numbers) -> str:
     cheapest = min(close, key=lambda record: record.gmacs)
     if cheapest is best:
         return text
+    others = count(len(close) - 1, "other lies", "others lie")
     return (
-        f"{text} {count(len(close) - 1, 'other lies', 'others lie')} on validation within {_PERCENT.text(noise.smallest_difference)} points of the "
-        f"best, which one run each cannot tell apart; the cheapest of them, `{cheapest.candidate.key}`, "
-        f"{holding(cheapest, len(numbers.sites))} and takes {_GMACS.text(cheapest.gmacs * 1e9)} GMACs."
+        f"{text} {others} within {_PERCENT.text(noise.smallest_difference)} points of the best on validation, which one run "
+        f"each cannot tell apart; the cheapest of them, `{cheapest.candidate.key}`, {holding(cheapest, len(numbers.sites))} "
+        f"and takes {_GMACS.text(cheapest.gmacs * 1e9)} GMACs."
     )
 
 
