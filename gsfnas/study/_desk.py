@@ -58,6 +58,8 @@ class Desk:
             main = [run.record for run in runs if run.part == "main"]
             _give_up_where_hopeless(main, self.job)
             if self._wants_candidate(len(main)):
+                if self._must_wait(main):
+                    return "wait"
                 proposal = _propose.propose(self.job.settings, self.job.space, self.storage.attributes["design"], main)
                 assert proposal is not None
                 return self._claim(*proposal, number=len(main), replicate=0)
@@ -87,6 +89,13 @@ class Desk:
         job = self.job
         in_time = job.deadline is None or time.time() < job.deadline
         return in_time and num_known < min(job.settings.trials, _propose.distinct_candidates(job.space))
+
+    def _must_wait(self, main: Sequence[Record]) -> bool:
+        """Whether the sampler's next proposal rests on a result that is not there yet."""
+        job = self.job
+        num_given = len(_propose.anchors(job.space)) + len(self.storage.attributes["design"])
+        known = main[: _propose.num_known(job.settings, len(main))]
+        return len(main) >= num_given and any(record.outcome == "running" for record in known)
 
     def _claim(self, candidate: Candidate, phase: Phase, *, number: int, replicate: int) -> Claim:
         job = self.job

@@ -11,6 +11,7 @@ import itertools
 import random
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gsfnas.candidate import Candidate
@@ -58,11 +59,25 @@ def extend_design(settings: StudySettings, space: BoundSpace, known: Sequence[Po
     return points + balanced_design(levels, missing, seed=seed, fixed=points, taken=taken - set(points))
 
 
+def num_known(settings: StudySettings, num_records: int) -> int:
+    """Of how many records, in the order in which they began, the results may decide what comes next.
+
+    Those that may still run when a worker asks are left out, whether they run or not: so it does not matter how many workers
+    there are and which is faster.
+    """
+    return max(0, num_records - max(settings.delay, settings.workers - 1))
+
+
 def propose(
     settings: StudySettings, space: BoundSpace, design: Sequence[Point], records: Sequence[Record]
 ) -> tuple[Candidate, Phase] | None:
-    """The next candidate that no record holds, and how it came to be chosen; None where the space is exhausted."""
+    """The next candidate that no record holds, and how it came to be chosen; None where the space is exhausted.
+
+    ``records`` are in the order in which they began; the first ``num_known`` of them must have ended for a proposal of the sampler.
+    """
     seen = {record.candidate for record in records}
+    known = num_known(settings, len(records))
+    records = [*records[:known], *(replace(record, outcome="running", metrics={}) for record in records[known:])]
     for candidate in anchors(space):
         if candidate not in seen:
             return candidate, "anchor"

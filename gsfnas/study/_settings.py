@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gsfnas.errors import UserError, unknown
 
-SAMPLERS = ("nsga2", "tpe", "random")
+SAMPLERS = ("tpe", "nsga2", "random")
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class StudySettings:
     name: str
     trials: int = 24
     hours: float | None = None
-    workers: int = 1
-    sampler: str = "nsga2"
+    workers: int = 2
+    sampler: str = "tpe"
+    delay: int = 4
     seed: int = 0
     design_share: float = 0.5
     replicates: int = 3
@@ -33,7 +34,7 @@ class StudySettings:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise UserError(f"`study.name` must be letters, digits, '.', '_' and '-', but got {self.name!r}")
-        for name, least in (("trials", 2), ("workers", 1), ("replicates", 1), ("seed", 0)):
+        for name, least in (("trials", 2), ("workers", 1), ("replicates", 1), ("delay", 0), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UserError(f"`study.{name}` must be an integer of at least {least}, but got {value!r}")

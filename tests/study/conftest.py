@@ -26,7 +26,7 @@ class Lab:
     printed: list[str] = field(default_factory=list)
 
     def settings(self, **changes: Any) -> StudySettings:
-        return StudySettings(**({"name": "placement", "trials": 8, "runs": str(self.folder / "runs")} | changes))
+        return StudySettings(**({"name": "placement", "trials": 8, "workers": 1, "runs": str(self.folder / "runs")} | changes))
 
     def run(self, space: BoundSpace | None = None, *, make: Callable[[], Any] | None = None, **changes: Any) -> StudyRecord:
         options = {name: changes.pop(name) for name in list(changes) if name not in StudySettings.__dataclass_fields__}

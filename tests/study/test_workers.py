@@ -6,20 +6,30 @@ import pytest
 
 from gsfnas.errors import UserError
 from gsfnas.study._executor import num_cores, share_devices
+from gsfnas.study._propose import num_known, propose
 
+from .fake import make_space
 from .same import numbers
+from .test_propose import record_of
 
 
-def test_two_workers_measure_what_one_does(lab):
-    one = lab.run(trials=10)
-    two = lab.run(trials=10, name="two", workers=2)
-    assert len({record.candidate for record in two.records}) == 10
-    assert sorted(record.number for record in two.records) == list(range(10))
-    first, second = numbers(one), numbers(two)
-    shared = first.keys() & second.keys()
-    # Anchors and design are the same runs in any order; the sampler sees other results at other times.
-    assert len(shared) >= 7
-    assert {run: first[run] for run in shared} == {run: second[run] for run in shared}
+@pytest.mark.parametrize(("workers", "slow"), [(2, "0.02"), (3, "0.01")])
+def test_several_workers_make_the_study_of_one(lab, workers, slow):
+    one = lab.run(trials=14)
+    lab.order("slow", slow)
+    several = lab.run(trials=14, name="several", workers=workers)
+    assert [record.phase for record in several.records].count("search") == 5
+    assert [record.candidate.key for record in several.records] == [record.candidate.key for record in one.records]
+    assert numbers(several) == numbers(one)
+
+
+def test_more_workers_than_the_delay_are_not_kept_waiting(lab):
+    space = make_space(6)
+    settings = lab.settings(workers=9)
+    assert num_known(settings, 20) == 12
+    assert num_known(lab.settings(workers=2), 20) == 16
+    running = [record_of(candidate, outcome="running", metrics={}) for candidate in list(space)[:9]]
+    assert propose(settings, space, [], running) is not None
 
 
 def test_no_candidate_is_trained_twice_and_both_work(lab):
