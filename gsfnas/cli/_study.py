@@ -57,6 +57,7 @@ def run(
     if dry_run:
         _show.plan(config, _wiring.plan(config))
         return
+    _wiring.check_writable(reports / config.study.name)
     record = _wiring.run(config)
     page = _wiring.report(record, reports)
     _show.result(record)

@@ -1,6 +1,7 @@
 """Settings into the parts of a study: what a Python user would write, one call after another."""
 
 import functools
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,6 +87,13 @@ def run(config: StudyConfig) -> StudyRecord:
         )
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def check_writable(folder: Path) -> None:
+    """Raises UserError where the report could not be written: a study should not learn so at its end. Makes nothing."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UserError(f"the report cannot be written to {folder}: {nearest} is no folder that can be written")
 
 
 def report(study: StudyRecord, reports: Path) -> Path:

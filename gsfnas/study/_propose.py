@@ -73,7 +73,7 @@ def propose(
 ) -> tuple[Candidate, Phase] | None:
     """The next candidate that no record holds, and how it came to be chosen; None where the space is exhausted.
 
-    ``records`` are in the order in which they began; the first ``num_known`` of them must have ended for a proposal of the sampler.
+    ``records`` are in the order in which they began; for a proposal of the sampler the first ``num_known`` must have ended.
     """
     seen = {record.candidate for record in records}
     known = num_known(settings, len(records))
