@@ -1,0 +1,125 @@
+import csv
+import io
+import json
+
+import pytest
+import yaml
+
+from gsfnas import Candidate, price
+from gsfnas.cli import _wiring
+from gsfnas.config import compose_study, find_roots
+
+SMALL = ("data.train_clips=48", "data.val_clips=48", "data.test_clips=48", "data.resolution=16", "backbone.width=0.25")
+TINY = (*SMALL, "train.epochs=1", "train.warmup_epochs=0", "study.replicates=1", "study.name=tiny")
+
+
+def test_version(gsfnas):
+    assert gsfnas("--version")[:2] == (0, "gsfnas 0.1.0\n")
+
+
+def test_no_command_shows_the_help(gsfnas):
+    code, out, _ = gsfnas()
+    assert code == 0
+    assert "study" in out
+
+
+def test_lists_show_the_question_of_each_file(gsfnas):
+    assert "Which of the backbone's default sites should hold a GSF module?" in gsfnas("space", "list")[1]
+    assert "Which sites of a small video CNN should hold a GSF module" in gsfnas("study", "list")[1]
+
+
+def test_show_prints_what_can_be_run_again(gsfnas, tmp_path):
+    _, out, _ = gsfnas("study", "show", "placement", "train.epochs=3")
+    (tmp_path / "again.yaml").write_text(out)
+    assert gsfnas("study", "show", "again.yaml")[1] == out
+    assert yaml.safe_load(out)["train"]["epochs"] == 3
+    assert gsfnas("space", "show", "full")[1].startswith("# Which module")
+
+
+def test_size_counts_a_large_space_and_names_each_choice(gsfnas):
+    _, out, _ = gsfnas("space", "size", "full", "--backbone", "micro_bottleneck", "--resolution", "32")
+    space = _wiring.bind_space(compose_study("full").space, "micro_bottleneck", {}, 8, 32)
+    assert f"{space.size:,} candidates of 16 sites" in out
+    assert "gsf:" in out
+
+
+def test_samples_are_candidates_that_cost_accepts(gsfnas, monkeypatch):
+    _, out, _ = gsfnas("space", "sample", "full", "-n", "2", "--seed", "3")
+    first, second = out.splitlines()
+    assert first != second
+    assert gsfnas("space", "sample", "full", "-n", "2", "--seed", "3")[1] == out
+    expected = price(Candidate.from_json(first), {"class": 24}).as_record()
+    monkeypatch.setattr("sys.stdin", io.StringIO(first))
+    _, out, _ = gsfnas("cost", "-", "--classes", 24, "--format", "json")
+    assert json.loads(out)["cost"]["total"] == {"module": "", **expected} | {"module": ""}
+    assert json.loads(out)["candidate"] == json.loads(first)
+
+
+def test_the_parts_of_a_cost_add_up(gsfnas):
+    _, out, _ = gsfnas("cost", "--space", "placement", "--format", "csv")
+    *parts, total = csv.DictReader(io.StringIO(out))
+    assert total["part"] == "total"
+    for column in ("params", "macs_fvcore", "macs_ptflops", "activations"):
+        assert sum(int(part[column]) for part in parts) == int(total[column])
+
+
+def test_a_table_is_never_cut(gsfnas):
+    _, out, _ = gsfnas("cost", "--study", "placement", "--classes", 174)
+    full = price(_wiring.bind(compose_study("placement")).full, {"class": 174})
+    assert f"{full.total.macs_ptflops:,}" in out
+    assert "layer1.0.conv1" in out
+
+
+@pytest.mark.parametrize("name", sorted(find_roots().files("studies")))
+def test_every_shipped_study_can_be_dry_run(gsfnas, name, tmp_path):
+    code, out, _ = gsfnas("study", "run", name, "--dry-run", *SMALL)
+    assert code == 0
+    assert "candidates (2 anchors" in out
+    assert "about" in out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_prices_the_extremes_of_a_space():
+    config = compose_study("full", [*SMALL])
+    space = _wiring.bind(config)
+    some = [price(candidate).total.macs_fvcore for candidate, _ in zip(space, range(300), strict=False)]
+    pricer = _wiring.Pricer(space.backbone, space.frames, space.resolution)
+    assert pricer(_wiring._extreme(space, pricer, min)).total.macs_fvcore <= min(some)
+    assert pricer(_wiring._extreme(space, pricer, max)).total.macs_fvcore >= max(some)
+
+
+def test_a_study_runs_reports_and_is_taken_up(gsfnas, tmp_path):
+    # Options may stand among the overrides.
+    code, out, err = gsfnas("study", "run", "placement", "study.trials=2", "--reports", "pages", *TINY)
+    assert (code, err.count("anchor")) == (0, 2)
+    assert out.splitlines()[0].startswith("best      c1-")
+    assert out.splitlines()[1].startswith("baseline  c1-")
+    assert out.splitlines()[-1] == "report    pages/tiny/report.html"
+    for file in ("report.html", "report.md", "trials.csv", "accuracy_vs_flops.png", "study.yaml", "env.json"):
+        assert (tmp_path / "pages" / "tiny" / file).stat().st_size
+
+    best = json.loads(gsfnas("study", "best", "tiny", "--format", "json")[1])
+    assert Candidate.from_dict(best).key in gsfnas("study", "best", "tiny")[1]
+    assert "2 of 2" in gsfnas("study", "status", "tiny")[1]
+    assert "complete" in gsfnas("study", "list")[1]
+    assert gsfnas("report", "build", "tiny")[1] == "reports/tiny/report.html\n"
+
+    # Another configuration is refused, before anything is trained; more trials extend the study.
+    code, _, err = gsfnas("study", "run", "placement", *TINY, "study.trials=2", "train.lr=0.3")
+    assert code == 2
+    assert "train.lr: 0.1 -> 0.3" in err
+    code, _, err = gsfnas("study", "run", "placement", *TINY, "study.trials=3")
+    assert (code, err.count("anchor"), err.count("design")) == (0, 0, 1)
+    # What the report keeps can be run: the study is complete, so nothing is trained.
+    code, out, err = gsfnas("study", "run", "reports/tiny/study.yaml")
+    assert (code, err) == (0, "")
+
+
+def test_exported_clips_are_read_back(gsfnas, tmp_path):
+    settings = [word for word in SMALL if word.startswith("data.")]
+    code, out, _ = gsfnas("data", "export", "twins", "--out", "clips", "--format", "mp4", *settings)
+    assert (code, out) == (0, "clips\n")
+    assert len(list((tmp_path / "clips" / "train").rglob("*.mp4"))) == 48
+    code, out, _ = gsfnas("data", "preview", "folder", "data.root=clips", "data.resolution=16", "--out", "sheet.png")
+    assert (code, out) == (0, "sheet.png\n")
+    assert (tmp_path / "sheet.png").read_bytes()[1:4] == b"PNG"

@@ -1,0 +1,44 @@
+"""The commands and their options, frozen: what a script was written for stays."""
+
+import typer
+
+from gsfnas.cli._main import app
+
+SURFACE = {
+    "": "--debug --version",
+    "cost": "--backbone --classes --config-root --format --frames --resolution --space --study --width candidate",
+    "data": "",
+    "data export": "--as --config-root --format --out name overrides",
+    "data preview": "--config-root --out --split name overrides",
+    "report": "",
+    "report build": "--reports --runs name",
+    "space": "",
+    "space list": "--config-root",
+    "space sample": "--backbone --config-root --count --frames --resolution --seed --width -n name",
+    "space show": "--config-root name",
+    "space size": "--backbone --config-root --frames --resolution --width name",
+    "study": "",
+    "study best": "--format --runs name",
+    "study list": "--config-root --runs",
+    "study run": "--config-root --dry-run --reports name overrides",
+    "study show": "--config-root name overrides",
+    "study status": "--runs name",
+}
+
+
+def test_commands_and_options_are_as_they_were():
+    assert dict(_walk(typer.main.get_command(app), "")) == SURFACE
+
+
+def test_every_command_says_what_it_does(gsfnas):
+    for path in SURFACE:
+        code, out, _ = gsfnas(*path.split(), "--help")
+        assert code == 0
+        assert "Usage: gsfnas" in out
+
+
+def _walk(command, path):
+    names = {name for parameter in command.params for name in parameter.opts}
+    yield path, " ".join(sorted(names))
+    for name, sub in getattr(command, "commands", {}).items():
+        yield from _walk(sub, f"{path} {name}".strip())
