@@ -1,10 +1,12 @@
-"""The figures as PNG and SVG, drawn on canvases of their own: no backend is chosen and no style outlives a call."""
+"""The figures as PNG and SVG, on canvases of their own: no backend is chosen and no style outlives a call."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -43,7 +45,7 @@ STYLE: Any = {
 
 def draw_accuracy(points: Sequence[Point], title: str, stem: Path) -> None:
     """Accuracy against GMACs, validation left and test right, to ``stem``.png and ``stem``.svg."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context({**sns.axes_style("whitegrid"), **STYLE}):
         figure = _figure(10.5, 5.2)
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         for axes, metric in zip(panels, ("val_top1", "test_top1"), strict=True):
@@ -60,7 +62,7 @@ def draw_accuracy(points: Sequence[Point], title: str, stem: Path) -> None:
 
 def draw_effects(effects: Effects, stem: Path) -> None:
     """What each site is worth, in points with the 95 % interval, the first site on top."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context({**sns.axes_style("whitegrid"), **STYLE}):
         figure = _figure(7.5, 1.4 + 0.34 * max(3, len(effects.sites)))
         axes = figure.subplots()
         for row, effect in enumerate(effects.sites):
@@ -83,7 +85,7 @@ def draw_effects(effects: Effects, stem: Path) -> None:
 
 def draw_strips(strips: Sequence[Strip], sites: Sequence[str], colours: dict[str, str], stem: Path) -> None:
     """Candidates as rows of coloured cells, best first, with their validation top-1."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context({**sns.axes_style("whitegrid"), **STYLE}):
         width = 0.42 * max(4, len(sites))
         figure = _figure(3.6 + width, 1.9 + 0.24 * max(3, len(strips)))
         axes = figure.subplots()
@@ -115,12 +117,29 @@ def _accuracy_panel(axes: "Axes", points: Sequence[Point], metric: str) -> None:
     if metric == "val_top1":
         axes.plot(xs, ys, color=FRONT_COLOUR, linewidth=1.4, drawstyle="steps-post", label="Pareto front", zorder=2)
     axes.scatter(xs, ys, s=110, facecolors="none", edgecolors=FRONT_COLOUR, linewidths=1.4, zorder=4)
-    for phase, (name, colour) in PHASES.items():
-        chosen = [point for point in points if point.phase == phase and metric in point.accuracy]
-        if chosen:
-            values = [100 * point.accuracy[metric] for point in chosen]
-            gmacs = [point.gmacs for point in chosen]
-            axes.scatter(gmacs, values, s=36, marker=MARKERS[phase], color=colour, linewidths=0, label=name, zorder=3)
+    shown = pd.DataFrame(
+        [(point.gmacs, 100 * point.accuracy[metric], PHASES[point.phase][0]) for point in points if metric in point.accuracy],
+        columns=["gmacs", "top1", "phase"],
+    )
+    present = {phase: named for phase, named in PHASES.items() if named[0] in set(shown["phase"])}
+    if present:
+        sns.scatterplot(
+            shown,
+            x="gmacs",
+            y="top1",
+            hue="phase",
+            style="phase",
+            hue_order=[name for name, _ in present.values()],
+            style_order=[name for name, _ in present.values()],
+            palette=dict(present.values()),
+            markers={name: MARKERS[phase] for phase, (name, _) in present.items()},
+            s=44,
+            linewidth=0,
+            zorder=3,
+            ax=axes,
+        )
+        axes.get_legend().remove()
+        axes.set_ylabel("")
     several = [(point.gmacs, point.spreads[metric]) for point in points if metric in point.spreads]
     if several:
         axes.errorbar(
