@@ -22,13 +22,13 @@ class TrainSettings:
     computes in it, else 32 bits; ``device=auto`` is the first of cuda, mps, cpu. Raises UserError for a value out of range.
     """
 
-    epochs: int = 10
-    batch_size: int = 32
+    epochs: int = 8
+    batch_size: int = 24
     lr: float = 0.1
     momentum: float = 0.9
     nesterov: bool = True
     weight_decay: float = 5e-4
-    warmup_epochs: float = 1.0
+    warmup_epochs: float = 0.5
     label_smoothing: float = 0.1
     dropout: float = 0.0
     clip_gradient: float = 20.0
