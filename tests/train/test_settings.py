@@ -37,7 +37,7 @@ def test_the_recipe_is_every_setting_but_the_device():
     assert dataclasses.replace(base, device="cpu").recipe_hash() == base.recipe_hash()
     assert TrainSettings(warmup_epochs=1).recipe_hash() == TrainSettings(warmup_epochs=1.0).recipe_hash()
     changed = {
-        "epochs": 99, "batch_size": 7, "lr": 0.3, "momentum": 0.5, "nesterov": False, "weight_decay": 0.1, "warmup_epochs": 0.25,
+        "epochs": 99, "batch_size": 7, "lr": 0.3, "momentum": 0.5, "nesterov": False, "weight_decay": 0.1, "warmup_epochs": 0.2,
         "label_smoothing": 0.3, "dropout": 0.7, "clip_gradient": 3.0, "precision": "32-true",
     }  # fmt: skip
     assert changed.keys() == {field.name for field in dataclasses.fields(base)} - {"device"}
