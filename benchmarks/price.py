@@ -1,6 +1,6 @@
 """How many candidates are priced a second, beside building and counting each with fvcore, in one run on one core.
 
-    python benchmarks/price.py --backbone micro --resolution 32
+python benchmarks/price.py --backbone micro --resolution 32
 """
 
 import argparse
@@ -48,7 +48,8 @@ def main() -> None:
         count_fvcore(counting_form(build_model(candidates[repeat], {"class": 24})), clip)
         counted.append(1 / (time.perf_counter() - start))
     print(f"{backbone}, {len(space.sites)} sites: {statistics.median(priced):,.0f} candidates a second priced,")
-    print(f"{statistics.median(counted):.2f} built and counted with fvcore: a ratio of {statistics.median(priced) / statistics.median(counted):,.0f}")
+    ratio = statistics.median(priced) / statistics.median(counted)
+    print(f"{statistics.median(counted):.2f} built and counted with fvcore: a ratio of {ratio:,.0f}")
 
 
 if __name__ == "__main__":

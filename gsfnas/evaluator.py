@@ -25,8 +25,8 @@ class Context:
 class Measurement:
     """What is known after one epoch (1, 2, ...). The last one of a run carries the final metrics.
 
-    ``metrics`` are fractions in 0..1 for accuracies (``val_top1``, ``test_top1``), nats for losses (``train_loss``, ``val_loss``),
-    seconds for ``seconds``. ``checkpoint`` is a file that ``resume_from`` accepts.
+    ``metrics`` are fractions in 0..1 for accuracies (``val_top1``, ``test_top1``), nats for losses (``train_loss``,
+    ``val_loss``), seconds for ``seconds``. ``checkpoint`` is a file that ``resume_from`` accepts.
     """
 
     epoch: int

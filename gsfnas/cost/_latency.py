@@ -26,13 +26,13 @@ def measure_latency(
 ) -> Latency:
     """Milliseconds for ``batch`` clips through ``model``: median, 10 % and 90 % quantiles over ``runs`` after ``warm_up``.
 
-    Measure with nothing else on the machine. On a GPU CUDA events time the work itself, on a CPU a clock times the call. The model is
-    moved to ``device`` and left in eval mode. Raises UserError for a precision that is none.
+    Measure with nothing else on the machine. On a GPU CUDA events time the work itself, on a CPU a clock times the call. The model
+    is moved to ``device`` and left in eval mode. Raises UserError for a precision that is none.
     """
     if precision not in PRECISIONS:
         raise UserError(f"`precision` must be one of {', '.join(PRECISIONS)}, but got {precision!r}")
     target = torch.device(device)
-    model = model.to(target, memory_format=torch.channels_last).eval()
+    model = model.to(device=target, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     clips = torch.zeros(batch, frames, 3, resolution, resolution, device=target)
     autocast = torch.autocast(target.type, PRECISIONS[precision]) if precision != "float32" else nullcontext()
     with torch.inference_mode(), autocast:
@@ -55,7 +55,7 @@ def _clock_times(model: nn.Module, clips: torch.Tensor, runs: int) -> list[float
 
 
 def _cuda_times(model: nn.Module, clips: torch.Tensor, runs: int) -> list[float]:
-    marks = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(runs)]
+    marks = [tuple(torch.cuda.Event(enable_timing=True) for _ in range(2)) for _ in range(runs)]  # type: ignore[no-untyped-call]
     for start, end in marks:
         start.record()
         model(clips)

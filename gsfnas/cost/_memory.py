@@ -42,11 +42,11 @@ def peak_inference_bytes(model: nn.Module, inputs: torch.Tensor) -> int:
     return tracker.peak
 
 
-class _LiveStorages(TorchDispatchMode):
+class _LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows every storage that an operation returns until it is freed."""
 
     def __init__(self, present: list[torch.Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._live: dict[int, int] = {}
         self._now = 0
         self.peak = 0

@@ -1,7 +1,7 @@
 """The price of a candidate: its backbone, counted once and remembered, plus the closed forms of head and insertions.
 
-The parts add up because every counter is a sum over layers and an insertion changes no shape that a later layer sees. Building no
-model makes a price cheap enough to sweep a space.
+The parts add up because every counter is a sum over layers and an insertion changes no shape that a later layer sees. Building
+no model makes a price cheap enough to sweep a space.
 """
 
 from collections.abc import Iterable, Mapping
@@ -58,7 +58,7 @@ class Pricer:
         self._known: dict[tuple[str, Insertion], ModuleCost] = {}
 
     def __call__(self, candidate: Candidate) -> Cost:
-        """The cost of a candidate. Raises UserError for another backbone, an unknown site and a module that cannot stand there."""
+        """The cost of a candidate. Raises UserError for another backbone, an unknown site, a module that cannot stand there."""
         if (candidate.backbone, candidate.frames, candidate.resolution) != (self.backbone, self.frames, self.resolution):
             raise UserError(
                 f"this prices {self.backbone}, {self.frames} frames at {self.resolution} px, but the candidate is of "
@@ -107,7 +107,7 @@ def _backbone_cost(backbone: BackboneRef, resolution: int, frames: int) -> tuple
 def _counted(backbone: BackboneRef, resolution: int) -> tuple[ModuleCost, int]:
     """What both counters say of one frame through the plain backbone: they are linear in the number of frames."""
     model = build_model(Candidate(backbone, 1, resolution), {"class": 1})
-    num_features = int(model.backbone.num_features)
+    num_features = int(model.backbone.num_features)  # type: ignore[arg-type]
     head = _linear(num_features, 1, 1)
     clip = torch.zeros(1, 1, 3, resolution, resolution)
     params = sum(parameter.numel() for parameter in model.parameters())

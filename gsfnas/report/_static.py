@@ -138,7 +138,9 @@ def _accuracy_panel(axes: "Axes", points: Sequence[Point], metric: str) -> None:
             zorder=3,
             ax=axes,
         )
-        axes.get_legend().remove()
+        own = axes.get_legend()
+        assert own is not None, "one legend serves both panels"
+        own.remove()
         axes.set_ylabel("")
     several = [(point.gmacs, point.spreads[metric]) for point in points if metric in point.spreads]
     if several:

@@ -72,8 +72,11 @@ def test_price_equals_both_counters(name: str, options: dict[str, float], draw: 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "resolution"),
-    [("bninception", 224), ("resnet50", 224), ("resnet18", 224), ("resnet101", 224), ("convnext_nano", 224), ("micro", 32)]
-    + [("efficientnet_b0", 224), ("mobilenetv3_small_100", 224), ("micro_bottleneck", 32)],
+    [
+        *((name, 224) for name in ("bninception", "resnet50", "resnet18", "resnet101", "convnext_nano")),
+        *((name, 224) for name in ("efficientnet_b0", "mobilenetv3_small_100")),
+        *((name, 32) for name in ("micro", "micro_bottleneck")),
+    ],
 )
 def test_price_equals_both_counters_at_full_size(name: str, resolution: int) -> None:
     space = bound(name, None, 8, resolution)
@@ -156,7 +159,10 @@ def test_saved_bytes_are_those_of_the_built_model(name: str, draw: int) -> None:
 @pytest.mark.parametrize(
     ("candidate", "message"),
     [
-        (Candidate(BackboneRef("micro"), 4, 32, (("layer9.conv", Insertion.of("gate_shift_fuse", {"channels": 4})),)), "layer9"),
+        (
+            Candidate(BackboneRef("micro"), 4, 32, (("layer9.conv", Insertion.of("gate_shift_fuse", {"channels": 4})),)),
+            "layer9",
+        ),
         (Candidate(BackboneRef("micr"), 4, 32), "did you mean 'micro'"),
     ],
 )
