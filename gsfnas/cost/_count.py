@@ -1,8 +1,8 @@
 """The two counters that the field quotes, run on one clip through a counting form.
 
 fvcore counts multiply-adds of convolutions and matrix products, and normalisations; not ReLU, pooling, ``mul``, ``tanh``,
-``mean``. ptflops 0.7.5 (PyTorch backend, its defaults) also counts biases, BatchNorm, ReLU and pooling modules, the last two twice: once
-by the module and once by the functional that the module calls. That is the number that the paper prints as FLOPs.
+``mean``. ptflops 0.7.5 (PyTorch backend, its defaults) also counts biases, BatchNorm, and ReLU and pooling, these two twice:
+once by the module and once by the functional that the module calls. That is the number that the paper prints as FLOPs.
 """
 
 import io

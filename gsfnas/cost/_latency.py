@@ -26,8 +26,8 @@ def measure_latency(
 ) -> Latency:
     """Milliseconds for ``batch`` clips through ``model``: median, 10 % and 90 % quantiles over ``runs`` after ``warm_up``.
 
-    Measure with nothing else on the machine. On a GPU CUDA events time the work itself, on a CPU a clock times the call. The model
-    is moved to ``device`` and left in eval mode. Raises UserError for a precision that is none.
+    Measure with nothing else on the machine. On a GPU CUDA events time the work itself, on a CPU a clock times the call. The
+    model is moved to ``device`` and left in eval mode. Raises UserError for a precision that is none.
     """
     if precision not in PRECISIONS:
         raise UserError(f"`precision` must be one of {', '.join(PRECISIONS)}, but got {precision!r}")
