@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -123,3 +125,10 @@ def test_exported_clips_are_read_back(gsfnas, tmp_path):
     code, out, _ = gsfnas("data", "preview", "folder", "data.root=clips", "data.resolution=16", "--out", "sheet.png")
     assert (code, out) == (0, "sheet.png\n")
     assert (tmp_path / "sheet.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_the_libraries_warnings_are_kept_from_the_user(tmp_path):
+    command = [sys.executable, "-m", "gsfnas", "space", "size", "placement"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert "256 candidates of 8 sites" in done.stdout
+    assert done.stderr == ""
