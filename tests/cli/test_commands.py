@@ -12,7 +12,7 @@ from gsfnas.cli import _wiring
 from gsfnas.config import compose_study, find_roots
 
 SMALL = ("data.train_clips=48", "data.val_clips=48", "data.test_clips=48", "data.resolution=16", "backbone.width=0.25")
-TINY = (*SMALL, "train.epochs=1", "train.warmup_epochs=0", "study.replicates=1", "study.name=tiny")
+TINY = (*SMALL, "train.epochs=1", "train.warmup_epochs=0", "study.replicates=1", "study.name=tiny", "workers=1")
 
 
 def test_version(gsfnas):
