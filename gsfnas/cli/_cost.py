@@ -15,6 +15,8 @@ EXAMPLES = """Examples
 - `gsfnas cost --space full --backbone resnet50 --resolution 224 --classes 174 --format csv`
 
 - `gsfnas space sample full | gsfnas cost -`
+
+- `gsfnas study best placement --format json | gsfnas cost - --measure --precision bfloat16`
 """
 
 
@@ -22,6 +24,12 @@ class Format(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
+
+
+class Precision(StrEnum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
 
 
 def cost(
@@ -36,6 +44,11 @@ def cost(
     ] = None,
     classes: Annotated[int, typer.Option(min=1, help="Classes of the head.")] = 1000,
     format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Build it too, and measure latency and peak memory of one clip.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="Where to measure: auto, cpu, mps, cuda or cuda:N.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="The precision of what is measured.")] = Precision.float32,
     backbone: Backbone = "micro",
     width: Width = None,
     frames: Frames = 8,
@@ -43,6 +56,9 @@ def cost(
     config_root: ConfigRoot = None,
 ) -> None:
     """Parameters, multiply-adds, activations and saved memory of one candidate for one clip, by site.
+
+    These are of the architecture, so nothing is built. With `--measure` the network is built and run as well: do that with
+    nothing else on the machine.
 
     The backbone, frames and resolution are those of the candidate or the study; the options are for `--space`.
     """
@@ -62,4 +78,5 @@ def cost(
         assert space is not None
         options = _wiring.width_option(width)
         priced = _wiring.bind_space(load_space(space, config_root), backbone, options, frames, resolution).full
-    _show.cost(priced, price(priced, {"class": classes}), format.value)
+    measured = _wiring.measure(priced, classes, device, precision.value) if measure else None
+    _show.cost(priced, price(priced, {"class": classes}), format.value, measured)

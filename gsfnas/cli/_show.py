@@ -23,7 +23,7 @@ from gsfnas.space import BoundSpace
 from gsfnas.spec import ModuleCost, label
 
 if TYPE_CHECKING:
-    from gsfnas.cli._wiring import DryRun
+    from gsfnas.cli._wiring import DryRun, Measured
     from gsfnas.cost import Cost
     from gsfnas.study import StudySummary
 
@@ -64,15 +64,18 @@ def space(bound: BoundSpace) -> None:
     _say(f"{bound.size:,} candidates of {len(bound.sites)} sites on {bound.backbone}")
 
 
-def cost(candidate: Candidate, cost: "Cost", format: str) -> None:
-    """The parts of a candidate's cost and their sum."""
+def cost(candidate: Candidate, cost: "Cost", format: str, measured: "Measured | None" = None) -> None:
+    """The parts of a candidate's cost and their sum, and what was measured of it."""
     insertions = dict(candidate.insertions)
     parts: dict[str, tuple[str, ModuleCost]] = {"backbone": (str(candidate.backbone), cost.backbone)}
     parts |= {site: (label(insertions[site]), part) for site, part in cost.by_site.items()}
     parts |= {"head": ("", cost.head), "total": ("", cost.total)}
     if format == "json":
         by_part = {name: {"module": module, **asdict(part)} for name, (module, part) in parts.items()}
-        _say(json.dumps({"key": candidate.key, "candidate": candidate.to_dict(), "cost": by_part}, indent=2))
+        found: dict[str, Any] = {"key": candidate.key, "candidate": candidate.to_dict(), "cost": by_part}
+        if measured is not None:
+            found["measured"] = asdict(measured.latency) | {"peak_bytes": measured.peak_bytes}
+        _say(json.dumps(found, indent=2))
     elif format == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(["part", "module", *asdict(cost.total)])
@@ -82,6 +85,13 @@ def cost(candidate: Candidate, cost: "Cost", format: str) -> None:
         rows = [(name, module, *_numbers(part)) for name, (module, part) in parts.items()]
         _print(_table(columns, rows))
         _say(f"{candidate.key}: one clip of {candidate.frames} frames at {candidate.resolution} px")
+        if measured is not None:
+            latency = measured.latency
+            where = f"{latency.device}, {latency.threads} threads, {latency.precision}"
+            _say(
+                f"latency {latency.median_ms:.2f} ms (10 to 90 %: {latency.low_ms:.2f} to {latency.high_ms:.2f}; {where}), "
+                f"{measured.peak_bytes / 1e6:.2f} MB of tensors at the peak in float32"
+            )
 
 
 def plan(config: StudyConfig, dry: "DryRun") -> None:

@@ -8,22 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate
 from gsfnas.cli._environment import describe
 from gsfnas.config import StudyConfig
-from gsfnas.cost import Cost, Pricer, measure_latency
+from gsfnas.cost import Cost, Pricer, measure_latency, peak_inference_bytes
 from gsfnas.data import open_data
 from gsfnas.errors import UserError
 from gsfnas.model import build_model
 from gsfnas.record import Latency, StudyRecord
 from gsfnas.report import build_report
 from gsfnas.space import BoundSpace, Space
-from gsfnas.study import StudyPlan, plan_study, run_study
-from gsfnas.study._executor import num_cores
-from gsfnas.train import TrainEvaluator
-from gsfnas.train._device import resolve_device
-from gsfnas.train._estimate import estimate_seconds
+from gsfnas.study import StudyPlan, num_cores, plan_study, run_study
+from gsfnas.train import TrainEvaluator, TrainSettings, estimate_seconds, resolve_device
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,14 @@ class PriceRecord:
         from gsfnas.cost import price
 
         return price(candidate, dict(self.heads)).as_record()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a built network takes for one clip: time on a device, and bytes of tensors at the peak of a forward pass."""
+
+    latency: Latency
+    peak_bytes: int
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,23 @@ def plan(config: StudyConfig) -> DryRun:
             candidates[name] = extreme
     costs = {name: pricer(candidate) for name, candidate in candidates.items()}
     return DryRun(space, costs, plan_study(config.study, space, sum(seconds) / len(seconds)))
+
+
+def measure(candidate: Candidate, classes: int, device: str, precision: str) -> Measured:
+    """Builds a candidate and measures it. Raises UserError for a device that the machine has not."""
+    found = str(resolve_device(TrainSettings(device=device).device))
+    model = build_model(candidate, {"class": classes}).eval()
+    clip = torch.zeros(1, candidate.frames, 3, candidate.resolution, candidate.resolution)
+    peak = peak_inference_bytes(model, clip)
+    latency = measure_latency(
+        model,
+        key=candidate.key,
+        frames=candidate.frames,
+        resolution=candidate.resolution,
+        device=found,
+        precision=precision,
+    )
+    return Measured(latency, peak)
 
 
 def read_candidate(given: str) -> Candidate:

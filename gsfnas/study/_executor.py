@@ -30,14 +30,16 @@ def num_cores() -> int:
 
 
 def share_devices(workers: int, device: str) -> list[str]:
-    """A device for each worker: with several of them and GPUs, each has its own as far as they go."""
+    """A device for each worker, by its own name: with several of them and GPUs, each has its own as far as they go."""
+    from gsfnas.train import resolve_device
+
     if workers == 1 or device not in ("auto", "cuda"):
-        return [device] * workers
+        return [str(resolve_device(device))] * workers
     import torch
 
     # Counting the devices asks the driver's management library and does not take hold of a GPU.
     count = torch.cuda.device_count()
-    return [f"cuda:{index % count}" if count else device for index in range(workers)]
+    return [f"cuda:{index % count}" if count else str(resolve_device(device)) for index in range(workers)]
 
 
 def run_workers(job: Job, device: str, tell: TellWorker, say: Callable[[str], None]) -> None:
@@ -48,7 +50,7 @@ def run_workers(job: Job, device: str, tell: TellWorker, say: Callable[[str], No
     workers = job.settings.workers
     threads = max(1, num_cores() // workers)
     if workers == 1:
-        work(job, device, threads, lambda event: tell(0, event))
+        work(job, share_devices(1, device)[0], threads, lambda event: tell(0, event))
         return
     crew = _Crew(job, threads, share_devices(workers, device), tell, say)
     try:

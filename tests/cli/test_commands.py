@@ -65,6 +65,16 @@ def test_the_parts_of_a_cost_add_up(gsfnas):
         assert sum(int(part[column]) for part in parts) == int(total[column])
 
 
+def test_a_built_candidate_is_measured(gsfnas):
+    asked = ("cost", "--space", "placement", "--classes", 24, "--measure", "--device", "cpu")
+    measured = json.loads(gsfnas(*asked, "--precision", "bfloat16", "--format", "json")[1])["measured"]
+    assert 0 < measured["low_ms"] <= measured["median_ms"] <= measured["high_ms"]
+    assert (measured["device"], measured["precision"], measured["batch"]) == ("cpu", "bfloat16", 1)
+    weights = 4 * price(_wiring.bind(compose_study("placement")).full, {"class": 24}).total.params
+    assert weights < measured["peak_bytes"] < 2 * weights
+    assert "MB of tensors at the peak" in gsfnas(*asked)[1]
+
+
 def test_a_table_is_never_cut(gsfnas):
     _, out, _ = gsfnas("cost", "--study", "placement", "--classes", 174)
     full = price(_wiring.bind(compose_study("placement")).full, {"class": 174})

@@ -6,7 +6,8 @@ from gsfnas.cli._main import app
 
 SURFACE = {
     "": "--debug --version",
-    "cost": "--backbone --classes --config-root --format --frames --resolution --space --study --width candidate",
+    "cost": "--backbone --classes --config-root --device --format --frames --measure --precision --resolution --space --study "
+    "--width candidate",
     "data": "",
     "data export": "--as --config-root --format --out name overrides",
     "data preview": "--config-root --out --split name overrides",

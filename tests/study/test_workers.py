@@ -7,6 +7,7 @@ import pytest
 from gsfnas.errors import UserError
 from gsfnas.study._executor import num_cores, share_devices
 from gsfnas.study._propose import num_known, propose
+from gsfnas.train import resolve_device
 
 from .fake import make_space
 from .same import numbers
@@ -74,4 +75,4 @@ def test_a_complete_study_starts_no_process(lab):
 
 def test_without_a_choice_every_worker_has_the_named_device():
     assert share_devices(3, "cpu") == ["cpu"] * 3
-    assert share_devices(1, "auto") == ["auto"]
+    assert share_devices(1, "auto") == [str(resolve_device("auto"))]
