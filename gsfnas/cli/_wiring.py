@@ -15,7 +15,7 @@ from gsfnas.candidate import Candidate
 from gsfnas.cli._environment import describe
 from gsfnas.config import StudyConfig
 from gsfnas.cost import Cost, Pricer, measure_latency, peak_inference_bytes
-from gsfnas.data import open_data
+from gsfnas.data import DataSettings, VideoData, open_data
 from gsfnas.errors import UserError
 from gsfnas.model import build_model
 from gsfnas.record import Latency, StudyRecord
@@ -71,10 +71,12 @@ def width_option(width: float | None) -> dict[str, Any]:
 def run(config: StudyConfig) -> StudyRecord:
     """Runs the study to its end. Ctrl-C leaves with exit code 130, after the study has said how it goes on."""
     space = bind(config)
-    data = open_data(config.data)
+    data = _open(config.data)
     heads = {task: len(names) for task, names in data.tasks.items()}
     device = config.train.device
     environment = describe(device)
+    if data.skipped:
+        environment["files_left_out"] = list(data.skipped)
     try:
         return run_study(
             config.study,
@@ -111,7 +113,7 @@ def report(study: StudyRecord, reports: Path) -> Path:
 def plan(config: StudyConfig) -> DryRun:
     """Prices the space and times a few steps of its empty and its full candidate."""
     space = bind(config)
-    data = open_data(config.data)
+    data = _open(config.data)
     pricer = Pricer(space.backbone, space.frames, space.resolution, {task: len(names) for task, names in data.tasks.items()})
     threads = max(1, num_cores() // config.study.workers)
     anchors = (space.empty, space.full)
@@ -152,6 +154,15 @@ def read_candidate(given: str) -> Candidate:
     if not path.is_file():
         raise UserError(f"a candidate is JSON, a file of it, or - for standard input, but there is no file {given!r}")
     return Candidate.from_json(path.read_text(encoding="utf-8"))
+
+
+def _open(settings: DataSettings) -> VideoData:
+    """The data; what was left out of it is said, never silently so."""
+    data = open_data(settings)
+    if data.skipped:
+        more = f" and {len(data.skipped) - 3} more" if len(data.skipped) > 3 else ""
+        print(f"left out: {'; '.join(data.skipped[:3])}{more}", file=sys.stderr)
+    return data
 
 
 def _extreme(space: BoundSpace, pricer: Pricer, choose: Any) -> Candidate:

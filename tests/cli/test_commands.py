@@ -75,6 +75,19 @@ def test_a_built_candidate_is_measured(gsfnas):
     assert "MB of tensors at the peak" in gsfnas(*asked)[1]
 
 
+def test_files_that_are_left_out_are_named(gsfnas, tmp_path):
+    assert gsfnas("data", "export", "twins", "--out", "clips", *SMALL[:4])[0] == 0
+    broken = next(tmp_path.glob("clips/train/*/*.webm"))
+    broken.write_bytes(b"no video")
+    asked = ("study", "run", "placement", "--dry-run", "data=folder", "data.root=clips", *SMALL[3:])
+    code, _, err = gsfnas(*asked)
+    assert (code, err.count("\n")) == (2, 1)
+    code, _, err = gsfnas(*asked, "data.skip_broken=true")
+    assert code == 0
+    assert err.startswith("left out: ")
+    assert broken.name in err
+
+
 def test_a_table_is_never_cut(gsfnas):
     _, out, _ = gsfnas("cost", "--study", "placement", "--classes", 174)
     full = price(_wiring.bind(compose_study("placement")).full, {"class": 174})
