@@ -112,7 +112,8 @@ def worth(numbers: Numbers) -> str:
         sentences.append(f"On validation a module clearly helps at {_listed(good[:4])}.")
     if bad:
         sentences.append(f"It clearly hurts at {_listed(bad[:4])}.")
-    return " ".join(sentences) or "No site's interval leaves out zero: this study cannot tell what a single site is worth."
+    unclear = "No site's interval leaves out zero: this study cannot tell what a single site is worth; more candidates could."
+    return " ".join(sentences) or unclear
 
 
 def caveats(numbers: Numbers) -> list[str]:

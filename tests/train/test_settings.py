@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import gsfnas
 from gsfnas.errors import UserError
 from gsfnas.train import TrainSettings
 
@@ -46,5 +47,5 @@ def test_the_recipe_is_every_setting_but_the_device():
 
 
 def test_the_shipped_recipe_is_the_default():
-    path = Path(__file__).parents[2] / "gsfnas" / "config" / "train" / "quick.yaml"
+    path = Path(gsfnas.__file__).parent / "config" / "train" / "quick.yaml"
     assert TrainSettings(**yaml.safe_load(path.read_text())) == TrainSettings()
