@@ -172,5 +172,6 @@ def _named(data: Any, what: str, key: str) -> tuple[str, dict[str, Value]]:
     rest = {name: value for name, value in data.items() if name != key}
     for name, value in rest.items():
         if not isinstance(value, int | str) or isinstance(value, bool):
-            raise UserError(f"{what}: `{name}` must be an integer or a string, but got {value!r}")
+            hint = "; a candidate gives the touched `channels`, a space the `ratio`" if name == "ratio" else ""
+            raise UserError(f"{what}: `{name}` must be an integer or a string, but got {value!r}{hint}")
     return data[key], rest

@@ -211,6 +211,8 @@ def resolve(site: Site, parameters: Mapping[str, Any]) -> Insertion | None:
     """
     rest = dict(parameters)
     name = rest.pop("module", "gsf")
+    if name not in FAMILY and name not in SPECS:
+        raise unknown("module", str(name), [*SPECS, *FAMILY])
     if name in FAMILY:
         for part, value in zip(("gate", "fuse"), FAMILY[name], strict=True):
             if part in rest:
@@ -222,8 +224,11 @@ def resolve(site: Site, parameters: Mapping[str, Any]) -> Insertion | None:
 
 def spec_of(name: str) -> ModuleSpec:
     """The spec of a module by its name. Raises UserError for a name that is none."""
+    if name in FAMILY:
+        gate, fuse = FAMILY[name]
+        raise UserError(f"a candidate says {name!r} as module gate_shift_fuse with gate {gate}, fuse {fuse} and its `channels`")
     if name not in SPECS:
-        raise unknown("module", name, [*SPECS, *FAMILY])
+        raise unknown("module", name, SPECS)
     return SPECS[name]
 
 

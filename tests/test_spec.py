@@ -148,3 +148,8 @@ def test_labels(asked, text):
 def test_no_torch_is_needed():
     code = "import sys, gsfnas.spec; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_candidate_names_the_operator_and_not_a_point_of_it():
+    with pytest.raises(UserError, match="a candidate says 'tsm' as module gate_shift_fuse with gate 1, fuse sum"):
+        spec_of("tsm")

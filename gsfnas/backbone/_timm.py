@@ -4,12 +4,15 @@ timm: https://github.com/huggingface/pytorch-image-models. No weights are loaded
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from torch import nn
 
 from gsfnas.backbone._patterns import convolution_places
 from gsfnas.backbone._place import Place, around
-from gsfnas.errors import UserError, unknown
+from gsfnas.errors import UserError
+
+OWN_NAMES = ("micro", "micro_bottleneck", "bninception")
 
 
 def check_timm_name(name: str) -> None:
@@ -18,7 +21,12 @@ def check_timm_name(name: str) -> None:
 
     base, dot, tag = name.partition(".")
     if not timm.is_model(base):
-        raise unknown("backbone", name, ["micro", "micro_bottleneck", "bninception", *timm.list_models()])
+        near = get_close_matches(name, [*OWN_NAMES, *timm.list_models()], n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UserError(
+            f"unknown backbone {name!r}{hint} (choices: {', '.join(OWN_NAMES)}, any CNN of timm by its name, such as resnet50, "
+            "or package.module:factory)"
+        )
     if dot:
         raise UserError(f"backbone {name!r} names the weights {tag!r}, but none are loaded: ask for {base!r}")
 

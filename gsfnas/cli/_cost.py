@@ -42,7 +42,12 @@ def cost(
     study: Annotated[
         str | None, typer.Option(help="Instead of a candidate: the full one of a study.", show_default=False)
     ] = None,
-    classes: Annotated[int, typer.Option(min=1, help="Classes of the head.")] = 1000,
+    classes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Classes of the head; those of the study's data, else 1000, unless given.", show_default=False
+        ),
+    ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
     measure: Annotated[
         bool, typer.Option("--measure", help="Build it too, and measure latency and peak memory of one clip.")
@@ -73,10 +78,13 @@ def cost(
     if candidate is not None:
         priced = _wiring.read_candidate(candidate)
     elif study is not None:
-        priced = _wiring.bind(compose_study(study, (), config_root)).full
+        config = compose_study(study, (), config_root)
+        priced = _wiring.bind(config).full
+        classes = classes or _wiring.num_classes(config)
     else:
         assert space is not None
         options = _wiring.width_option(width)
         priced = _wiring.bind_space(load_space(space, config_root), backbone, options, frames, resolution).full
+    classes = classes or 1000
     measured = _wiring.measure(priced, classes, device, precision.value) if measure else None
-    _show.cost(priced, price(priced, {"class": classes}), format.value, measured)
+    _show.cost(priced, price(priced, {"class": classes}), classes, format.value, measured)

@@ -64,7 +64,7 @@ def space(bound: BoundSpace) -> None:
     _say(f"{bound.size:,} candidates of {len(bound.sites)} sites on {bound.backbone}")
 
 
-def cost(candidate: Candidate, cost: "Cost", format: str, measured: "Measured | None" = None) -> None:
+def cost(candidate: Candidate, cost: "Cost", classes: int, format: str, measured: "Measured | None" = None) -> None:
     """The parts of a candidate's cost and their sum, and what was measured of it."""
     insertions = dict(candidate.insertions)
     parts: dict[str, tuple[str, ModuleCost]] = {"backbone": (str(candidate.backbone), cost.backbone)}
@@ -72,7 +72,7 @@ def cost(candidate: Candidate, cost: "Cost", format: str, measured: "Measured | 
     parts |= {"head": ("", cost.head), "total": ("", cost.total)}
     if format == "json":
         by_part = {name: {"module": module, **asdict(part)} for name, (module, part) in parts.items()}
-        found: dict[str, Any] = {"key": candidate.key, "candidate": candidate.to_dict(), "cost": by_part}
+        found: dict[str, Any] = {"key": candidate.key, "candidate": candidate.to_dict(), "classes": classes, "cost": by_part}
         if measured is not None:
             found["measured"] = asdict(measured.latency) | {"peak_bytes": measured.peak_bytes}
         _say(json.dumps(found, indent=2))
@@ -84,7 +84,9 @@ def cost(candidate: Candidate, cost: "Cost", format: str, measured: "Measured | 
         columns = ("part", "module", "params", "MACs (fvcore)", "MACs (ptflops)", "activations", "saved MB")
         rows = [(name, module, *_numbers(part)) for name, (module, part) in parts.items()]
         _print(_table(columns, rows))
-        _say(f"{candidate.key}: one clip of {candidate.frames} frames at {candidate.resolution} px")
+        _say(
+            f"{candidate.key}: one clip of {candidate.frames} frames at {candidate.resolution} px, a head of {classes} classes"
+        )
         if measured is not None:
             latency = measured.latency
             where = f"{latency.device}, {latency.threads} threads, {latency.precision}"

@@ -92,7 +92,7 @@ def status(name: StudyName, runs: Runs = Path("runs")) -> None:
     _show.summaries([summarise_study(runs, name)])
 
 
-@app.command(epilog="Example: `gsfnas study best placement --format json | gsfnas cost -`")
+@app.command(epilog="Example: `gsfnas study best placement --format json | gsfnas cost - --classes 24`")
 def best(
     name: StudyName,
     runs: Runs = Path("runs"),

@@ -1,8 +1,8 @@
 """Settings into the parts of a study: what a Python user would write, one call after another."""
 
 import functools
-import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +59,11 @@ def bind(config: StudyConfig) -> BoundSpace:
     return bind_space(config.space, config.backbone, config.backbone_options, config.data.frames, config.data.resolution)
 
 
+def num_classes(config: StudyConfig) -> int:
+    """Classes of the first task of a study's data."""
+    return len(next(iter(open_data(config.data).tasks.values())))
+
+
 def bind_space(space: Space, backbone: str, options: Mapping[str, Any], frames: int, resolution: int) -> BoundSpace:
     ref = backbone_ref(backbone, options)
     return space.bind(ref, backbone_sites(ref, resolution), frames=frames, resolution=resolution)
@@ -99,14 +104,18 @@ def run(config: StudyConfig) -> StudyRecord:
 
 
 def check_writable(folder: Path) -> None:
-    """Raises UserError where the report could not be written: a study should not learn so at its end. Makes nothing."""
+    """Raises UserError where the report could not be written: a study should not learn so at its end. Leaves nothing."""
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise UserError(f"the report cannot be written to {folder}: {nearest} is no folder that can be written")
+    try:
+        with tempfile.TemporaryDirectory(dir=nearest):
+            pass
+    except OSError:
+        raise UserError(f"the report cannot be written to {folder}: {nearest} is no folder that can be written") from None
 
 
 def report(study: StudyRecord, reports: Path) -> Path:
     """Writes the report of a study and returns its page."""
+    print("writing the report", file=sys.stderr)
     return build_report(study, reports / study.name)
 
 
@@ -187,4 +196,7 @@ def _latency(heads: Mapping[str, int], device: str, candidate: Candidate) -> Lat
         frames=candidate.frames,
         resolution=candidate.resolution,
         device=device,
+        warm_up=3,
+        runs=20,
+        at_most_seconds=0.5,
     )

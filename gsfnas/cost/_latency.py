@@ -1,5 +1,6 @@
 """How long one forward pass takes, on the device where it is asked."""
 
+import math
 import time
 from contextlib import nullcontext
 
@@ -9,6 +10,7 @@ from torch import nn
 from gsfnas.errors import UserError
 from gsfnas.record import Latency
 
+_LEAST = 3
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -23,8 +25,11 @@ def measure_latency(
     batch: int = 1,
     warm_up: int = 5,
     runs: int = 30,
+    at_most_seconds: float = math.inf,
 ) -> Latency:
     """Milliseconds for ``batch`` clips through ``model``: median, 10 % and 90 % quantiles over ``runs`` after ``warm_up``.
+
+    On a CPU the warm-up and the runs each end after ``at_most_seconds``, but not before three runs.
 
     Measure with nothing else on the machine. On a GPU CUDA events time the work itself, on a CPU a clock times the call. The
     model is moved to ``device`` and left in eval mode. Raises UserError for a precision that is none.
@@ -36,18 +41,21 @@ def measure_latency(
     clips = torch.zeros(batch, frames, 3, resolution, resolution, device=target)
     autocast = torch.autocast(target.type, PRECISIONS[precision]) if precision != "float32" else nullcontext()
     with torch.inference_mode(), autocast:
-        for _ in range(warm_up):
-            model(clips)
-        times = _cuda_times(model, clips, runs) if target.type == "cuda" else _clock_times(model, clips, runs)
+        if target.type == "cuda":
+            _cuda_times(model, clips, warm_up)
+            times = _cuda_times(model, clips, runs)
+        else:
+            _clock_times(model, clips, warm_up, at_most_seconds)
+            times = _clock_times(model, clips, runs, at_most_seconds)
     quantiles = torch.tensor(times, dtype=torch.float64).quantile(torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64))
     low, median, high = (float(value) for value in quantiles)
     name = torch.cuda.get_device_name(target) if target.type == "cuda" else target.type
     return Latency(key, median, low, high, name, torch.get_num_threads(), precision, batch)
 
 
-def _clock_times(model: nn.Module, clips: torch.Tensor, runs: int) -> list[float]:
-    times = []
-    for _ in range(runs):
+def _clock_times(model: nn.Module, clips: torch.Tensor, runs: int, at_most_seconds: float) -> list[float]:
+    times: list[float] = []
+    while len(times) < runs and (len(times) < _LEAST or sum(times) < at_most_seconds * 1e3):
         start = time.perf_counter()
         model(clips)
         times.append((time.perf_counter() - start) * 1e3)

@@ -71,6 +71,9 @@ class Space:
         chosen = tuple(site for site in sites if self._wants(site))
         if not chosen:
             roles = sorted({site.role for site in sites} | {"default" for site in sites if site.is_default})
+            if self.patterns:
+                some = ", ".join(site.name for site in sites[:4])
+                raise UserError(f"no site of space {self.name!r} matches {', '.join(self.patterns)} (sites: {some}, ...)")
             asked = ", ".join([*self.roles, *self.patterns]) + (f" of kind {self.kind}" if self.kind else "")
             raise UserError(
                 f"space {self.name!r} asks for sites {asked}, but the backbone has none (roles: {', '.join(roles)})"

@@ -95,7 +95,10 @@ def load_study(runs: str | Path, name: str) -> StudyRecord:
 
 def _storage(runs: str | Path, name: str) -> StudyStorage:
     if not (Path(runs) / name / JOURNAL).is_file():
-        raise unknown("study", name, study_names(runs))
+        begun = study_names(runs)
+        if not begun:
+            raise UserError(f"unknown study {name!r}: none was begun in {str(runs)!r}; begin one with gsfnas study run NAME")
+        raise unknown("study", name, begun)
     return StudyStorage(Path(runs) / name, name)
 
 

@@ -28,6 +28,7 @@ from gsfnas.study._settings import StudySettings
 from gsfnas.study._storage import StudyStorage
 from gsfnas.study._worker import one_line
 
+_LATENCY_ROUNDS = 5
 _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 
 
@@ -54,8 +55,8 @@ def run_study(
     ``make_evaluator`` and ``price`` go to worker processes where there are several, so they must be picklable then. ``price``
     gives what ``Record.cost`` holds. ``recipe`` and ``data`` are fingerprints of the training and of the data, ``budget`` the
     epochs of every run. ``configuration`` is the resolved study as plain JSON values. ``measure_latency`` is called in this
-    process alone, after the search, for every complete candidate without a latency on ``latency_device`` (any device where
-    that is None).
+    process alone, after the search, several times for every complete candidate without a latency on ``latency_device`` (any
+    device where that is None).
 
     Raises UserError for a study that another process runs, for another configuration under the same name, a damaged or
     foreign journal, a full disk, a folder that cannot be written, and where the first candidates all fail. KeyboardInterrupt
@@ -130,18 +131,28 @@ def _search(job: Job, storage: StudyStorage, device: str, console: Console) -> b
 def _measure_latencies(
     storage: StudyStorage, measure: Callable[[Candidate], Latency], device: str | None, console: Console
 ) -> None:
-    """Adds what is missing; a candidate that cannot be measured is named and passed over."""
+    """Adds what is missing; a candidate that cannot be measured is named and passed over.
+
+    Each candidate is measured in several rounds, one candidate after another in each, and its least disturbed round counts: a
+    machine that is slow for some seconds is not taken for a slow network.
+    """
     known = {latency.key for latency in storage.latencies() if device in (None, latency.device)}
-    for run in storage.runs():
-        candidate = run.record.candidate
-        if run.part == "measurements" or run.record.outcome != "complete" or candidate.key in known:
-            continue
-        try:
-            storage.add_latency(measure(candidate))
-        except (UserError, OSError):
-            raise
-        except Exception as error:
-            console.print(f"no latency of {candidate.key}: {one_line(error)}", highlight=False, markup=False)
+    runs = [run.record for run in storage.runs() if run.part == "main" and run.record.outcome == "complete"]
+    missing = [record.candidate for record in runs if record.candidate.key not in known]
+    if missing:
+        console.print(f"measuring the latency of {len(missing)} candidates", highlight=False)
+    rounds: dict[Candidate, list[Latency]] = {candidate: [] for candidate in missing}
+    for _ in range(_LATENCY_ROUNDS):
+        for candidate in list(rounds):
+            try:
+                rounds[candidate].append(measure(candidate))
+            except (UserError, OSError):
+                raise
+            except Exception as error:
+                del rounds[candidate]
+                console.print(f"no latency of {candidate.key}: {one_line(error)}", highlight=False, markup=False)
+    for found in rounds.values():
+        storage.add_latency(min(found, key=lambda latency: latency.median_ms))
 
 
 def _check_identity(

@@ -74,7 +74,7 @@ def test_what_full_yaml_says_of_one_wide_site() -> None:
         ({"insertions": [{"module": []}]}, "must list at least one insertion, but each has an empty list"),
         ({"sites": {"role": "conv9"}}, r"asks for sites conv9, but the backbone has none \(roles: conv1, conv2, default\)"),
         ({"sites": {"role": "conv1", "kind": "between"}}, "asks for sites conv1 of kind between, but the backbone has none"),
-        ({"sites": {"pattern": "layer9.*"}}, r"asks for sites layer9\.\*, but the backbone has none"),
+        ({"sites": {"pattern": "layer9.*"}}, r"no site of space .* matches layer9\.\*"),
         ({"insertions": [{"module": "gsff"}]}, r"unknown module 'gsff'; did you mean 'gsf'\?"),
         (
             {"insertions": [{"module": "gsf", "ration": 1}]},
