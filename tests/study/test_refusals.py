@@ -110,7 +110,7 @@ def test_an_unknown_study_is_refused_with_the_nearest(lab):
     lab.run(trials=2)
     with pytest.raises(UserError, match="unknown study 'placment'; did you mean 'placement'"):
         load_study(lab.folder / "runs", "placment")
-    with pytest.raises(UserError, match="none was begun in .*nowhere"):
+    with pytest.raises(UserError, match=r"none was begun in .*nowhere"):
         load_study(lab.folder / "nowhere", "placement")
 
 
