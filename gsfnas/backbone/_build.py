@@ -42,7 +42,7 @@ def backbone_ref(name: str, options: Mapping[str, Any] | None = None) -> Backbon
         width = canonical_width(options.pop("width", 1))
         _no_more(name, options, ["width"])
         return BackboneRef.of(name, {} if width == "1" else {"width": width})
-    check_timm_name(name)
+    check_timm_name(name, list(OWN))
     _no_more(name, options, [])
     return BackboneRef.of(name)
 

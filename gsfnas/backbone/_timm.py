@@ -12,19 +12,17 @@ from gsfnas.backbone._patterns import convolution_places
 from gsfnas.backbone._place import Place, around
 from gsfnas.errors import UserError
 
-OWN_NAMES = ("micro", "micro_bottleneck", "bninception")
 
-
-def check_timm_name(name: str) -> None:
-    """Raises UserError unless timm knows ``name``, with the nearest names; a tag of weights is refused too."""
+def check_timm_name(name: str, own: Sequence[str]) -> None:
+    """Raises UserError unless timm knows ``name``, with the nearest of its and our ``own``; a tag of weights is refused too."""
     import timm
 
     base, dot, tag = name.partition(".")
     if not timm.is_model(base):
-        near = get_close_matches(name, [*OWN_NAMES, *timm.list_models()], n=1, cutoff=0.5)
+        near = get_close_matches(name, [*own, *timm.list_models()], n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UserError(
-            f"unknown backbone {name!r}{hint} (choices: {', '.join(OWN_NAMES)}, any CNN of timm by its name, such as resnet50, "
+            f"unknown backbone {name!r}{hint} (choices: {', '.join(own)}, any CNN of timm by its name, such as resnet50, "
             "or package.module:factory)"
         )
     if dot:

@@ -1,5 +1,6 @@
 """A search space as its YAML file says it: which sites, and what may stand at each."""
 
+import dataclasses
 import fnmatch
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -70,11 +71,12 @@ class Space:
         sites = tuple(sites)
         chosen = tuple(site for site in sites if self._wants(site))
         if not chosen:
+            named = [site.name for site in sites if dataclasses.replace(self, patterns=())._wants(site)]
+            if named:
+                some = ", ".join(named[:4]) + (", ..." if len(named) > 4 else "")
+                raise UserError(f"no site of space {self.name!r} matches {', '.join(self.patterns)} (sites: {some})")
             roles = sorted({site.role for site in sites} | {"default" for site in sites if site.is_default})
-            if self.patterns:
-                some = ", ".join(site.name for site in sites[:4])
-                raise UserError(f"no site of space {self.name!r} matches {', '.join(self.patterns)} (sites: {some}, ...)")
-            asked = ", ".join([*self.roles, *self.patterns]) + (f" of kind {self.kind}" if self.kind else "")
+            asked = ", ".join(self.roles) + (f" of kind {self.kind}" if self.kind else "")
             raise UserError(
                 f"space {self.name!r} asks for sites {asked}, but the backbone has none (roles: {', '.join(roles)})"
             )
