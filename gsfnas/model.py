@@ -129,8 +129,11 @@ def build_model(
         backbone = build_backbone(candidate.backbone)
     modules = {}
     for name, insertion in candidate.insertions:
+        site = sites[name]
+        # Nothing but the module reads what a convolution puts out, not even the convolution's own backward pass.
+        inplace = site.kind == "after" and isinstance(backbone.get_submodule(site.layer), nn.Conv2d)
         with _seeded(seed, "insertions", name):
-            modules[sites[name]] = build_module(insertion, sites[name], candidate.frames)
+            modules[site] = build_module(insertion, site, candidate.frames, inplace=inplace)
     linears = {}
     for task, classes in heads.items():
         with _seeded(seed, "heads", task):

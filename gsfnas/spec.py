@@ -174,19 +174,18 @@ class GateShiftFuseSpec:
         options = Options.of_insertion(insertion)
         touched, positions = options.touched, frames * site.height * site.width
         params = fvcore = ptflops = activations = 0
-        saved = 0  # numbers that autograd keeps for the backward pass; the features in are kept whole or not at all
-        keeps_input = options.gate == "learnable" or (options.gate, options.fuse) == ("0", "learnable")
+        # Numbers that the operator keeps for its backward pass: the touched features, where it multiplies by what they gave.
+        saved = touched * positions if "learnable" in (options.gate, options.fuse) else 0
         if options.gate == "learnable":
             params += 27 * touched + 2 * options.bias
             fvcore += 27 * touched * positions
             ptflops += 27 * touched * positions + 2 * positions * options.bias
             activations += 2 * positions
-            # What the convolution reads, its weights in the order of a 2D convolution, the planes.
-            saved += touched * positions + 27 * touched + 2 * positions
+            saved += 2 * positions  # the planes
             if options.gate_norm:
                 params += 2 * touched
                 fvcore += 2 * touched * positions
-                saved += 2 * touched
+                saved += 2 * touched  # mean and variance
                 # A ReLU is counted twice: as a module, and as the functional that the module calls.
                 ptflops += 4 * touched * positions
         if options.fuse == "learnable":
@@ -194,9 +193,7 @@ class GateShiftFuseSpec:
             fvcore += 18 * touched * frames
             ptflops += (18 + options.bias) * touched * frames
             activations += touched * frames
-            # The maps of two planes, the shares (with gate 0 also what they leave), and what the shares multiply.
-            saved += (3 + (options.gate == "0")) * touched * frames + (options.gate != "0") * touched * positions
-        saved += keeps_input * site.channels * positions
+            saved += 3 * touched * frames  # the maps of two planes, and the shares
         return ModuleCost(params, fvcore, ptflops, activations, saved_bytes=4 * saved)
 
 

@@ -1,6 +1,6 @@
 """The learnable fusion: a weight for every channel and frame from the pooled pair (equations 7, 8).
 
-The published code gives the convolutions a bias; that is a switch here. N clips*frames, c touched channels, T frames.
+The published code gives the convolutions a bias; that is a switch here. N clips*frames, B clips, T frames, h channels a group.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class LearnableFuse(nn.Module):
-    """The share of the shifted features: two pooled maps of shape (N, c) -> (N, c), in (0, 1).
+    """The share of the shifted features: two pooled maps of shape (N, 2, h) -> (N, 2, h), in (0, 1).
 
     Each group has one 3x3 convolution over its (channel, frame) map with two input planes, shifted and residual, and the
     default initialisation of a convolution, as published; the two run as one grouped convolution, in the precision
@@ -29,8 +29,7 @@ class LearnableFuse(nn.Module):
 
     def forward(self, shifted: Tensor, residual: Tensor) -> Tensor:
         with torch.autocast(shifted.device.type, enabled=False):
-            maps = torch.stack((shifted, residual), dim=1).to(self.weight.dtype)  # (N, 2, c)
-            maps = maps.view(-1, self.frames, 2, 2, maps.shape[2] // 2)  # (B, T, 2 planes, 2 groups, c/2)
-            maps = maps.permute(0, 3, 2, 4, 1).flatten(1, 2)  # (B, 2 groups * 2 planes, c/2, T)
-            share = F.conv2d(maps, self.weight, self.bias, padding=1, groups=2).sigmoid()
-        return share.permute(0, 3, 1, 2).reshape(shifted.shape)
+            maps = torch.stack((shifted, residual), dim=2).to(self.weight.dtype)  # (N, 2 groups, 2 planes, h)
+            maps = torch.unflatten(maps, 0, (-1, self.frames)).permute(0, 2, 3, 4, 1).flatten(1, 2)  # (B, 2 * 2, h, T)
+            share = F.conv2d(maps, self.weight, self.bias, padding=1, groups=2).sigmoid()  # (B, 2, h, T)
+        return share.permute(0, 3, 1, 2).flatten(0, 1)

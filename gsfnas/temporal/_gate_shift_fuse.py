@@ -13,12 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from gsfnas.candidate import Insertion, Site
-from gsfnas.errors import UserError
+from gsfnas.errors import UserError, unknown
 from gsfnas.spec import Options, touched_channels
+from gsfnas.temporal._compiled import compiled
 from gsfnas.temporal._counting import CountingForm
+from gsfnas.temporal._fast import fast
 from gsfnas.temporal._fuse import LearnableFuse
 from gsfnas.temporal._gate import LearnableGate
-from gsfnas.temporal._shift import gate_shift, shift
+from gsfnas.temporal._shift import shift, shifted
+
+# auto: fast, or plain where a compiler looks on; plain: the equations, one after the other; fast: few passes over the features,
+# in place where that is allowed; compiled: the plain one through torch.compile.
+PATHS = ("auto", "plain", "fast", "compiled")
 
 
 class GateShiftFuse(nn.Module):
@@ -27,6 +33,8 @@ class GateShiftFuse(nn.Module):
     ``gate`` is learnable, 1, -1 or 0; ``fuse`` is learnable or sum. ``ratio`` of the channels are touched, rounded down to a
     multiple of 4, or exactly ``touched``; the others pass bit for bit. A switch that is None is as published where the gate is
     learnable; with a fixed gate nothing is interleaved, so that gate 1 with sum is TSM.
+
+    ``inplace`` lets the fast path overwrite its input, as for features that nothing else will read; ``path`` is one of PATHS.
 
     Raises UserError for a parameter that cannot be, and in ``forward`` where N is no whole number of clips.
     """
@@ -43,6 +51,7 @@ class GateShiftFuse(nn.Module):
         bias: bool | None = None,
         interleave: bool | None = None,
         touched: int | None = None,
+        inplace: bool = False,
     ) -> None:
         super().__init__()
         if frames < 1:
@@ -51,7 +60,7 @@ class GateShiftFuse(nn.Module):
             touched = touched_channels(channels, ratio)
         elif touched % 4 or not 4 <= touched <= channels:
             raise UserError(f"`touched` must be a multiple of 4 from 4 to {channels}, but got {touched}")
-        self.channels, self.frames = channels, frames
+        self.channels, self.frames, self.inplace, self.path = channels, frames, inplace, "auto"
         self.options = Options.of(touched, str(gate), fuse, gate_norm, bias, interleave)
         options = self.options
         self.gate = LearnableGate(touched, frames, norm=options.gate_norm, bias=options.bias) if gate == "learnable" else None
@@ -66,69 +75,66 @@ class GateShiftFuse(nn.Module):
             raise UserError(f"the number of images must be a multiple of {self.frames} frames, but got {x.shape[0]}")
         if x.shape[1] != self.channels:
             raise UserError(f"the features must have {self.channels} channels, but got {x.shape[1]}")
+        if self.path == "plain" or torch.compiler.is_compiling() or not self._can_be_fast(x):
+            return self._plain(x)
+        return _compiled(self, x) if self.path == "compiled" else self._fast(x)
+
+    def _can_be_fast(self, x: Tensor) -> bool:
+        """Whether the gate's norm is a BatchNorm (not one that is synchronised between devices) with something to average."""
+        norm = None if self.gate is None else self.gate.norm
+        return norm is None or (type(norm) is nn.BatchNorm2d and x.numel() > self.channels)
+
+    def _fast(self, x: Tensor) -> Tensor:
         options = self.options
         if (options.fuse, options.interleave) == ("sum", False):
             if options.gate == "0":
                 return x
             if options.gate == "1":
-                return shift(x, self.frames, options.touched // 2)
+                return shift(x, self.frames, options.touched // 2, inplace=self.inplace)
+        return fast(x, options, self.frames, self.gate, self.fuse, inplace=self.inplace)
+
+    def _plain(self, x: Tensor) -> Tensor:
+        """Equations 1 to 10, one after the other."""
+        options = self.options
         touched, rest = torch.split(x, [options.touched, self.channels - options.touched], dim=1)
-        out = self._fused(*self._shifted_and_residual(touched))
-        if options.interleave:
-            out = interleave(out)
-        return torch.cat((out, rest), dim=1) if rest.shape[1] else out
-
-    def _shifted_and_residual(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Equations 1 to 6 on (N, c, H, W); None is zero everywhere."""
-        half = self.options.touched // 2
-        if self.gate is None:
-            if self.options.gate == "0":
-                return None, x
-            shifted = shift(x, self.frames, half)
-            return (shifted, None) if self.options.gate == "1" else (-shifted, 2 * x)
-        return gate_shift(x, self.gate(x), self.frames)
-
-    def _fused(self, shifted: Tensor | None, residual: Tensor | None) -> Tensor:
-        """Equations 7 to 10, or the sum, of two (N, c, H, W)."""
-        present = shifted if residual is None else residual
-        assert present is not None
+        gate = float(options.gate) if self.gate is None else self.gate(touched).to(x.dtype).unsqueeze(2)
+        groups = torch.unflatten(touched, 1, (2, -1))  # (N, 2, c/2, H, W)
+        gated = groups * gate
+        residual = groups - gated
+        moved = torch.flatten(shifted(torch.unflatten(gated, 0, (-1, self.frames))), 0, 1)
         if self.fuse is None:
-            return present if shifted is None or residual is None else residual.add_(shifted)
-        pooled = _pooled(present)
-        zeros = torch.zeros_like(pooled)
-        if shifted is None:
-            return present * (1 - self._share(zeros, pooled, present))
-        if residual is None:
-            return present * self._share(pooled, zeros, present)
-        share = self._share(_pooled(shifted), pooled, present)
-        # In place, as nothing else needs the two: residual + share * (shifted - residual).
-        return residual.addcmul_(shifted.sub_(residual), share)
-
-    def _share(self, shifted: Tensor, residual: Tensor, like: Tensor) -> Tensor:
-        assert self.fuse is not None
-        share: Tensor = self.fuse(shifted, residual)
-        return share.to(like.dtype)[:, :, None, None]
+            out = moved + residual
+        else:
+            share = self.fuse(_pooled(moved), _pooled(residual)).to(x.dtype)[..., None, None]  # (N, 2, c/2, 1, 1)
+            out = moved * share + residual * (1 - share)
+        if options.interleave:
+            out = torch.unflatten(out, 2, (2, -1)).transpose(2, 3)
+        layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+        return torch.cat((out.reshape(touched.shape), rest), dim=1).contiguous(memory_format=layout)
 
     def counting_form(self) -> nn.Module:
         """The same weights as plain modules with an equal output, in eval mode: what operation counters run on."""
         return CountingForm(self.channels, self.frames, self.options, self.gate, self.fuse)
 
 
+_compiled = compiled(GateShiftFuse._plain, GateShiftFuse._fast)
+
+
 def _pooled(x: Tensor) -> Tensor:
-    """(N, c, H, W) -> (N, c): the spatial mean, in single precision at least (a sum, as its gradient needs no new tensor)."""
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    return x.sum(dim=(2, 3), dtype=dtype) / (x.shape[2] * x.shape[3])
+    """(N, 2, h, H, W) -> (N, 2, h): the spatial mean, in single precision at least."""
+    return x.mean(dim=(3, 4), dtype=torch.promote_types(x.dtype, torch.float32))
 
 
-def interleave(x: Tensor) -> Tensor:
-    """(N, c, H, W): each half of the channels is viewed as 2 x c/4 and transposed."""
-    if x.is_contiguous(memory_format=torch.channels_last):
-        nhwc = torch.unflatten(x.permute(0, 2, 3, 1), 3, (2, 2, -1))
-        return nhwc.transpose(4, 5).flatten(3, 5).permute(0, 3, 1, 2)
-    return torch.unflatten(x, 1, (2, 2, -1)).transpose(2, 3).flatten(1, 3)
+def set_path(network: nn.Module, path: str) -> None:
+    """Lets every GateShiftFuse in ``network`` take one of PATHS. Raises UserError for a path that is none."""
+    if path not in PATHS:
+        raise unknown("path", path, PATHS)
+    for module in network.modules():
+        if isinstance(module, GateShiftFuse):
+            module.path = path
 
 
-def build_module(insertion: Insertion, site: Site, frames: int) -> nn.Module:
+def build_module(insertion: Insertion, site: Site, frames: int, *, inplace: bool = False) -> nn.Module:
     """The module of a canonical insertion at its site, for clips of ``frames`` frames."""
     assert insertion.module == "gate_shift_fuse", insertion.module
     options = Options.of_insertion(insertion)
@@ -141,4 +147,5 @@ def build_module(insertion: Insertion, site: Site, frames: int) -> nn.Module:
         bias=options.bias,
         interleave=options.interleave,
         touched=options.touched,
+        inplace=inplace,
     )

@@ -158,7 +158,7 @@ def test_gates_and_shares_are_in_single_precision_under_autocast():
     module = randomised(GateShiftFuse(8, 2, bias=False))
     with torch.autocast("cpu", torch.bfloat16):
         assert module.gate(torch.randn(4, 8, 3, 3).bfloat16()).dtype == torch.float32
-        pooled = torch.randn(2, 4, 8)
+        pooled = torch.randn(2, 4, 2, 4)
         share = module.fuse(*pooled)
     assert torch.equal(share, module.fuse(*pooled))
 

@@ -1,0 +1,36 @@
+"""The plain path through torch.compile, where there is a compiler: Triton on a GPU, one of C++ on a CPU."""
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Forward = Callable[[Any, Tensor], Tensor]
+
+
+def compiled(forward: Forward, fallback: Forward) -> Forward:
+    """``forward(module, x)``, compiled at its first call; ``fallback`` from the day that this fails, with one warning."""
+
+    @functools.cache
+    def compile_once() -> Forward:
+        return torch.compile(forward)
+
+    failed = False
+
+    def run(module: Any, x: Tensor) -> Tensor:
+        nonlocal failed
+        if not failed:
+            from torch._dynamo.exc import BackendCompilerFailed
+
+            try:
+                return compile_once()(module, x)
+            except BackendCompilerFailed as error:
+                failed = True
+                reason = str(error).strip().splitlines()[0]
+                warnings.warn(f"the operator could not be compiled, and runs on its fast path: {reason}", stacklevel=2)
+        return fallback(module, x)
+
+    return run

@@ -1,0 +1,95 @@
+"""The learnable gate's part of the fast path, forward and backward: BatchNorm and ReLU, and the gating planes.
+
+The 3x3x3 convolution is a grouped 2D convolution with a (3, 1) kernel and 9 outputs a group, one for each tap in time and
+width, which are then added along both: libraries round the outputs of a convolution up to 16, so that 9 cost what 3 cost.
+
+N clips * frames, B clips, T frames, c touched channels, h = c / 2 channels a group.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Norm(NamedTuple):
+    """A BatchNorm with the statistics that it takes this time, all (c,)."""
+
+    mean: Tensor
+    variance: Tensor  # biased
+    weight: Tensor
+    bias: Tensor
+    eps: float
+    of_batch: bool  # whether the statistics are those of these features, and have a gradient
+
+
+def norm_of(module: nn.BatchNorm2d, x: Tensor) -> Norm:
+    """What ``module`` normalises ``x`` with; in training its running statistics are brought up to date."""
+    if module.running_mean is not None and module.running_var is not None and not module.training:
+        return Norm(module.running_mean, module.running_var, module.weight, module.bias, module.eps, of_batch=False)
+    momentum = module.momentum
+    if module.num_batches_tracked is not None:
+        module.num_batches_tracked.add_(1)
+        momentum = 1 / float(module.num_batches_tracked) if momentum is None else momentum
+    mean, variance = torch.ops.aten.batch_norm_update_stats(x, module.running_mean, module.running_var, momentum or 0.0)
+    return Norm(mean, variance, module.weight, module.bias, module.eps, of_batch=True)
+
+
+def normalised(x: Tensor, norm: Norm) -> Tensor:
+    """BatchNorm and ReLU, in a new tensor."""
+    if x.dtype != norm.weight.dtype:
+        return F.batch_norm(x, norm.mean, norm.variance, norm.weight, norm.bias, eps=norm.eps).relu_()
+    scale = norm.weight * (norm.variance + norm.eps).rsqrt()
+    offset = norm.bias - norm.mean * scale
+    return torch.addcmul(offset.view(-1, 1, 1), x, scale.view(-1, 1, 1)).relu_()
+
+
+def normalised_backward(grad: Tensor, out: Tensor, x: Tensor, norm: Norm) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of the features and of the BatchNorm's weight and bias; ``out`` is what ``normalised`` gave."""
+    grad = torch.ops.aten.threshold_backward(grad, out, 0)
+    mean, variance, weight, _, eps, of_batch = norm
+    grads: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.native_batch_norm_backward(
+        grad, x, weight, mean, variance, mean, (variance + eps).rsqrt(), of_batch, eps, [True, True, True]
+    )
+    return grads
+
+
+def _kernels(weight: Tensor) -> Tensor:
+    """(2, h, 3 frames, 3 rows, 3 columns) -> (2 groups * 3 columns * 3 frames, h, 3 rows, 1)."""
+    return weight.permute(0, 4, 2, 1, 3).reshape(18, -1, 3, 1)
+
+
+def gating_planes(x: Tensor, weight: Tensor, bias: Tensor | None, frames: int) -> Tensor:
+    """Gating planes (N, 2, H, W) in the precision of the weights."""
+    taps = F.conv2d(x, _kernels(weight).to(x.dtype), padding=(1, 0), groups=2).to(weight.dtype)
+    taps = torch.unflatten(torch.unflatten(taps, 1, (2, 3, 3)), 0, (-1, frames))  # (B, T, 2, 3 columns, 3 frames, H, W)
+    columns = taps[:, :, :, 1].clone()
+    columns[..., 1:].add_(taps[:, :, :, 0, :, :, :-1])
+    columns[..., :-1].add_(taps[:, :, :, 2, :, :, 1:])
+    planes = columns[:, :, :, 1].contiguous()
+    planes[:, 1:].add_(columns[:, :-1, :, 0])
+    planes[:, :-1].add_(columns[:, 1:, :, 2])
+    if bias is not None:
+        planes += bias.view(2, 1, 1)
+    return planes.tanh_().flatten(0, 1)
+
+
+def gating_planes_backward(grad: Tensor, x: Tensor, weight: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    """From the gradient before the tanh, those of what the convolution read and of its weight."""
+    clips = torch.unflatten(grad, 0, (-1, frames))  # (B, T, 2, H, W)
+    batch, _, _, height, width = clips.shape
+    columns = clips.new_zeros(batch, frames, 2, 3, height, width)
+    columns[:, :, :, 1] = clips
+    columns[:, :-1, :, 0] = clips[:, 1:]
+    columns[:, 1:, :, 2] = clips[:, :-1]
+    taps = clips.new_zeros(batch, frames, height, width, 2, 3, 3).permute(0, 1, 4, 5, 6, 2, 3)
+    taps[:, :, :, 1] = columns
+    taps[:, :, :, 0, :, :, :-1] = columns[..., 1:]
+    taps[:, :, :, 2, :, :, 1:] = columns[..., :-1]
+    grad_taps = taps.flatten(2, 4).flatten(0, 1).to(x.dtype)
+    grad_x, grad_kernels, _ = torch.ops.aten.convolution_backward(
+        grad_taps, x, _kernels(weight).to(x.dtype), None, [1, 1], [1, 0], [1, 1], False, [0, 0], 2, [True, True, False]
+    )
+    grad_weight = grad_kernels.view(2, 3, 3, -1, 3).permute(0, 3, 2, 4, 1)
+    return grad_x, grad_weight.to(weight.dtype)
