@@ -10,6 +10,8 @@ from torch import Tensor
 
 Forward = Callable[[Any, Tensor], Tensor]
 
+_MOST_SHAPES = 256
+
 
 def compiled(forward: Forward, fallback: Forward) -> Forward:
     """``forward(module, x)``, compiled at its first call; ``fallback`` from the day that this fails, with one warning."""
@@ -23,13 +25,18 @@ def compiled(forward: Forward, fallback: Forward) -> Forward:
     def run(module: Any, x: Tensor) -> Tensor:
         nonlocal failed
         if not failed:
+            from torch._dynamo import config
             from torch._dynamo.exc import BackendCompilerFailed
 
             try:
-                return compile_once()(module, x)
+                # A network has many shapes; by default torch gives up after compiling a function for eight.
+                with warnings.catch_warnings(), config.patch(recompile_limit=_MOST_SHAPES):
+                    # Features come from a layer before, and torch looks at their .grad.
+                    warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not a leaf", UserWarning)
+                    return compile_once()(module, x)
             except BackendCompilerFailed as error:
                 failed = True
-                reason = str(error).strip().splitlines()[0]
+                reason = str(error.inner_exception).strip().splitlines()[0]
                 warnings.warn(f"the operator could not be compiled, and runs on its fast path: {reason}", stacklevel=2)
         return fallback(module, x)
 

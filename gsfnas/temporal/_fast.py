@@ -20,12 +20,20 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from gsfnas.spec import Options
-from gsfnas.temporal._fast_gate import Norm, gating_planes, gating_planes_backward, norm_of, normalised, normalised_backward
+from gsfnas.temporal._fast_gate import (
+    Norm,
+    few,
+    gating_planes,
+    gating_planes_backward,
+    norm_of,
+    normalised,
+    normalised_backward,
+)
 from gsfnas.temporal._fuse import LearnableFuse
 from gsfnas.temporal._gate import LearnableGate
 
-# For each group, the frames that take from a neighbour, the frames they take from, and the end that has none.
-_MOVES = ((slice(None, -1), slice(1, None), -1), (slice(1, None), slice(None, -1), 0))
+# For each group, the frames that take from a neighbour and the frames that they take from.
+_MOVES = ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1)))
 
 
 class _Call(NamedTuple):
@@ -102,7 +110,7 @@ def _forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[
     whole = touched == x.shape[1]
     part = x[:, :touched]
     # Dense, a broadcast over groups is several times faster than on a slice of the channels.
-    features = part if whole and call.inplace and not keep else part.clone(memory_format=_layout(x))
+    features = part if whole and call.inplace and not keep else part.clone(memory_format=_layout(x, touched))
 
     norm = planes = None
     if weights.gate is None:
@@ -117,7 +125,7 @@ def _forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[
 
     maps = share = None
     if weights.fuse is not None:
-        maps = _maps(_pooled(features), _pooled(gated), call.frames, weights.fuse.dtype)
+        maps = _maps(features, gated, call.frames, weights.fuse.dtype)
         share = F.conv2d(maps, weights.fuse, weights.fuse_bias, padding=1, groups=2).sigmoid()
 
     mixed = features - gated if keep else features.sub_(gated)  # the residual
@@ -126,13 +134,12 @@ def _forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[
         torch.unflatten(gated, 1, (2, -1, 2)).copy_(torch.unflatten(mixed, 1, (2, 2, -1)).transpose(2, 3))
         mixed = gated
     if whole and not call.inplace:
-        out = mixed
+        out = mixed.contiguous(memory_format=_format(x))
     else:
-        out = x if call.inplace else torch.empty_like(x)
+        # To copy all channels at once and some again is faster than to copy a slice of them.
+        out = x if call.inplace else x.clone()
         if mixed.data_ptr() != out.data_ptr():
             out[:, :touched] = mixed
-        if not call.inplace:
-            out[:, touched:] = x[:, touched:]
     needs_features = weights.gate is not None or weights.fuse is not None
     mean, variance = (None, None) if norm is None else (norm.mean, norm.variance)
     return out, _Kept(features if keep and needs_features else None, planes, mean, variance, maps, share), norm
@@ -140,14 +147,14 @@ def _forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[
 
 def _mix(residual: Tensor, gated: Tensor, share: Tensor | None, frames: int) -> None:
     """residual <- share * shifted + (1 - share) * residual, or the sum, where ``gated`` is not yet shifted."""
-    here, there = _clips(residual, frames), _clips(gated, frames)
-    weight = None if share is None else share.permute(0, 3, 1, 2)[..., None, None].to(residual.dtype)  # (B, T, 2, h, 1, 1)
-    for group, (takes, gives, end) in enumerate(_MOVES):
-        if weight is None:
-            here[:, takes, group].add_(there[:, gives, group])
-        else:
-            here[:, takes, group].lerp_(there[:, gives, group], weight[:, takes, group])
-            here[:, end, group].mul_(1 - weight[:, end, group])
+    if share is None:
+        _add_shifted(residual, gated, frames)
+        return
+    weight = _per_image(share).to(residual.dtype)
+    residual.mul_(1 - weight)
+    here, there, weights = _clips(residual, frames), _clips(gated, frames), _clips(weight, frames)
+    for group, (takes, gives) in enumerate(_MOVES):
+        here[:, takes, group].addcmul_(there[:, gives, group], weights[:, takes, group])
 
 
 def _backward(
@@ -157,7 +164,7 @@ def _backward(
     features, planes, share = kept.features, kept.planes, kept.share
     grad_norm = grad_norm_bias = grad_gate = grad_gate_bias = grad_fuse = grad_fuse_bias = None
 
-    grad_mixed = grad[:, :touched].contiguous(memory_format=_layout(grad))
+    grad_mixed = grad[:, :touched].contiguous(memory_format=_layout(grad, touched))
     if options.interleave:
         apart = torch.empty_like(grad_mixed)
         torch.unflatten(apart, 1, (2, 2, -1)).copy_(torch.unflatten(grad_mixed, 1, (2, -1, 2)).transpose(2, 3))
@@ -172,7 +179,7 @@ def _backward(
         difference = (_groups(features) * gate).flatten(1, 2)
         grad_shifted = difference.clone()  # the gated part, for now
         _add_shifted(difference.sub_(features), grad_shifted, frames)  # shifted - residual
-        grad_share = _pooled(difference.mul_(grad_mixed)) * (features.shape[2] * features.shape[3])
+        grad_share = _summed(difference.mul_(grad_mixed))
         grad_maps, grad_fuse, grad_fuse_bias = _fuse_backward(grad_share, share, kept.maps, weights, frames)
         weight = _per_image(share).to(grad.dtype)
         grad_pooled = grad_maps.to(grad.dtype) / (features.shape[2] * features.shape[3])  # (2, N, c, 1, 1)
@@ -186,7 +193,7 @@ def _backward(
         assert features is not None
         assert weights.gate is not None
         grad_planes = _groups(grad_gated.mul_(features)).sum(2, dtype=planes.dtype)
-        grad_before_tanh = grad_planes * (1 - planes * planes)
+        grad_before_tanh = torch.ops.aten.tanh_backward(grad_planes, planes)
         if weights.gate_bias is not None:
             grad_gate_bias = grad_before_tanh.sum(dim=(0, 2, 3))
         norm = _kept_norm(call, kept, weights, norm_of_batch)
@@ -197,11 +204,10 @@ def _backward(
         grad_features += grad_read
 
     if touched < grad.shape[1]:
-        grad_x = torch.empty_like(grad)
+        grad_x = grad.clone()
         grad_x[:, :touched] = grad_features
-        grad_x[:, touched:] = grad[:, touched:]
     else:
-        grad_x = grad_features
+        grad_x = grad_features.contiguous(memory_format=_format(grad))
     return grad_x, (grad_norm, grad_norm_bias, grad_gate, grad_gate_bias, grad_fuse, grad_fuse_bias)
 
 
@@ -218,18 +224,20 @@ def _kept_norm(call: _Call, kept: _Kept, weights: _Weights, of_batch: bool) -> N
 def _add_shifted(target: Tensor, source: Tensor, frames: int, *, back: bool = False) -> None:
     """target += shifted source, two (N, c, H, W); ``back`` moves the other way."""
     here, there = _clips(target, frames), _clips(source, frames)
-    for group, (takes, gives, _) in enumerate(reversed(_MOVES) if back else _MOVES):
+    for group, (takes, gives) in enumerate(reversed(_MOVES) if back else _MOVES):
         here[:, takes, group].add_(there[:, gives, group])
 
 
 def _maps(features: Tensor, gated: Tensor, frames: int, dtype: torch.dtype) -> Tensor:
-    """From the means (N, c) of the features and of the gated part to (B, 2 groups * 2 planes, h, T): shifted, residual."""
-    whole, moving = (means.view(-1, frames, 2, means.shape[1] // 2) for means in (features, gated))
-    maps = whole.new_zeros(2, *whole.shape)
-    for group, (takes, gives, _) in enumerate(_MOVES):
-        maps[0, :, takes, group] = moving[:, gives, group]
-    torch.sub(whole, moving, out=maps[1])
-    return maps.to(dtype).permute(1, 3, 0, 4, 2).flatten(1, 2).contiguous()
+    """Of two (N, c, H, W) to the means (B, 2 groups * 2 planes, h, T) of the shifted features and of the residual."""
+    sums = torch.stack((_summed(gated), _summed(features)), dim=1)  # (N, 2, c)
+    means = torch.unflatten(torch.unflatten(sums, 0, (-1, frames)) / (features.shape[2] * features.shape[3]), 3, (2, -1))
+    moving, whole = means.permute(2, 0, 3, 4, 1)  # (B, 2 groups, h, T) each
+    maps = means.new_zeros(whole.shape[0], 2, 2, *whole.shape[2:])  # (B, 2 groups, 2 planes, h, T)
+    for group, (takes, gives) in enumerate(_MOVES):
+        maps[:, group, 0, :, takes] = moving[:, group, :, gives]
+    torch.sub(whole, moving, out=maps[:, :, 1])
+    return maps.flatten(1, 2).to(dtype, memory_format=torch.channels_last)
 
 
 def _fuse_backward(
@@ -238,9 +246,19 @@ def _fuse_backward(
     """The gradients of the pooled pair, (2, N, c, 1, 1), of the convolution's weight and of its bias."""
     assert weights.fuse is not None
     grad = grad_share.view(-1, frames, *share.shape[1:3]).permute(0, 2, 3, 1).to(share.dtype)
-    grad = grad * share * (1 - share)
+    grad = torch.ops.aten.sigmoid_backward(grad, share).contiguous(memory_format=torch.channels_last)
     grad_maps, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
-        grad, maps, weights.fuse, [2], [1, 1], [1, 1], [1, 1], False, [0, 0], 2, [True, True, True]
+        grad,
+        maps,
+        weights.fuse.contiguous(memory_format=torch.channels_last),
+        [2],
+        [1, 1],
+        [1, 1],
+        [1, 1],
+        False,
+        [0, 0],
+        2,
+        [True, True, True],
     )
     # (B, 2 groups, 2 planes, h, T) -> (2 planes, B, T, 2 groups, h); a shifted mean is that of another frame's gated part,
     # but its gradient reaches the features through the shift, like that of the shifted features themselves.
@@ -253,9 +271,9 @@ def _per_image(share: Tensor) -> Tensor:
     return share.permute(0, 3, 1, 2).flatten(2).flatten(0, 1)[..., None, None]
 
 
-def _pooled(x: Tensor) -> Tensor:
-    """(N, c, H, W) -> (N, c): the spatial mean, in single precision at least."""
-    return x.sum(dim=(2, 3), dtype=torch.promote_types(x.dtype, torch.float32)) / (x.shape[2] * x.shape[3])
+def _summed(x: Tensor) -> Tensor:
+    """(N, c, H, W) -> (N, c): the sum over positions, in single precision at least."""
+    return x.sum(dim=(2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
 
 
 def _groups(x: Tensor) -> Tensor:
@@ -267,5 +285,10 @@ def _clips(x: Tensor, frames: int) -> Tensor:
     return torch.unflatten(torch.unflatten(x, 0, (-1, frames)), 2, (2, -1))
 
 
-def _layout(x: Tensor) -> torch.memory_format:
+def _format(x: Tensor) -> torch.memory_format:
     return torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+
+
+def _layout(x: Tensor, touched: int) -> torch.memory_format:
+    """That of the features, unless so few channels are touched that planes are faster."""
+    return torch.contiguous_format if few(touched) else _format(x)

@@ -28,18 +28,31 @@ def norm_of(module: nn.BatchNorm2d, x: Tensor) -> Norm:
     """What ``module`` normalises ``x`` with; in training its running statistics are brought up to date."""
     if module.running_mean is not None and module.running_var is not None and not module.training:
         return Norm(module.running_mean, module.running_var, module.weight, module.bias, module.eps, of_batch=False)
-    momentum = module.momentum
-    if module.num_batches_tracked is not None:
-        module.num_batches_tracked.add_(1)
-        momentum = 1 / float(module.num_batches_tracked) if momentum is None else momentum
-    mean, variance = torch.ops.aten.batch_norm_update_stats(x, module.running_mean, module.running_var, momentum or 0.0)
+    mean, variance = _planewise_statistics(x) if few(x.shape[1]) else torch.ops.aten.batch_norm_update_stats(x, None, None, 0.0)
+    if module.running_mean is not None and module.running_var is not None:
+        momentum = module.momentum
+        if module.num_batches_tracked is not None:
+            module.num_batches_tracked.add_(1)
+            momentum = 1 / float(module.num_batches_tracked) if momentum is None else momentum
+        count = x.numel() / x.shape[1]
+        module.running_mean.lerp_(mean.to(module.running_mean.dtype), momentum or 0.0)
+        module.running_var.lerp_((variance * (count / (count - 1))).to(module.running_var.dtype), momentum or 0.0)
     return Norm(mean, variance, module.weight, module.bias, module.eps, of_batch=True)
+
+
+def _planewise_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each channel, several times faster than a BatchNorm's own where planes are contiguous."""
+    dtype, count = torch.promote_types(x.dtype, torch.float32), x.numel() / x.shape[1]
+    mean = x.sum(dim=(2, 3), dtype=dtype).sum(dim=0) / count
+    centred = x.to(dtype) - mean.view(-1, 1, 1)
+    return mean, centred.square_().sum(dim=(2, 3)).sum(dim=0) / count
 
 
 def normalised(x: Tensor, norm: Norm) -> Tensor:
     """BatchNorm and ReLU, in a new tensor."""
-    if x.dtype != norm.weight.dtype:
-        return F.batch_norm(x, norm.mean, norm.variance, norm.weight, norm.bias, eps=norm.eps).relu_()
+    if x.dtype.itemsize == 2:
+        mean, variance = norm.mean.to(norm.weight.dtype), norm.variance.to(norm.weight.dtype)
+        return F.batch_norm(x, mean, variance, norm.weight, norm.bias, eps=norm.eps).relu_()
     scale = norm.weight * (norm.variance + norm.eps).rsqrt()
     offset = norm.bias - norm.mean * scale
     return torch.addcmul(offset.view(-1, 1, 1), x, scale.view(-1, 1, 1)).relu_()
@@ -55,18 +68,31 @@ def normalised_backward(grad: Tensor, out: Tensor, x: Tensor, norm: Norm) -> tup
     return grads
 
 
-def _kernels(weight: Tensor) -> Tensor:
-    """(2, h, 3 frames, 3 rows, 3 columns) -> (2 groups * 3 columns * 3 frames, h, 3 rows, 1)."""
-    return weight.permute(0, 4, 2, 1, 3).reshape(18, -1, 3, 1)
+def few(touched: int) -> bool:
+    """Whether loops over the channels of a group are so short that everything but convolutions is faster plane by plane."""
+    return touched < 32
+
+
+def _columns_apart(touched: int) -> int:
+    return 1 if few(touched) else 3
+
+
+def _kernels(weight: Tensor, apart: int) -> Tensor:
+    """(2, h, 3 frames, 3 rows, 3 columns) -> (2 groups * columns apart * 3 frames, h, 3 rows, columns together)."""
+    kernels = torch.unflatten(weight, 4, (apart, 3 // apart)).permute(0, 4, 2, 1, 3, 5)
+    return kernels.reshape(6 * apart, -1, 3, 3 // apart)
 
 
 def gating_planes(x: Tensor, weight: Tensor, bias: Tensor | None, frames: int) -> Tensor:
     """Gating planes (N, 2, H, W) in the precision of the weights."""
-    taps = F.conv2d(x, _kernels(weight).to(x.dtype), padding=(1, 0), groups=2).to(weight.dtype)
-    taps = torch.unflatten(torch.unflatten(taps, 1, (2, 3, 3)), 0, (-1, frames))  # (B, T, 2, 3 columns, 3 frames, H, W)
-    columns = taps[:, :, :, 1].clone()
-    columns[..., 1:].add_(taps[:, :, :, 0, :, :, :-1])
-    columns[..., :-1].add_(taps[:, :, :, 2, :, :, 1:])
+    apart = _columns_apart(x.shape[1])
+    x = x.contiguous(memory_format=torch.channels_last)
+    taps = F.conv2d(x, _kernels(weight, apart).to(x.dtype), padding=(1, 1 - apart // 3), groups=2).to(weight.dtype)
+    taps = torch.unflatten(torch.unflatten(taps.contiguous(), 1, (2, apart, 3)), 0, (-1, frames))
+    columns = taps[:, :, :, apart // 2]  # (B, T, 2, 3 frames, H, W)
+    if apart == 3:
+        columns[..., 1:].add_(taps[:, :, :, 0, :, :, :-1])
+        columns[..., :-1].add_(taps[:, :, :, 2, :, :, 1:])
     planes = columns[:, :, :, 1].contiguous()
     planes[:, 1:].add_(columns[:, :-1, :, 0])
     planes[:, :-1].add_(columns[:, 1:, :, 2])
@@ -77,19 +103,23 @@ def gating_planes(x: Tensor, weight: Tensor, bias: Tensor | None, frames: int) -
 
 def gating_planes_backward(grad: Tensor, x: Tensor, weight: Tensor, frames: int) -> tuple[Tensor, Tensor]:
     """From the gradient before the tanh, those of what the convolution read and of its weight."""
+    apart = _columns_apart(x.shape[1])
     clips = torch.unflatten(grad, 0, (-1, frames))  # (B, T, 2, H, W)
     batch, _, _, height, width = clips.shape
-    columns = clips.new_zeros(batch, frames, 2, 3, height, width)
+    taps = clips.new_zeros(batch, frames, 2, apart, 3, height, width)
+    columns = taps[:, :, :, apart // 2]
     columns[:, :, :, 1] = clips
     columns[:, :-1, :, 0] = clips[:, 1:]
     columns[:, 1:, :, 2] = clips[:, :-1]
-    taps = clips.new_zeros(batch, frames, height, width, 2, 3, 3).permute(0, 1, 4, 5, 6, 2, 3)
-    taps[:, :, :, 1] = columns
-    taps[:, :, :, 0, :, :, :-1] = columns[..., 1:]
-    taps[:, :, :, 2, :, :, 1:] = columns[..., :-1]
-    grad_taps = taps.flatten(2, 4).flatten(0, 1).to(x.dtype)
+    if apart == 3:
+        taps[:, :, :, 0, :, :, :-1] = columns[..., 1:]
+        taps[:, :, :, 2, :, :, 1:] = columns[..., :-1]
+    grad_taps = taps.view(grad.shape[0], -1, height, width).to(x.dtype, memory_format=torch.channels_last)
+    layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
+    x = x.contiguous(memory_format=torch.channels_last)
+    kernels, padding = _kernels(weight, apart).to(x.dtype), [1, 1 - apart // 3]
     grad_x, grad_kernels, _ = torch.ops.aten.convolution_backward(
-        grad_taps, x, _kernels(weight).to(x.dtype), None, [1, 1], [1, 0], [1, 1], False, [0, 0], 2, [True, True, False]
+        grad_taps, x, kernels, None, [1, 1], padding, [1, 1], False, [0, 0], 2, [True, True, False]
     )
-    grad_weight = grad_kernels.view(2, 3, 3, -1, 3).permute(0, 3, 2, 4, 1)
-    return grad_x, grad_weight.to(weight.dtype)
+    grad_weight = torch.unflatten(grad_kernels, 0, (2, apart, 3)).permute(0, 3, 2, 4, 1, 5).flatten(4)
+    return grad_x.contiguous(memory_format=layout), grad_weight.to(weight.dtype)
