@@ -3,8 +3,7 @@
 What it does differently, and why:
 
 - Only the touched channels are read and written. In place, the others are not even copied.
-- The gate's 3x3x3 convolution is a grouped 2D convolution with a (3, 1) kernel and 9 outputs a group, one for each tap in time
-  and width, which are then added along both: libraries round the outputs of a convolution up to 16, so 9 cost what 3 cost.
+- The gate's 3x3x3 convolution is a 2D convolution with more outputs, which are then added (``_fast_gate.py``).
 - The means of the shifted features are shifted means, the residual's those of the features less those of the gated part.
 - For the backward pass it keeps one copy of the touched features, the planes and the shares, and makes the rest again.
 - It works in buffers that it has. Large fresh memory costs page faults, which can take longer than the arithmetic.
@@ -247,18 +246,9 @@ def _fuse_backward(
     assert weights.fuse is not None
     grad = grad_share.view(-1, frames, *share.shape[1:3]).permute(0, 2, 3, 1).to(share.dtype)
     grad = torch.ops.aten.sigmoid_backward(grad, share).contiguous(memory_format=torch.channels_last)
+    kernels = weights.fuse.contiguous(memory_format=torch.channels_last)
     grad_maps, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
-        grad,
-        maps,
-        weights.fuse.contiguous(memory_format=torch.channels_last),
-        [2],
-        [1, 1],
-        [1, 1],
-        [1, 1],
-        False,
-        [0, 0],
-        2,
-        [True, True, True],
+        grad, maps, kernels, [2], [1, 1], [1, 1], [1, 1], False, [0, 0], 2, [True, True, True]
     )
     # (B, 2 groups, 2 planes, h, T) -> (2 planes, B, T, 2 groups, h); a shifted mean is that of another frame's gated part,
     # but its gradient reaches the features through the shift, like that of the shifted features themselves.

@@ -1,7 +1,8 @@
 """The learnable gate's part of the fast path, forward and backward: BatchNorm and ReLU, and the gating planes.
 
 The 3x3x3 convolution is a grouped 2D convolution with a (3, 1) kernel and 9 outputs a group, one for each tap in time and
-width, which are then added along both: libraries round the outputs of a convolution up to 16, so that 9 cost what 3 cost.
+width, which are then added along both: libraries round the outputs of a convolution up to 16, so that 9 cost what 3 cost. On
+few channels the additions outweigh that, and it has a (3, 3) kernel and 3 outputs a group.
 
 N clips * frames, B clips, T frames, c touched channels, h = c / 2 channels a group.
 """
@@ -93,7 +94,7 @@ def gating_planes(x: Tensor, weight: Tensor, bias: Tensor | None, frames: int) -
     if apart == 3:
         columns[..., 1:].add_(taps[:, :, :, 0, :, :, :-1])
         columns[..., :-1].add_(taps[:, :, :, 2, :, :, 1:])
-    planes = columns[:, :, :, 1].contiguous()
+    planes = columns[:, :, :, 1].clone(memory_format=torch.contiguous_format)
     planes[:, 1:].add_(columns[:, :-1, :, 0])
     planes[:, :-1].add_(columns[:, 1:, :, 2])
     if bias is not None:

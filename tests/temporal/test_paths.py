@@ -236,6 +236,34 @@ def test_a_network_works_in_place_after_its_convolutions_alone_and_learns_the_sa
         torch.testing.assert_close(*grads, atol=1e-8, rtol=1e-8)
 
 
+def test_a_network_in_place_trains_under_distributed_data_parallel(tmp_path):
+    model = randomised(network())
+    alone = copy.deepcopy(model)
+    clips = torch.randn(2, 4, 3, 32, 32, dtype=torch.float64)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        torch.manual_seed(0)
+        nn.parallel.DistributedDataParallel(model)(clips)["class"].square().sum().backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    torch.manual_seed(0)
+    alone(clips)["class"].square().sum().backward()
+    for parameter, expected in zip(model.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(parameter.grad, expected.grad)
+
+
+def test_the_fast_path_says_that_it_has_no_second_derivative():
+    fast, plain = both(randomised(GateShiftFuse(8, 2)).double())
+    x = torch.randn(4, 8, 3, 3, dtype=torch.float64, requires_grad=True)
+    for module, works in ((plain, True), (fast, False)):
+        (grad,) = torch.autograd.grad(module(x).square().sum(), x, create_graph=True)
+        if works:
+            grad.sum().backward()
+        else:
+            with pytest.raises(RuntimeError, match="once_differentiable"):
+                grad.sum().backward()
+
+
 def test_a_hook_of_the_users_own_sees_what_the_module_gave():
     model = network().eval()
     seen = []
