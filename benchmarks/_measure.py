@@ -226,11 +226,11 @@ def parser_of(doc: str, *, modules: Sequence[str], rounds: int) -> Parser:
     parser.add_argument("--modules", nargs="+", default=list(modules), metavar="NAME[:RATIO]", help="default: %(default)s")
     parser.add_argument("--paths", nargs="+", default=["plain", "fast"], metavar="PATH", help=f"of {', '.join(PATHS)}")
     parser.add_argument("--modes", nargs="+", default=list(MODES), metavar="MODE", help=f"of {', '.join(MODES)}")
-    parser.add_argument("--rounds", type=_positive, default=rounds, help=f"counted ones, after {WARM_UP} to warm up")
-    parser.add_argument("--frames", type=_positive, default=8)
-    parser.add_argument("--resolution", type=_positive, default=224)
-    parser.add_argument("--batch", nargs="+", type=_positive, metavar="CLIPS", help="clips a run; default: 1; on CUDA 1 and 16")
-    parser.add_argument("--threads", type=_positive, help="of the CPU; default: what torch takes")
+    parser.add_argument("--rounds", type=positive, default=rounds, help=f"counted ones, after {WARM_UP} to warm up")
+    parser.add_argument("--frames", type=positive, default=8)
+    parser.add_argument("--resolution", type=positive, default=224)
+    parser.add_argument("--batch", nargs="+", type=positive, metavar="CLIPS", help="clips a run; default: 1; on CUDA 1 and 16")
+    parser.add_argument("--threads", type=positive, help="of the CPU; default: what torch takes")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:0; default: cpu")
     parser.add_argument(
         "--precision", nargs="+", metavar="NAME", help=f"of {', '.join(PRECISIONS)}; default: float32; on CUDA all"
@@ -244,7 +244,7 @@ def parser_of(doc: str, *, modules: Sequence[str], rounds: int) -> Parser:
     return parser
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a positive integer, but got {text!r}")
     return int(text)
@@ -256,7 +256,7 @@ def prepare_run(arguments: argparse.Namespace) -> torch.device:
         device = torch.device(arguments.device)
     except RuntimeError:
         raise unknown("device", arguments.device, ("cpu", "cuda")) from None
-    if device.type not in ("cpu", "cuda"):
+    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
         raise unknown("device", arguments.device, ("cpu", "cuda"))
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise UserError(f"there is no device {arguments.device} here")

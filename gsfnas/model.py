@@ -130,8 +130,10 @@ def build_model(
     modules = {}
     for name, insertion in candidate.insertions:
         site = sites[name]
-        # Nothing but the module reads what a convolution puts out, not even the convolution's own backward pass.
-        inplace = site.kind == "after" and isinstance(backbone.get_submodule(site.layer), nn.Conv2d)
+        # Nothing but the module reads what a convolution puts out, not even the convolution's own backward pass, unless it is
+        # a special one or has a hook.
+        layer = backbone.get_submodule(site.layer)
+        inplace = site.kind == "after" and type(layer) is nn.Conv2d and not layer._forward_hooks
         with _seeded(seed, "insertions", name):
             modules[site] = build_module(insertion, site, candidate.frames, inplace=inplace)
     linears = {}

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from gsfnas.spec import Options
 from gsfnas.temporal._fast_gate import (
@@ -97,9 +96,11 @@ class _Fast(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        kept, weights = _Kept(*ctx.saved_tensors[: len(_Kept._fields)]), _Weights(*ctx.saved_tensors[len(_Kept._fields) :])
+        if torch.is_grad_enabled():  # create_graph=True
+            raise RuntimeError("the fast path has no second derivative; gsfnas.temporal.set_path(model, 'plain') has")
+        saved = ctx.saved_tensors  # looked at once: under checkpointing each look computes the tensors again
+        kept, weights = _Kept(*saved[: len(_Kept._fields)]), _Weights(*saved[len(_Kept._fields) :])
         grad_x, grad_weights = _backward(grads[0], ctx.call, weights, kept, ctx.norm_of_batch)
         return grad_x, None, *grad_weights
 

@@ -29,7 +29,10 @@ def norm_of(module: nn.BatchNorm2d, x: Tensor) -> Norm:
     """What ``module`` normalises ``x`` with; in training its running statistics are brought up to date."""
     if module.running_mean is not None and module.running_var is not None and not module.training:
         return Norm(module.running_mean, module.running_var, module.weight, module.bias, module.eps, of_batch=False)
-    mean, variance = _planewise_statistics(x) if few(x.shape[1]) else torch.ops.aten.batch_norm_update_stats(x, None, None, 0.0)
+    if few(x.shape[1]) or x.dtype.itemsize == 2:
+        mean, variance = _planewise_statistics(x)
+    else:
+        mean, variance = torch.ops.aten.batch_norm_update_stats(x, None, None, 0.0)
     if module.running_mean is not None and module.running_var is not None:
         momentum = module.momentum
         if module.num_batches_tracked is not None:
@@ -42,7 +45,10 @@ def norm_of(module: nn.BatchNorm2d, x: Tensor) -> Norm:
 
 
 def _planewise_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel, several times faster than a BatchNorm's own where planes are contiguous."""
+    """Mean and variance of each channel, in single precision at least.
+
+    Several times faster than a BatchNorm's own where planes are contiguous, and not rounded to half precision.
+    """
     dtype, count = torch.promote_types(x.dtype, torch.float32), x.numel() / x.shape[1]
     mean = x.sum(dim=(2, 3), dtype=dtype).sum(dim=0) / count
     centred = x.to(dtype) - mean.view(-1, 1, 1)
@@ -63,10 +69,12 @@ def normalised_backward(grad: Tensor, out: Tensor, x: Tensor, norm: Norm) -> tup
     """The gradients of the features and of the BatchNorm's weight and bias; ``out`` is what ``normalised`` gave."""
     grad = torch.ops.aten.threshold_backward(grad, out, 0)
     mean, variance, weight, _, eps, of_batch = norm
-    grads: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.native_batch_norm_backward(
-        grad, x, weight, mean, variance, mean, (variance + eps).rsqrt(), of_batch, eps, [True, True, True]
+    dtype = torch.promote_types(x.dtype, torch.float32)  # libraries disagree on which mixtures of types they take
+    grad, x_, weight_, mean, variance = (tensor.to(dtype) for tensor in (grad, x, weight, mean, variance))
+    grad_x, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
+        grad, x_, weight_, mean, variance, mean, (variance + eps).rsqrt(), of_batch, eps, [True, True, True]
     )
-    return grads
+    return grad_x.to(x.dtype), grad_weight.to(weight.dtype), grad_bias.to(weight.dtype)
 
 
 def few(touched: int) -> bool:

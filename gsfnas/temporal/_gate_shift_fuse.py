@@ -80,9 +80,12 @@ class GateShiftFuse(nn.Module):
         return _compiled(self, x) if self.path == "compiled" else self._fast(x)
 
     def _can_be_fast(self, x: Tensor) -> bool:
-        """Whether the gate's norm is a BatchNorm (not one that is synchronised between devices) with something to average."""
+        """Whether the gate's norm is a plain BatchNorm with something to average, and no hook waits for a part to be called."""
+        parts = [part for part in (self.gate, self.fuse, None if self.gate is None else self.gate.norm) if part is not None]
+        if any(part._forward_pre_hooks or part._forward_hooks for part in parts):
+            return False
         norm = None if self.gate is None else self.gate.norm
-        return norm is None or (type(norm) is nn.BatchNorm2d and x.numel() > self.channels)
+        return norm is None or (type(norm) is nn.BatchNorm2d and norm.affine and x.numel() > self.channels)
 
     def _fast(self, x: Tensor) -> Tensor:
         options = self.options

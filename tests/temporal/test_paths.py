@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+import torch.utils.checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_family import Family, randomised
@@ -252,16 +253,73 @@ def test_a_network_in_place_trains_under_distributed_data_parallel(tmp_path):
         assert torch.equal(parameter.grad, expected.grad)
 
 
+def test_gradients_are_the_same_with_checkpointing():
+    model = randomised(network())
+    twin = copy.deepcopy(model)
+    frames = torch.randn(8, 3, 32, 32, dtype=torch.float64)
+    model.backbone(frames).square().sum().backward()
+    torch.utils.checkpoint.checkpoint(twin.backbone, frames, use_reentrant=False).square().sum().backward()
+    for parameter, expected in zip(twin.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, expected.grad)
+
+
 def test_the_fast_path_says_that_it_has_no_second_derivative():
     fast, plain = both(randomised(GateShiftFuse(8, 2)).double())
     x = torch.randn(4, 8, 3, 3, dtype=torch.float64, requires_grad=True)
-    for module, works in ((plain, True), (fast, False)):
-        (grad,) = torch.autograd.grad(module(x).square().sum(), x, create_graph=True)
-        if works:
-            grad.sum().backward()
-        else:
-            with pytest.raises(RuntimeError, match="once_differentiable"):
-                grad.sum().backward()
+    (grad,) = torch.autograd.grad(plain(x).sum(), x, create_graph=True)
+    (grad * x).sum().backward()
+    with pytest.raises(RuntimeError, match=r"no second derivative; gsfnas.temporal.set_path\(model, 'plain'\) has"):
+        torch.autograd.grad(fast(x).sum(), x, create_graph=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("cast", ["autocast", "weights"])
+@pytest.mark.parametrize("channels", [16, 64])
+def test_training_in_half_precision_is_near_single_precision(channels, cast, dtype):
+    module = randomised(GateShiftFuse(channels, 4))
+    module.gate.norm.momentum = 1.0
+    with torch.no_grad():
+        module.gate.weight /= channels**0.5
+    single = copy.deepcopy(module)
+    x = torch.randn(8, channels, 5, 5).to(dtype)
+    grad = torch.randn_like(x)
+    if cast == "weights":
+        module.to(dtype)
+    with torch.autocast("cpu", dtype, enabled=cast == "autocast"):
+        y, grads, buffers = outcome(module, x, grad)
+    expected, expected_grads, expected_buffers = outcome(single, x.float(), grad.float())
+    near = 8 * torch.finfo(dtype).eps
+    assert y.dtype == dtype
+    assert relative(y, expected) < near
+    assert all(relative(*pair) < 4 * near for pair in zip(grads, expected_grads, strict=True))
+    if cast == "autocast":
+        torch.testing.assert_close(buffers[:2], expected_buffers[:2])
+
+
+def test_a_hook_on_a_part_is_called():
+    module = randomised(GateShiftFuse(8, 2)).eval()
+    x = torch.randn(4, 8, 3, 3)
+    expected = module(x)
+    seen = []
+    module.gate.register_forward_hook(lambda gate, args, planes: seen.append(planes))
+    torch.testing.assert_close(module(x), expected)
+    assert seen[0].shape == (4, 2, 3, 3)
+
+
+def test_what_a_convolution_gives_is_kept_where_a_hook_may_keep_it(monkeypatch):
+    from gsfnas import model as assembler
+
+    build = assembler.build_backbone
+
+    def with_a_hook(reference):
+        backbone = build(reference)
+        backbone.get_submodule("layer1.0.conv1").register_forward_hook(lambda *_: None)
+        return backbone
+
+    monkeypatch.setattr(assembler, "build_backbone", with_a_hook)
+    inplace = {name: module.inplace for name, module in network().insertions.items()}
+    assert not inplace.pop("layer1-0-conv1")
+    assert all(inplace.values())
 
 
 def test_a_hook_of_the_users_own_sees_what_the_module_gave():
