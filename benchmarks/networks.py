@@ -13,9 +13,10 @@ clip, parameters not counted. On CUDA what a run allocates at its peak beyond we
 measured. ``--keep-memory`` leaves out of all times the page faults of memory that is new to the process; users have them.
 At 8 x 224 x 224 on a CPU the bars that the project has set itself are printed next to what was measured.
 
-About a quarter of an hour on two cores, 8 minutes with ``--rounds 9``. ``path`` is ``plain+compile`` for a network under torch.compile, where the operator has
-no other, and ends in ``+graph`` for a forward replayed as a CUDA graph; each is divided by TSN run likewise. What is here for
-CUDA has never run on a GPU. There, float16 is trained without a loss scaler, which changes the numbers but hardly the time.
+About a quarter of an hour on two cores, 8 minutes with ``--rounds 9``. ``path`` is ``plain+compile`` for a network under
+torch.compile, where the operator has no other, and ends in ``+graph`` for a forward replayed as a CUDA graph; each is
+divided by TSN run likewise. What is here for CUDA has never run on a GPU. There, float16 is trained without a loss scaler,
+which changes the numbers but hardly the time.
 """
 
 import statistics

@@ -66,6 +66,8 @@ def main() -> bool:
     for module, median in medians.items():
         table.add_row(module, f"{median:.2f}", f"{median / medians['tsn']:.3f}", f"{median / medians['tsm']:.3f}")
     print_wide(table)
+    if arguments.overrides:
+        return False  # the bar is that of the study as it is
     missed = medians["gsf"] / medians["tsm"] - BAR
     print(f"Bar, gsf at most {BAR} x tsm: {'met' if missed <= 0 else f'missed by {missed:.3f}'}")
     return False
