@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import torch
-from _measure import Parser, distinct, positive, print_wide, run
+from _measure import Parser, positive, print_wide, run
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -43,7 +43,7 @@ def main() -> bool:
     config = compose_study("placement", arguments.overrides)
     backbone, resolution, frames = backbone_ref("micro"), config.data.resolution, config.data.frames
     sites = [site for site in backbone_sites(backbone, resolution) if site.is_default]
-    seconds: dict[str, list[float]] = {module: [] for module in distinct(MODULES)}
+    seconds: dict[str, list[float]] = {module: [] for module in MODULES}
     with tempfile.TemporaryDirectory() as folder:
         evaluator = TrainEvaluator(config.train, config.data)
         evaluator.prepare(None, Context(Path(folder), threads=arguments.threads))
