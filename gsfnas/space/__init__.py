@@ -1,6 +1,6 @@
 """Spaces of candidates: what may stand where, counted, sampled and enumerated without building a network."""
 
-from gsfnas.space._bound import BoundSpace
+from gsfnas.space._bound import BoundRows, BoundSpace
 from gsfnas.space._space import Space
 
-__all__ = ["BoundSpace", "Space"]
+__all__ = ["BoundRows", "BoundSpace", "Space"]

@@ -100,3 +100,50 @@ class BoundSpace:
     def _candidate(self, choice: "list[Insertion | None] | tuple[Insertion | None, ...]") -> Candidate:
         held = ((site.name, insertion) for site, insertion in zip(self.sites, choice, strict=True) if insertion is not None)
         return Candidate(self.backbone, self.frames, self.resolution, tuple(sorted(held)))
+
+
+@dataclass(frozen=True)
+class BoundRows(BoundSpace):
+    """A list of candidates by name instead of a product; two names may mean the same candidate.
+
+    ``sites`` and ``options`` are what the rows hold between them, so that a candidate is encoded as in any other space.
+    """
+
+    rows: tuple[tuple[str, Candidate], ...] = ()
+
+    @cached_property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The distinct candidates, in the order of the rows."""
+        return tuple(dict.fromkeys(candidate for _, candidate in self.rows))
+
+    @cached_property
+    def size(self) -> int:
+        return len(self.candidates)
+
+    @property
+    def full(self) -> Candidate:
+        """The row with modules at the most sites, the first of those."""
+        return max(self.candidates, key=lambda candidate: len(candidate.insertions))
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return iter(self.candidates)
+
+    def __contains__(self, candidate: object) -> bool:
+        return candidate in self.candidates
+
+    def sample(self, generator: random.Random) -> Candidate:
+        return generator.choice(self.candidates)
+
+    def suggest(self, trial: "optuna.Trial") -> Candidate:
+        """The candidate of an Optuna trial: one categorical parameter, ``row``."""
+        return dict(self.rows)[str(trial.suggest_categorical("row", [name for name, _ in self.rows]))]
+
+    def encode(self, candidate: Candidate) -> dict[str, int]:
+        if candidate not in self.candidates:
+            raise UserError(f"space {self.name!r} has no row that is {candidate.key}")
+        return super().encode(candidate)
+
+    def neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
+        """All other rows: what is next to a row is what the table sets beside it."""
+        self.encode(candidate)
+        return (other for other in self.candidates if other != candidate)

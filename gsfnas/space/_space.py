@@ -1,117 +1,142 @@
-"""A search space as its YAML file says it: which sites, and what may stand at each."""
+"""A search space as its YAML file says it: which sites, and what may stand at each; or rows, each a placement by name."""
 
-import dataclasses
-import fnmatch
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from gsfnas import spec
-from gsfnas.candidate import BackboneRef, Insertion, Site
+from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
 from gsfnas.errors import UserError, unknown
-from gsfnas.space._bound import BoundSpace
+from gsfnas.space._bound import BoundRows, BoundSpace
+from gsfnas.space._selection import FIELDS, Selection
 
 Resolve = Callable[[Site, Mapping[str, Any]], Insertion | None]
 
 
 @dataclass(frozen=True)
-class Space:
-    """Sites by role or pattern, and the insertions each may hold.
+class Placement:
+    """One insertion at every site of a selection."""
 
-    ``roles`` and ``patterns`` (shell patterns over site names) each select where given; a site is in the space if it is of one
-    of the roles (``default`` is every site that its backbone marks so), matches one of the patterns and is of the kind.
-    ``insertions`` are the choices in order, the first being what the full candidate holds everywhere. With ``optional`` a site
-    may stay empty.
+    sites: Selection
+    insertion: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Space:
+    """A product of choices, or named rows.
+
+    As a product: each site of ``sites`` holds one of ``insertions``, in order, the first being what the full candidate holds
+    everywhere; with ``optional`` a site may stay empty. As rows: each is a candidate by name, given as placements, none of them
+    being the plain network; this is the form of an ablation table.
     """
 
     name: str
-    insertions: tuple[Mapping[str, Any], ...]
-    roles: tuple[str, ...] = ("default",)
-    patterns: tuple[str, ...] = ()
-    kind: str | None = None
+    insertions: tuple[Mapping[str, Any], ...] = ()
+    sites: Selection = field(default_factory=Selection)
     optional: bool = True
+    rows: tuple[tuple[str, tuple[Placement, ...]], ...] = ()
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
         """The space of a YAML mapping; a list in an insertion stands for one choice an element, lists for their product.
 
-        Raises UserError for a field that is none, and for a space without an insertion.
+        Raises UserError for a field that is none, and for a space without an insertion or a row.
         """
         if not isinstance(data, Mapping):
             raise UserError(f"a space must be a mapping of name, sites and insertions, but got {type(data).__name__}")
-        fields = {"name", "sites", "insertions", "optional"}
-        for field in data:
-            if field not in fields:
-                raise unknown("field of a space", str(field), fields)
+        fields = {"name", "sites", "insertions", "optional", "rows"}
+        for name in data:
+            if name not in fields:
+                raise unknown("field of a space", str(name), fields)
+        name = str(data.get("name", "space"))
+        if "rows" in data:
+            others = data.keys() & {"sites", "insertions", "optional"}
+            if others:
+                raise UserError(f"space {name!r} has rows, whose sites are their own, so it cannot have `{sorted(others)[0]}`")
+            return cls(name, rows=_rows(name, data["rows"]))
         sites = data.get("sites") or {}
         if not isinstance(sites, Mapping):
             raise UserError(f"`sites` of a space must be a mapping of role, pattern or kind, but got {sites!r}")
-        for field in sites:
-            if field not in {"role", "pattern", "kind"}:
-                raise unknown("field of a space's sites", str(field), {"role", "pattern", "kind"})
         insertions = data.get("insertions")
         if not isinstance(insertions, Sequence) or isinstance(insertions, str) or not insertions:
-            raise UserError(f"space {data.get('name')!r} must list at least one insertion, but got {insertions!r}")
+            raise UserError(f"space {name!r} must list at least one insertion, but got {insertions!r}")
         expanded = tuple(choice for insertion in insertions for choice in _product(insertion))
         if not expanded:
-            raise UserError(f"space {data.get('name')!r} must list at least one insertion, but each has an empty list")
-        patterns = _strings(sites.get("pattern"))
-        return cls(
-            name=str(data.get("name", "space")),
-            insertions=expanded,
-            roles=_strings(sites.get("role")) or (() if patterns else ("default",)),
-            patterns=patterns,
-            kind=sites.get("kind"),
-            optional=bool(data.get("optional", True)),
-        )
+            raise UserError(f"space {name!r} must list at least one insertion, but each has an empty list")
+        return cls(name, expanded, Selection.from_dict(sites), bool(data.get("optional", True)))
 
     def select(self, sites: Iterable[Site]) -> tuple[Site, ...]:
-        """The sites that this space speaks of, in the backbone's order. Raises UserError where there is none."""
+        """The sites that this space speaks of, in the backbone's order. Raises UserError where a selection has none."""
         sites = tuple(sites)
-        chosen = tuple(site for site in sites if self._wants(site))
-        if not chosen:
-            named = [site.name for site in sites if dataclasses.replace(self, patterns=())._wants(site)]
-            if named:
-                some = ", ".join(named[:4]) + (", ..." if len(named) > 4 else "")
-                raise UserError(f"no site of space {self.name!r} matches {', '.join(self.patterns)} (sites: {some})")
-            roles = sorted({site.role for site in sites} | {"default" for site in sites if site.is_default})
-            asked = ", ".join(self.roles) + (f" of kind {self.kind}" if self.kind else "")
-            raise UserError(
-                f"space {self.name!r} asks for sites {asked}, but the backbone has none (roles: {', '.join(roles)})"
-            )
-        return chosen
-
-    def _wants(self, site: Site) -> bool:
-        role = not self.roles or site.role in self.roles or (site.is_default and "default" in self.roles)
-        pattern = not self.patterns or any(fnmatch.fnmatchcase(site.name, pattern) for pattern in self.patterns)
-        return role and pattern and self.kind in (None, site.kind)
+        if not self.rows:
+            return self.sites.of(sites, f"space {self.name!r}")
+        chosen = {
+            site
+            for row, placements in self.rows
+            for placement in placements
+            for site in placement.sites.of(sites, f"row {row!r} of space {self.name!r}")
+        }
+        return tuple(site for site in sites if site in chosen)
 
     def bind(
         self, backbone: BackboneRef, sites: Iterable[Site], *, frames: int, resolution: int, resolve: Resolve | None = None
     ) -> BoundSpace:
-        """This space on one backbone's sites: each site's distinct canonical choices.
+        """This space on one backbone's sites: each site's distinct canonical choices, and the rows where it has some.
 
         ``resolve`` turns a choice at a site into a canonical insertion; the default knows the modules of this package. Raises
         UserError for a choice that cannot stand at a selected site.
         """
-        resolve = resolve or spec.resolve
+        resolve, sites = resolve or spec.resolve, tuple(sites)
         chosen = self.select(sites)
+        rows = [(row, self._row(row, sites, resolve)) for row, _ in self.rows]
         options = []
         for site in chosen:
-            here = [resolve(site, insertion) for insertion in self.insertions]
-            distinct = list(dict.fromkeys(here))
-            if self.optional and None not in distinct:
-                distinct.append(None)
+            if rows:
+                here = [None, *(insertions.get(site.name) for _, insertions in rows)]
+            else:
+                here = [resolve(site, insertion) for insertion in self.insertions]
+                here += [None] if self.optional else []
             # Nothing comes first, then the choices as the file orders them.
-            options.append(tuple(sorted(distinct, key=lambda insertion: insertion is not None)))
-        return BoundSpace(self.name, backbone, frames, resolution, chosen, tuple(options))
+            options.append(tuple(sorted(dict.fromkeys(here), key=lambda insertion: insertion is not None)))
+        if not rows:
+            return BoundSpace(self.name, backbone, frames, resolution, chosen, tuple(options))
+        candidates = tuple((row, Candidate(backbone, frames, resolution, tuple(held.items()))) for row, held in rows)
+        return BoundRows(self.name, backbone, frames, resolution, chosen, tuple(options), candidates)
+
+    def _row(self, name: str, sites: tuple[Site, ...], resolve: Resolve) -> dict[str, Insertion]:
+        """What a row holds at which site."""
+        held: dict[str, Insertion] = {}
+        for placement in dict(self.rows)[name]:
+            for site in placement.sites.of(sites, f"row {name!r} of space {self.name!r}"):
+                insertion = resolve(site, placement.insertion)
+                if site.name in held:
+                    raise UserError(f"row {name!r} of space {self.name!r} has two modules for site {site.name}")
+                if insertion is not None:
+                    held[site.name] = insertion
+        return held
 
 
-def _strings(value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, str) else tuple(str(item) for item in value)
+def _rows(space: str, data: Any) -> tuple[tuple[str, tuple[Placement, ...]], ...]:
+    if not isinstance(data, Mapping) or not data:
+        raise UserError(f"`rows` of space {space!r} must map names to lists of placements, but got {data!r}")
+    return tuple((str(name), _placements(f"row {str(name)!r} of space {space!r}", row)) for name, row in data.items())
+
+
+def _placements(row: str, data: Any) -> tuple[Placement, ...]:
+    if not isinstance(data, Sequence) or isinstance(data, str):
+        raise UserError(f"{row} must be a list of placements, [] for the plain network, but got {data!r}")
+    placements = []
+    for placement in data:
+        if not isinstance(placement, Mapping) or "module" not in placement:
+            raise UserError(f"a placement of {row} must be a mapping of sites and a `module`, but got {placement!r}")
+        sites = {name: value for name, value in placement.items() if name in FIELDS}
+        insertion = {name: value for name, value in placement.items() if name not in FIELDS}
+        for name, value in insertion.items():
+            if not isinstance(value, str | int | float):
+                raise UserError(f"`{name}` of {row} must be one value, but got {value!r}")
+        placements.append(Placement(Selection.from_dict(sites), insertion))
+    return tuple(placements)
 
 
 def _product(insertion: Any) -> Iterable[Mapping[str, Any]]:

@@ -21,9 +21,9 @@ def test_the_given_root_wins_over_the_working_directory_over_what_is_shipped_fil
     write(here, "placement", "here")
     write(here, "mine", "here")
     monkeypatch.chdir(here)
-    assert load_space("placement", given).patterns == ("given",)
-    assert load_space("placement").patterns == ("here",)
-    assert load_space("mine", given).patterns == ("here",)
+    assert load_space("placement", given).sites.patterns == ("given",)
+    assert load_space("placement").sites.patterns == ("here",)
+    assert load_space("mine", given).sites.patterns == ("here",)
     assert load_space("full", given).name == "full"
 
 
