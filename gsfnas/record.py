@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from gsfnas.candidate import Candidate, Site
 
-# How a candidate came to be evaluated: one of the two anchors (empty, full), the balanced design, the sampler, or once more
-# with another seed.
-Phase = Literal["anchor", "design", "search", "replicate"]
+# How a candidate came to be evaluated: one of the two anchors (empty, full), the balanced design, the sampler, a row of a space
+# of rows, or once more with another seed.
+Phase = Literal["anchor", "design", "search", "row", "replicate"]
 Outcome = Literal["complete", "failed", "running"]
 
 
@@ -27,7 +27,7 @@ class Record:
 
     ``cost``: ``params``, ``macs_fvcore``, ``macs_ptflops``, ``activations``, ``saved_bytes``, integers for one clip.
     ``metrics``: the final ``val_top1``, ``test_top1`` (fractions) and what else was measured; empty unless complete.
-    ``error`` is one line where the outcome is ``failed``.
+    ``error`` is one line where the outcome is ``failed``. ``source`` names the study whose run this is, where it was not run here.
     """
 
     number: int
@@ -45,6 +45,7 @@ class Record:
     seconds: float = 0.0
     environment: str = ""
     configuration: str = ""
+    source: str | None = None
 
     @property
     def top1(self) -> float:
@@ -77,6 +78,7 @@ class StudyRecord:
 
     ``records`` holds one record a distinct candidate, ``replicates`` the same candidates under other seeds. ``environments``
     and ``configurations`` map a hash, which each record carries, to what it stands for; ``study_yaml`` is the resolved study.
+    ``rows`` are (name, candidate's key) where the space is one of rows, as the study began with them.
     """
 
     name: str
@@ -90,6 +92,7 @@ class StudyRecord:
     environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     configurations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     study_yaml: str = ""
+    rows: tuple[tuple[str, str], ...] = ()
 
 
 def best(records: Iterable[Record]) -> Record | None:
@@ -114,7 +117,7 @@ def pareto_front(records: Iterable[Record]) -> tuple[Record, ...]:
 # The attributes of a trial. What is known when a run starts is written with it, at once; an epoch adds one attribute; the
 # rest follows when the run ends. The outcome is the trial's state.
 _AT_START = ("number", "phase", "seed", "replicate", "run_id", "environment", "configuration")
-_AT_END = ("device", "seconds", "error")
+_AT_END = ("device", "seconds", "error", "source")
 _EPOCH = "epoch:"
 
 

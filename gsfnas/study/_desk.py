@@ -7,14 +7,16 @@ next worker that asks takes it up.
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gsfnas.candidate import Candidate
 from gsfnas.errors import UserError
 from gsfnas.record import Phase, Record, best
+from gsfnas.space import BoundRows
 from gsfnas.study import _propose
 from gsfnas.study._checkpoints import clean
+from gsfnas.study._elsewhere import Elsewhere, Known
 from gsfnas.study._job import Job
 from gsfnas.study._locks import FileLock
 from gsfnas.study._seeds import run_id, training_seed
@@ -26,18 +28,20 @@ _HOPELESS = 3
 
 @dataclass(frozen=True)
 class Claim:
-    """A run that is this worker's until it ends; ``is_new`` unless it was begun before."""
+    """A run that is this worker's until it ends: ``is_new`` unless begun before; ``known`` where another study made it."""
 
     run: Run
     lock: FileLock
     is_new: bool
+    known: Known | None = None
 
 
 class Desk:
-    """Gives out runs: those left behind first, then new candidates, then the replicates of the anchors and the best."""
+    """Gives out runs: those left behind, then new candidates, then replicates of the anchors and the best, or of every row."""
 
     def __init__(self, job: Job, storage: StudyStorage) -> None:
         self.job, self.storage = job, storage
+        self._elsewhere = Elsewhere(job)
 
     def next(self) -> Claim | Literal["wait"] | None:
         """The next run; "wait" while another's result decides what comes; None where nothing is left.
@@ -52,7 +56,8 @@ class Desk:
                 if lock is None:
                     continue
                 if run.deaths < _MAX_DEATHS:
-                    return Claim(run, lock, is_new=False)
+                    known = None if run.record.curve else self._elsewhere.find(run.record)
+                    return Claim(run, lock, is_new=False, known=known)
                 self._end(Claim(run, lock, is_new=False), failed(run.record, f"its process died {run.deaths} times"))
                 return "wait"
             main = [run.record for run in runs if run.part == "main"]
@@ -63,7 +68,7 @@ class Desk:
                 proposal = _propose.propose(self.job.settings, self.job.space, self.storage.attributes["design"], main)
                 assert proposal is not None
                 return self._claim(*proposal, number=len(main), replicate=0)
-            if any(run.part == "main" for run in running):
+            if any(run.part == "main" for run in running) and not isinstance(self.job.space, BoundRows):
                 return "wait"
             for candidate, replicate in missing_replicates(self.job, [run.record for run in runs]):
                 return self._claim(candidate, "replicate", number=len(runs), replicate=replicate)
@@ -93,6 +98,8 @@ class Desk:
     def _must_wait(self, main: Sequence[Record]) -> bool:
         """Whether the sampler's next proposal rests on a result that is not there yet."""
         job = self.job
+        if isinstance(job.space, BoundRows):
+            return False
         num_given = len(_propose.anchors(job.space)) + len(self.storage.attributes["design"])
         known = main[: _propose.num_known(job.settings, len(main))]
         return len(main) >= num_given and any(record.outcome == "running" for record in known)
@@ -114,7 +121,10 @@ class Desk:
         )
         lock = self._own(record)
         assert lock is not None, "a run that has not begun is nobody's"
-        return Claim(self.storage.start(record, job.space), lock, is_new=True)
+        known = self._elsewhere.find(record)
+        if known is not None:
+            record = replace(record, environment=known.record.environment, configuration=known.record.configuration)
+        return Claim(self.storage.start(record, job.space), lock, is_new=True, known=known)
 
     def _own(self, record: Record) -> FileLock | None:
         return FileLock.take(self.job.folder / "locks" / f"{record.candidate.key}-{record.seed}")
@@ -127,8 +137,10 @@ class Desk:
 
 
 def num_replicate_runs(job: Job) -> int:
-    """Further seeds of the two anchors and the best, if the best is none of the anchors."""
+    """Further seeds: of every row, or else of the two anchors and the best, if the best is none of the anchors."""
     named = min(len(_propose.anchors(job.space)) + 1, _propose.distinct_candidates(job.space))
+    if isinstance(job.space, BoundRows):
+        named = min(job.settings.trials, job.space.size)
     return named * (job.settings.replicates - 1)
 
 
@@ -138,6 +150,8 @@ def missing_replicates(job: Job, records: Sequence[Record]) -> list[tuple[Candid
     complete = {record.candidate for record in main if record.outcome == "complete"}
     top = best(main)
     named = dict.fromkeys([*_propose.anchors(job.space), *([top.candidate] if top else [])])
+    if isinstance(job.space, BoundRows):
+        named = dict.fromkeys(record.candidate for record in main)
     begun = {(record.candidate, record.replicate) for record in records}
     wanted = ((candidate, replicate) for replicate in range(1, job.settings.replicates) for candidate in named)
     return [

@@ -58,7 +58,9 @@ class StudyProgress:
         elif event.kind == "progress":
             self._show(worker, None, event.done, event.total, event.text)
         elif event.record is not None:
-            self._durations.append(time.monotonic() - self._began.pop(worker, time.monotonic()))
+            began = self._began.pop(worker, time.monotonic())
+            if event.record.source is None:
+                self._durations.append(time.monotonic() - began)
             self._known[event.record.candidate, event.record.seed] = event.record
             self.say(self._line(event.record))
         self._refresh()
@@ -76,7 +78,8 @@ class StudyProgress:
         left = self._num_left(list(self._known.values()))
         result = record.error or ""
         if record.outcome == "complete":
-            result = f"val {record.top1:6.1%}  {record.gmacs:.4g} GMACs  {record.seconds:.0f} s"
+            took = f"{record.seconds:.0f} s" if record.source is None else f"from study {record.source}"
+            result = f"val {record.top1:6.1%}  {record.gmacs:.4g} GMACs  {took}"
         parts = [f"[{ended}/{ended + left}] {_title(record)}: {result}", self._best(), self._time_left(left)]
         return "; ".join(part for part in parts if part)
 

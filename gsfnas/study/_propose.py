@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from gsfnas.candidate import Candidate
 from gsfnas.record import Phase, Record, pareto_front
-from gsfnas.space import BoundSpace
+from gsfnas.space import BoundRows, BoundSpace
 from gsfnas.study._design import Point, balanced_design
 from gsfnas.study._seeds import derive
 from gsfnas.study._settings import StudySettings
@@ -29,8 +29,8 @@ _POPULATION = 20
 
 
 def anchors(space: BoundSpace) -> tuple[Candidate, ...]:
-    """The empty and the full candidate; one where they are the same."""
-    return tuple(dict.fromkeys([space.empty, space.full]))
+    """The empty and the full candidate; one where they are the same. None of a space of rows, which says all that it asks."""
+    return () if isinstance(space, BoundRows) else tuple(dict.fromkeys([space.empty, space.full]))
 
 
 def distinct_candidates(space: BoundSpace) -> int:
@@ -39,7 +39,9 @@ def distinct_candidates(space: BoundSpace) -> int:
 
 
 def num_design(settings: StudySettings, space: BoundSpace) -> int:
-    """Points of the balanced design, beside the anchors."""
+    """Points of the balanced design, beside the anchors; rows are no design."""
+    if isinstance(space, BoundRows):
+        return 0
     room = min(settings.trials, distinct_candidates(space)) - len(anchors(space))
     return max(0, min(room, round(settings.trials * settings.design_share)))
 
@@ -78,6 +80,8 @@ def propose(
     seen = {record.candidate for record in records}
     known = num_known(settings, len(records))
     records = [*records[:known], *(replace(record, outcome="running", metrics={}) for record in records[known:])]
+    if isinstance(space, BoundRows):
+        return next(((candidate, "row") for candidate in space.candidates if candidate not in seen), None)
     for candidate in anchors(space):
         if candidate not in seen:
             return candidate, "anchor"

@@ -9,7 +9,7 @@ from typing import Literal
 
 from gsfnas.errors import UserError, unknown
 from gsfnas.record import Record, StudyRecord, best
-from gsfnas.space import BoundSpace
+from gsfnas.space import BoundRows, BoundSpace
 from gsfnas.study import _propose
 from gsfnas.study._locks import is_running
 from gsfnas.study._settings import StudySettings
@@ -43,15 +43,21 @@ class StudyPlan:
     search: int
     replicates: int
     seconds: float
+    rows: int = 0
 
     @property
     def candidates(self) -> int:
-        return self.anchors + self.design + self.search
+        return self.anchors + self.design + self.search + self.rows
 
 
 def plan_study(settings: StudySettings, space: BoundSpace, seconds_per_candidate: float) -> StudyPlan:
     """How many runs a new study takes, and how long where one run takes ``seconds_per_candidate`` on its worker."""
     candidates = min(settings.trials, _propose.distinct_candidates(space))
+    if isinstance(space, BoundRows):
+        replicates = candidates * (settings.replicates - 1)
+        # Rows wait for no result, so that only the last round may leave workers idle.
+        rounds = -(-(candidates + replicates) // settings.workers)
+        return StudyPlan(0, 0, 0, replicates, rounds * seconds_per_candidate, rows=candidates)
     anchors = min(candidates, len(_propose.anchors(space)))
     design = _propose.num_design(settings, space)
     replicates = min(candidates, anchors + 1) * (settings.replicates - 1)
@@ -118,6 +124,7 @@ def read_study(storage: StudyStorage) -> StudyRecord:
         environments=_named(attributes, "environment:"),
         configurations=_named(attributes, "configuration:"),
         study_yaml=attributes.get("asked", {}).get("study_yaml", ""),
+        rows=tuple((str(name), str(key)) for name, key in header.get("rows", [])),
     )
 
 

@@ -13,7 +13,7 @@ from gsfnas.candidate import Candidate
 from gsfnas.errors import UserError
 from gsfnas.evaluator import Evaluator
 from gsfnas.record import Latency, StudyRecord
-from gsfnas.space import BoundSpace
+from gsfnas.space import BoundRows, BoundSpace
 from gsfnas.study import _propose
 from gsfnas.study._checkpoints import disk_full, is_disk_full
 from gsfnas.study._configuration import differences, refuse
@@ -119,7 +119,7 @@ def _search(job: Job, storage: StudyStorage, device: str, console: Console) -> b
         with StudyProgress(console, records, desk.num_left, job.settings.workers) as progress:
             run_workers(job, device, progress.on_event, progress.say)
     main = sum(run.part == "main" for run in storage.runs())
-    if limit < job.settings.trials and main == limit:
+    if limit < job.settings.trials and main == limit and not isinstance(job.space, BoundRows):
         line = f"the space is exhausted: all {limit} candidates are evaluated ({job.settings.trials} asked)"
         console.print(line, highlight=False)
     elif main < job.settings.trials:
@@ -177,6 +177,9 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sites(space: BoundSpace) -> str:
     """A fingerprint of what may stand where."""
+    options: dict[str, Any]
     options = {site.name: [str(option) for option in here] for site, here in zip(space.sites, space.options, strict=True)}
+    if isinstance(space, BoundRows):
+        options["rows"] = [[name, candidate.key] for name, candidate in space.rows]
     backbone = f"{space.backbone}, {space.frames} frames at {space.resolution} px"
     return f"{len(space.sites)} sites of {backbone} ({digest(options)})"

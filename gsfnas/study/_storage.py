@@ -27,7 +27,7 @@ from gsfnas.record import (
     latency_to_attributes,
     start_attributes,
 )
-from gsfnas.space import BoundSpace
+from gsfnas.space import BoundRows, BoundSpace
 from gsfnas.study._locks import JournalLock, exclusive
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ class StudyStorage:
             "sites": [asdict(site) for site in space.sites],
             "classes": classes,
             "identity": dict(identity),
+            "rows": [[name, candidate.key] for name, candidate in space.rows] if isinstance(space, BoundRows) else [],
         }
         self._storage.set_study_user_attr(self._ids["main"], _HEADER, header)
 

@@ -14,6 +14,7 @@ from gsfnas.evaluator import Context, Evaluator, Measurement
 from gsfnas.record import Epoch, Record
 from gsfnas.study._checkpoints import disk_full, is_disk_full, looks_full
 from gsfnas.study._desk import Claim, Desk
+from gsfnas.study._elsewhere import Known
 from gsfnas.study._job import Job
 from gsfnas.study._storage import Run, StudyStorage, failed
 
@@ -49,11 +50,14 @@ def work(job: Job, device: str, threads: int, tell: Tell) -> None:
                 time.sleep(_POLL_SECONDS)
                 continue
             held = claim
-            if evaluator is None:
-                evaluator = job.make_evaluator()
-                evaluator.prepare(job.space, Context(job.checkpoints, device, threads, _progress(tell)))
             tell(Event("begin", claim.run.record, total=job.budget))
-            record = evaluate(job, storage, evaluator, claim, device)
+            if claim.known is not None:
+                record = adopt(job, storage, claim, claim.known)
+            else:
+                if evaluator is None:
+                    evaluator = job.make_evaluator()
+                    evaluator.prepare(job.space, Context(job.checkpoints, device, threads, _progress(tell)))
+                record = evaluate(job, storage, evaluator, claim, device)
             desk.finish(claim, record)
             tell(Event("end", record))
     except OSError as error:
@@ -66,6 +70,14 @@ def work(job: Job, device: str, threads: int, tell: Tell) -> None:
             held.lock.release()
         if evaluator is not None:
             evaluator.close()
+
+
+def adopt(job: Job, storage: StudyStorage, claim: Claim, known: Known) -> Record:
+    """A run that another study made, as this study's: the same candidate under the same seed, recipe and data."""
+    known.write(claim.run, storage, job.checkpoints)
+    told = known.record
+    record = replace(claim.run.record, outcome="complete", metrics=told.metrics, curve=told.curve, source=told.source)
+    return replace(record, device=told.device, seconds=told.seconds)
 
 
 def evaluate(job: Job, storage: StudyStorage, evaluator: Evaluator, claim: Claim, device: str) -> Record:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
 from gsfnas.errors import UserError
-from gsfnas.space import BoundSpace, Space
+from gsfnas.space import BoundRows, BoundSpace, Space
 
 from ._bind import bound
 
@@ -130,3 +130,63 @@ def test_strangers_are_not_members(change: dict[str, Any], message: str) -> None
 
 def test_other_things_are_not_members() -> None:
     assert "c1-0" not in bound("placement")
+
+
+ROWS = {
+    "one": [{"pattern": "layer1.0.conv1", "module": "gsf", "ratio": 0.5}],
+    "none": [],
+    "two": [{"role": "default", "kind": "after", "module": "gsm"}, {"pattern": "layer2.1.conv2", "module": "tsm"}],
+    "again": [{"pattern": ["layer1.0.conv1"], "module": "gsf", "ratio": 0.5}],
+}
+
+
+def test_rows_are_the_candidates_that_the_file_lists() -> None:
+    space = bound({"name": "table", "rows": ROWS})
+    assert isinstance(space, BoundRows)
+    rows = dict(space.rows)
+    assert list(rows) == list(ROWS)
+    assert rows["one"] == rows["again"]
+    assert not rows["none"].insertions
+    assert list(space) == list(space.candidates) == [rows["one"], rows["none"], rows["two"]]
+    assert (space.size, space.full, space.empty) == (3, rows["two"], rows["none"])
+    assert dict(rows["two"].insertions).keys() == {*(site.name for site in space.sites)}
+    for candidate in space:
+        assert candidate in space
+        assert space.decode(space.encode(candidate)) == candidate
+        assert set(space.neighbours(candidate)) == set(space) - {candidate}
+    assert space.sample(random.Random(0)) in space
+    # What the sites could hold between them is no member where no row says it.
+    other = Candidate(space.backbone, space.frames, space.resolution, rows["two"].insertions[:1])
+    assert other not in space
+    with pytest.raises(UserError, match="has no row that is"):
+        space.encode(other)
+
+
+def test_optuna_suggests_rows() -> None:
+    space = bound({"name": "table", "rows": ROWS})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    assert {space.suggest(study.ask()) for _ in range(20)} == set(space)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({}, "`rows` of space 'table' must map names to lists of placements"),
+        ({"a": "gsf"}, "row 'a' of space 'table' must be a list of placements"),
+        ({"a": [{"role": "conv1"}]}, "a placement of row 'a' of space 'table' must be a mapping of sites and a `module`"),
+        ({"a": [{"module": "gsf", "ratio": [0.5, 1]}]}, "`ratio` of row 'a' of space 'table' must be one value"),
+        ({"a": [{"module": "gsf", "ratio": 1.25}]}, r"`ratio` must be in \(0, 1\], but got 1.25"),
+        ({"a": [{"pattern": "layer9*", "module": "gsf"}]}, "no site of row 'a' of space 'table' matches layer9"),
+        ({"a": [{"role": "1x1", "module": "gsf"}]}, "row 'a' of space 'table' asks for sites 1x1, but the backbone has none"),
+        ({"a": [{"module": "gsf"}, {"pattern": "layer1.0.conv1", "module": "gsm"}]}, "two modules for site layer1.0.conv1"),
+    ],
+)
+def test_mistakes_in_rows_are_said_in_one_line(rows: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        bound({"name": "table", "rows": rows})
+    assert "\n" not in str(error.value)
+
+
+def test_rows_and_a_product_do_not_mix() -> None:
+    with pytest.raises(UserError, match="has rows, whose sites are their own, so it cannot have `insertions`"):
+        bound({"name": "table", "rows": ROWS, "insertions": [{"module": "gsf"}]})

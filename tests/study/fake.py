@@ -88,7 +88,9 @@ class FakeEvaluator:
         if left is None:
             return False
         if int(left) > 1:
-            (self.orders / name).write_text(str(int(left) - 1))
+            # At once: another worker may be reading.
+            (self.orders / f"{name}.new").write_text(str(int(left) - 1))
+            (self.orders / f"{name}.new").replace(self.orders / name)
             return False
         (self.orders / name).unlink()
         return True

@@ -18,7 +18,7 @@ from .test_propose import record_of
 def test_several_workers_make_the_study_of_one(lab, workers, slow):
     one = lab.run(trials=14)
     lab.order("slow", slow)
-    several = lab.run(trials=14, name="several", workers=workers)
+    several = lab.run(trials=14, runs=str(lab.folder / "several"), workers=workers)
     assert [record.phase for record in several.records].count("search") == 5
     assert [record.candidate.key for record in several.records] == [record.candidate.key for record in one.records]
     assert numbers(several) == numbers(one)
