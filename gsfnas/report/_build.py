@@ -46,7 +46,8 @@ def _write_all(study: StudyRecord, folder: Path) -> None:
     _text(folder / "study.yaml", study.study_yaml)
     _text(folder / "env.json", json.dumps(_environment(study), indent=2, sort_keys=True, default=str) + "\n")
     _static.draw_accuracy(_figures.accuracy_points(numbers), _words.title(numbers), folder / "accuracy_vs_flops")
-    _static.draw_effects(numbers.effects["val_top1"], folder / "site_effects")
+    if not numbers.is_of_rows:
+        _static.draw_effects(numbers.effects["val_top1"], folder / "site_effects")
     _static.draw_strips(_figures.strips(numbers), numbers.sites, _figures.module_colours(numbers), folder / "strips")
     _text(folder / "report.md", _markdown.document(numbers))
     _text(folder / PAGE, _html.page(numbers))

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gsfnas.candidate import Candidate
-from gsfnas.record import Record
 from gsfnas.report._numbers import Numbers, Spread
 from gsfnas.spec import FAMILY, label
 
@@ -14,9 +13,10 @@ PHASES: Mapping[str, tuple[str, str]] = {
     "anchor": ("anchor", "#7f7f7f"),
     "design": ("balanced design", "#2a83c4"),
     "search": ("sampler", "#e69f00"),
+    "row": ("row", "#2a83c4"),
 }
 FRONT_COLOUR = "#d55e00"
-# The three candidates that have names, in the learning curves.
+# The three candidates that every search names, in the learning curves.
 NAMED: Mapping[str, str] = {"baseline": "#7f7f7f", "full": "#2a83c4", "best": "#d55e00"}
 MAX_STRIPS = 60
 
@@ -63,7 +63,7 @@ def accuracy_points(numbers: Numbers) -> tuple[Point, ...]:
     return tuple(
         Point(
             key=record.candidate.key,
-            names=_names(numbers, record),
+            names=numbers.titles(record),
             phase=record.phase,
             gmacs=record.gmacs,
             accuracy={name: record.metrics[name] for name in ("val_top1", "test_top1") if name in record.metrics},
@@ -84,7 +84,7 @@ def strips(numbers: Numbers) -> tuple[Strip, ...]:
     return tuple(
         Strip(
             key=record.candidate.key,
-            names=_names(numbers, record),
+            names=numbers.titles(record),
             val_top1=record.top1,
             gmacs=record.gmacs,
             cells=strip_of(record.candidate, numbers.sites),
@@ -97,11 +97,11 @@ def curves(numbers: Numbers, metric: str) -> tuple[Curve, ...]:
     """Those of the named candidates, each candidate once, under all its names."""
     found = []
     drawn: set[str] = set()
-    for record in numbers.named.values():
+    for record in numbers.titled.values():
         if record.candidate.key in drawn:
             continue
         drawn.add(record.candidate.key)
-        name = " = ".join(_names(numbers, record))
+        name = " = ".join(numbers.titles(record))
         again = [one for one in numbers.study.replicates if one.candidate.key == record.candidate.key]
         for run in (record, *again):
             epochs = [epoch for epoch in run.curve if metric in epoch.metrics]
@@ -128,7 +128,3 @@ def module_colours(numbers: Numbers) -> dict[str, str]:
     order = list(FAMILY)
     modules = sorted({module_of(cell) for cell in cells}, key=lambda name: (order.index(name) if name in order else 99, name))
     return {module: PALETTE[index % len(PALETTE)] for index, module in enumerate(modules)}
-
-
-def _names(numbers: Numbers, record: Record) -> tuple[str, ...]:
-    return tuple(name for name, other in numbers.named.items() if other is record)

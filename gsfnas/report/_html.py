@@ -55,7 +55,7 @@ def _plots(numbers: Numbers) -> dict[str, _interactive.Plot]:
     plots = {}
     if numbers.ranked:
         plots["accuracy"] = _interactive.accuracy_plot(_figures.accuracy_points(numbers))
-    if any(effect.value is not None for effect in effects.sites):
+    if not numbers.is_of_rows and any(effect.value is not None for effect in effects.sites):
         plots["effects"] = _interactive.effects_plot(effects)
     if curves:
         plots["curves"] = _interactive.curves_plot(curves)
@@ -66,26 +66,28 @@ def _body(numbers: Numbers, title: str) -> list[str]:
     study = numbers.study
     plots = _plots(numbers)
     colours = _figures.module_colours(numbers)
-    effects = numbers.effects["val_top1"]
     parts = [
         f'<p class="kicker">gsfnas · study {escape(study.name)}</p>',
         f"<h1>{escape(title)}</h1>",
         f'<p class="lead">{prose(summary(numbers))}</p>',
         *(f"<p>{prose(text)}</p>" for text in (_words.front(numbers), _words.worth(numbers)) if text),
-        "<h2>Baseline, full and best</h2>",
-        _table(_tables.comparison(numbers), colours, "middle"),
+        *_comparison(numbers, colours),
         "<h2>Accuracy against MACs</h2>",
         _plot(plots, "accuracy", "Top-1 accuracy against GMACs of every candidate", _words.front_note(numbers)),
         "<h2>The candidates as strips of sites</h2>",
         f'<p class="note">{prose(_words.strips_note(numbers))}</p>',
         _strips(numbers, colours),
-        "<h2>What each site is worth</h2>",
-        f'<p class="{"warning" if _words.is_warned(effects) else "note"}">{prose(_words.effects_note(numbers))}</p>',
-        _plot(plots, "effects", "Main effect of each site with its 95 % interval", ""),
-        _table(_tables.sites(numbers), colours, "middle"),
     ]
+    if not numbers.is_of_rows:
+        warned = _words.is_warned(numbers.effects["val_top1"])
+        parts += [
+            "<h2>What each site is worth</h2>",
+            f'<p class="{"warning" if warned else "note"}">{prose(_words.effects_note(numbers))}</p>',
+            _plot(plots, "effects", "Main effect of each site with its 95 % interval", ""),
+            _table(_tables.sites(numbers), colours, "middle"),
+        ]
     options = _tables.options(numbers)
-    if options.rows:
+    if options.rows and not numbers.is_of_rows:
         parts += [
             "<h2>What each option is worth</h2>",
             f'<p class="note">{prose(_words.OPTIONS_NOTE)}</p>',
@@ -94,7 +96,7 @@ def _body(numbers: Numbers, title: str) -> list[str]:
     parts += ["<h2>Every candidate</h2>", f'<p class="note">{prose(_words.COPY_NOTE)}</p>']
     parts.append(_table(_tables.candidates(numbers), colours, "wide"))
     if "curves" in plots:
-        parts += ["<h2>Learning curves</h2>", _plot(plots, "curves", "Learning curves", _words.CURVES_NOTE)]
+        parts += ["<h2>Learning curves</h2>", _plot(plots, "curves", "Learning curves", _words.curves_note(numbers))]
     for heading, table in (
         ("Seeds", _tables.seeds(numbers)),
         ("Runs without a result", _tables.failures(numbers)),
@@ -110,9 +112,14 @@ def _body(numbers: Numbers, title: str) -> list[str]:
         _table(_tables.environment(numbers), colours),
         "<h2>The resolved study</h2>",
         f"<pre><code>{escape(study.study_yaml.strip() or NOT_RUN)}</code></pre>",
-        f"<footer>{prose(_words.FILES_NOTE)}</footer>",
+        f"<footer>{prose(_words.files_note(numbers))}</footer>",
     ]
     return [part for part in parts if part]
+
+
+def _comparison(numbers: Numbers, colours: Mapping[str, str]) -> list[str]:
+    table = _tables.comparison(numbers)
+    return [f"<h2>{_words.comparison_heading(numbers)}</h2>", _table(table, colours, "middle")] if table.rows else []
 
 
 def prose(text: str) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gsfnas.report._effects import Effects
-from gsfnas.report._figures import FRONT_COLOUR, NAMED, PHASES, Curve, Point
+from gsfnas.report._figures import FRONT_COLOUR, NAMED, PALETTE, PHASES, Curve, Point
 from gsfnas.report._metrics import METRICS, Metric
 
 Plot = dict[str, Any]
 
-SYMBOLS = {"anchor": "square", "design": "circle", "search": "diamond"}
+SYMBOLS = {"anchor": "square", "design": "circle", "search": "diamond", "row": "circle"}
 INK, QUIET = "#555555", "#8a8a8a"
 FONT = {"family": "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif", "size": 13, "color": INK}
 PERCENT, GMACS = METRICS["val_top1"], METRICS["macs_fvcore"]
@@ -126,9 +126,12 @@ def curves_plot(curves: Sequence[tuple[Metric, Sequence[Curve]]]) -> Plot:
     starts = [round(index * width, 3) for index in range(len(curves))]
     layout["annotations"] = _panel_titles([metric.heading for metric, _ in curves], starts)
     shown: set[str] = set()
+    names = list(dict.fromkeys(curve.name for _, found in curves for curve in found))
+    others = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(names)}
     for index, (metric, found) in enumerate(curves):
         axis = "" if index == 0 else str(index + 1)
         for curve in found:
+            colour = NAMED.get(curve.name.split(" = ")[-1], others[curve.name])
             traces.append(
                 {
                     "type": "scatter",
@@ -141,7 +144,7 @@ def curves_plot(curves: Sequence[tuple[Metric, Sequence[Curve]]]) -> Plot:
                     "xaxis": f"x{axis}",
                     "yaxis": f"y{axis}",
                     "opacity": 1 if curve.is_first else 0.35,
-                    "line": {"color": NAMED[curve.name.split(" = ")[-1]], "width": 2.2 if curve.is_first else 1.2},
+                    "line": {"color": colour, "width": 2.2 if curve.is_first else 1.2},
                     "marker": {"size": 5 if curve.is_first else 3},
                     "hovertemplate": f"{_text(curve.name)}, epoch %{{x}}: %{{y:.2f}}<extra></extra>",
                 }

@@ -21,21 +21,23 @@ def document(numbers: Numbers) -> str:
         prose(summary(numbers)),
         prose(_words.front(numbers)),
         prose(_words.worth(numbers)),
-        "## Baseline, full and best",
-        _table(_tables.comparison(numbers), modules),
+        *_comparison(numbers, modules),
         "## Accuracy against MACs",
         "![Top-1 accuracy against GMACs of every candidate](accuracy_vs_flops.png)",
         prose(_words.front_note(numbers)),
         "## The candidates as strips of sites",
         "![Candidates as rows of sites, best first](strips.png)",
         prose(_words.strips_note(numbers)),
-        "## What each site is worth",
-        "![Main effect of each site with its 95 % interval](site_effects.png)",
-        prose(_words.effects_note(numbers)),
-        _table(_tables.sites(numbers), modules),
     ]
+    if not numbers.is_of_rows:
+        parts += [
+            "## What each site is worth",
+            "![Main effect of each site with its 95 % interval](site_effects.png)",
+            prose(_words.effects_note(numbers)),
+            _table(_tables.sites(numbers), modules),
+        ]
     options = _tables.options(numbers)
-    if options.rows:
+    if options.rows and not numbers.is_of_rows:
         parts += ["## What each option is worth", prose(_words.OPTIONS_NOTE), _table(options, modules)]
     parts += ["## Every candidate", prose(_legend(modules)), _table(_tables.candidates(numbers), modules)]
     for heading, table in (
@@ -52,9 +54,14 @@ def document(numbers: Numbers) -> str:
         _table(_tables.environment(numbers), modules),
         "## The resolved study",
         "\n".join("    " + line for line in (study.study_yaml.strip() or NOT_RUN).splitlines()),
-        prose(_words.FILES_NOTE),
+        prose(_words.files_note(numbers)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _comparison(numbers: Numbers, modules: Sequence[str]) -> list[str]:
+    table = _tables.comparison(numbers)
+    return [f"## {_words.comparison_heading(numbers)}", _table(table, modules)] if table.rows else []
 
 
 def prose(text: str) -> str:

@@ -141,9 +141,25 @@ class Numbers:
 
     @cached_property
     def named(self) -> Mapping[str, Record]:
-        """The candidates that the report speaks of by name, as far as they are complete; one candidate may have two names."""
+        """The candidates that the report sets side by side, as far as they are complete; one candidate may have two names."""
         names = {"baseline": self.baseline, "full": self.full, "best": self.best}
         return {name: record for name, record in names.items() if record is not None}
+
+    @property
+    def is_of_rows(self) -> bool:
+        """Whether the study asks for rows by name: then there is no design, and what a site is worth cannot be said."""
+        return bool(self.study.rows)
+
+    @cached_property
+    def titled(self) -> Mapping[str, Record]:
+        """The candidates by the names that figures and tables give them: those of the rows, or else ``named``."""
+        complete = {record.candidate.key: record for record in self.ranked}
+        rows = {name: complete[key] for name, key in self.study.rows if key in complete}
+        return rows if self.is_of_rows else self.named
+
+    def titles(self, record: Record) -> tuple[str, ...]:
+        """Every name of a candidate."""
+        return tuple(name for name, other in self.titled.items() if other is record)
 
     @cached_property
     def total_seconds(self) -> float:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, QUIET, GRID = "#222222", "#6b6b6b", "#e3e3e3"
-MARKERS = {"anchor": "s", "design": "o", "search": "D"}
+MARKERS = {"anchor": "s", "design": "o", "search": "D", "row": "o"}
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],

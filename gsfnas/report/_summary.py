@@ -61,8 +61,9 @@ def _best(numbers: Numbers) -> list[str]:
     elif baseline is None:
         sentences = [
             f"The best on validation {holding(best, len(numbers.sites))} and reaches {test} on test, {val} on validation.",
-            "The baseline without a module has no result yet.",
         ]
+        if not numbers.is_of_rows:
+            sentences.append("The baseline without a module has no result yet.")
     else:
         sentences = [
             f"The best on validation {holding(best, len(numbers.sites))} and reaches {test} top-1 on test, "

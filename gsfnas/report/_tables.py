@@ -47,10 +47,13 @@ class Table:
 
 
 def comparison(numbers: Numbers) -> Table:
-    """Baseline, full and best side by side, and the best minus the baseline."""
+    """Baseline, full and best side by side, and the best minus the baseline; nothing of rows that have no baseline."""
     named = numbers.named
     baseline, best = named.get("baseline"), named.get("best")
-    names = ("baseline", "full", "best")
+    # Rows have no candidate that holds everything their space allows.
+    names = ("baseline", "best") if numbers.is_of_rows else ("baseline", "full", "best")
+    if numbers.is_of_rows and baseline is None:
+        return Table("comparison", "", (), ())
     rows: list[tuple[Cell, ...]] = [
         (Cell("Candidate"), *(_key_cell(named[name]) if name in named else Cell(NOT_RUN) for name in names), Cell("")),
         (
@@ -77,17 +80,20 @@ def comparison(numbers: Numbers) -> Table:
         rows.append((Cell(metric.heading), *(Cell(metric.text(values[name], decimals)) for name in names), Cell(text)))
     return Table(
         name="comparison",
-        caption="Baseline (no module), full (a module at every site) and the best on validation. Accuracies: mean ± standard "
-        "deviation over the seeds in brackets.",
+        caption=f"{_listed(names)} on validation. Accuracies: mean ± standard deviation over the seeds in brackets.",
         columns=(
             Column(""),
-            Column("Baseline", True),
-            Column("Full", True),
-            Column("Best", True),
+            *(Column(name.capitalize(), True) for name in names),
             Column("Best − baseline", True),
         ),
         rows=tuple(rows),
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """What the columns of the comparison are."""
+    full = ", full (a module at every site)" if "full" in names else ""
+    return f"Baseline (no module){full} and the best"
 
 
 def candidates(numbers: Numbers) -> Table:
@@ -111,7 +117,7 @@ def candidates(numbers: Numbers) -> Table:
                 _key_cell(record, " ◆" if index in marked else ""),
                 Cell("copy", copy=record.candidate.to_json()),
                 _strip_cell(numbers, record.candidate),
-                Cell(record.phase, record.phase),
+                Cell(", ".join(numbers.titles(record)) if numbers.is_of_rows else record.phase),
                 *measured[-2:],
                 *measured[:-2],
                 Cell(str(len(record.curve)), float(len(record.curve))),
@@ -128,7 +134,7 @@ def candidates(numbers: Numbers) -> Table:
             Column("Candidate"),
             Column("JSON"),
             Column("Sites"),
-            Column("Phase"),
+            Column("Row" if numbers.is_of_rows else "Phase"),
             *(Column(metric.short_heading, True) for metric in (*metrics[-2:], *metrics[:-2])),
             Column(METRICS["epochs"].heading, True),
             Column(METRICS["seconds"].heading, True),
@@ -146,7 +152,7 @@ def seeds(numbers: Numbers) -> Table:
     again = {record.candidate.key for record in numbers.study.replicates}
     rows = []
     for record in (one for one in numbers.ranked if one.candidate.key in again):
-        names = ", ".join(name for name, other in numbers.named.items() if other is record)
+        names = ", ".join(numbers.titles(record))
         cells = [_key_cell(record), Cell(names)]
         for key in ("val_top1", "test_top1"):
             runs = [record, *(one for one in numbers.study.replicates if one.candidate.key == record.candidate.key)]

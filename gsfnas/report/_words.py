@@ -12,18 +12,31 @@ COPY_NOTE = (
     "Sort by a heading. “copy” copies a candidate as one line of JSON, which `gsfnas cost` and `gsfnas.build_model` accept "
     "(`Candidate.from_json` reads it). Costs are for one clip."
 )
-CURVES_NOTE = "The anchors and the best. Strong: the first seed. Faint: the further seeds."
 OPTIONS_NOTE = (
     "For each option by itself: least squares on the number of insertions and on how many of them are at each level, over the "
     "same runs as above. It does not tell at which sites they stand."
 )
-FILES_NOTE = (
-    "Beside this file: `trials.csv` (every run, with its candidate as JSON), `accuracy_vs_flops.png` and `.svg`, "
-    "`site_effects` and `strips` likewise, `study.yaml` (the resolved study), `env.json` (where it ran)."
-)
 
 _PERCENT = METRICS["val_top1"]
 _GMACS = METRICS["macs_fvcore"]
+
+
+def curves_note(numbers: Numbers) -> str:
+    who = "Every row" if numbers.is_of_rows else "The anchors and the best"
+    return f"{who}. Strong: the first seed. Faint: the further seeds."
+
+
+def comparison_heading(numbers: Numbers) -> str:
+    return "Baseline and best" if numbers.is_of_rows else "Baseline, full and best"
+
+
+def files_note(numbers: Numbers) -> str:
+    """What else lies in the folder of a report."""
+    effects = "" if numbers.is_of_rows else "`site_effects` and "
+    return (
+        "Beside this file: `trials.csv` (every run, with its candidate as JSON), `accuracy_vs_flops.png` and `.svg`, "
+        f"{effects}`strips` likewise, `study.yaml` (the resolved study), `env.json` (where it ran)."
+    )
 
 
 def title(numbers: Numbers) -> str:
@@ -56,8 +69,9 @@ def front(numbers: Numbers) -> str:
 def front_note(numbers: Numbers) -> str:
     """How to read accuracy against MACs."""
     bars = " Bars are mean ± standard deviation over seeds; the point itself is the first seed." if numbers.noise() else ""
+    seen = "" if numbers.is_of_rows else "which the search saw and "
     return (
-        "Each point is one candidate. Left: validation accuracy, which the search saw and which selects the Pareto front (line "
+        f"Each point is one candidate. Left: validation accuracy, {seen}which selects the Pareto front (line "
         "and rings). Right: the same candidates on test, which selects nothing and is reported beside it."
         f"{bars} MACs are for one clip, counted as fvcore does; the axes do not start at zero."
     )
@@ -102,9 +116,9 @@ def is_warned(effects: Effects) -> bool:
 
 def worth(numbers: Numbers) -> str:
     """The strongest sites by name; nothing where the runs cannot say."""
-    effects = numbers.effects["val_top1"]
-    if not effects.is_least_squares:
+    if numbers.is_of_rows or not numbers.effects["val_top1"].is_least_squares:
         return ""
+    effects = numbers.effects["val_top1"]
     good = sorted((one for one in effects.sites if one.is_clear and (one.value or 0) > 0), key=lambda one: -(one.value or 0))
     bad = sorted((one for one in effects.sites if one.is_clear and (one.value or 0) < 0), key=lambda one: one.value or 0)
     sentences = []
@@ -123,7 +137,9 @@ def caveats(numbers: Numbers) -> list[str]:
         found += [
             "The best and the front are selected on validation accuracy, which is therefore optimistic for them: the first of "
             "a ranking owes part of its lead to luck. Compare on test.",
-            "Test accuracy was scored once a run and seen neither by the sampler nor by the selection.",
+            "Test accuracy was scored once a run and seen neither by the sampler nor by the selection."
+            if not numbers.is_of_rows
+            else "Test accuracy was scored once a run and selected nothing.",
         ]
         epochs = sorted({len(record.curve) for record in numbers.ranked})
         length = count(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"

@@ -122,7 +122,7 @@ def _search(job: Job, storage: StudyStorage, device: str, console: Console) -> b
     if limit < job.settings.trials and main == limit and not isinstance(job.space, BoundRows):
         line = f"the space is exhausted: all {limit} candidates are evaluated ({job.settings.trials} asked)"
         console.print(line, highlight=False)
-    elif main < job.settings.trials:
+    elif main < min(limit, job.settings.trials):
         line = f"stopped after {job.settings.hours} hours with {main} of {job.settings.trials} candidates"
         console.print(line + "; the same command goes on", highlight=False)
     return main >= min(limit, job.settings.trials)

@@ -1,3 +1,4 @@
+import functools
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ STUDIES = {
     "bare": synthetic.bare_study,
     "running": synthetic.running_study,
     "hostile": synthetic.hostile_study,
+    "rows": synthetic.rows_study,
+    "rows-only": functools.partial(synthetic.rows_study, has_baseline=False),
 }
 
 

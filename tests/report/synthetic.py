@@ -239,6 +239,23 @@ def anchors_study() -> StudyRecord:
     return study_of([record(0, placement(), "anchor"), record(1, placement(*range(8)), "anchor", top1=69.0)], name="anchors")
 
 
+def rows_study(*, has_baseline: bool = True) -> StudyRecord:
+    """Four rows, two of them the same candidate, with three seeds each; one failed under its second seed."""
+    held: list[tuple[int, ...]] = [(0,), (0, 1, 2), tuple(range(8)), *([()] if has_baseline else [])]
+    candidates = [placement(*sites) for sites in held]
+    names = ["one", "three", "<all> & every_one", "none"]
+    rows = [(name, candidate.key) for name, candidate in zip(names, candidates, strict=False)]
+    records = [record(number, candidate, "row", noise=1.0) for number, candidate in enumerate(candidates)]
+    replicates = [
+        record(number, candidate, "replicate", replicate=replicate, noise=1.0)
+        for replicate in (1, 2)
+        for number, candidate in enumerate(candidates)
+    ]
+    replicates[0] = record(0, candidates[0], "replicate", replicate=1, outcome="failed", error="RuntimeError: no")
+    study = study_of(records, replicates, name="table6")
+    return replace(study, space="table6", space_size=len(candidates), rows=(*rows, ("all again", candidates[2].key)))
+
+
 def failed_study() -> StudyRecord:
     """Nothing ever trained: every run failed."""
     error = "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB"
