@@ -19,7 +19,7 @@ from gsfnas.candidate import Candidate
 from gsfnas.config import StudyConfig, headline
 from gsfnas.errors import UserError
 from gsfnas.record import Record, StudyRecord, best
-from gsfnas.space import BoundSpace
+from gsfnas.space import BoundRows, BoundSpace
 from gsfnas.spec import ModuleCost, label
 
 if TYPE_CHECKING:
@@ -55,7 +55,12 @@ def summaries(studies: Sequence["StudySummary"]) -> None:
 
 
 def space(bound: BoundSpace) -> None:
-    """The size of a space and each site's choices; sites with the same choices share a row."""
+    """The size of a space and each site's choices, or its rows; sites with the same choices share a line."""
+    if isinstance(bound, BoundRows):
+        named = [(name, str(len(candidate.insertions)), _held(candidate)) for name, candidate in bound.rows]
+        _print(_table(("row", "modules", "holds"), named, wrap="holds"))
+        _say(f"{bound.size:,} candidates in {len(bound.rows)} rows, on {bound.backbone}")
+        return
     shared: dict[tuple[str, ...], list[str]] = {}
     for site, options in zip(bound.sites, bound.options, strict=True):
         shared.setdefault(tuple(label(option) for option in options), []).append(site.name)
@@ -102,11 +107,19 @@ def plan(config: StudyConfig, dry: "DryRun") -> None:
     columns = ("candidate", "params", "MACs (fvcore)", "MACs (ptflops)", "activations", "saved MB")
     _print(_table(columns, [(name, *_numbers(cost.total)) for name, cost in dry.costs.items()]))
     study = dry.study
+    how = f"{study.anchors} anchors, {study.design} balanced, {study.search} searched"
+    timed = "the empty and the full candidate"
+    if study.rows:
+        how, timed = "every row", "each row"
     _say(
-        f"{study.candidates} candidates ({study.anchors} anchors, {study.design} balanced, {study.search} searched) and "
+        f"{study.candidates} candidates ({how}) and "
         f"{study.replicates} runs with other seeds, {config.train.epochs} epochs each, {config.study.workers} at a time"
     )
-    _say(f"about {max(1, round(study.seconds / 60))} min, from a few steps of the empty and the full candidate")
+    if study.known:
+        _say(
+            f"{study.known} of these {study.candidates + study.replicates} runs are known from other studies and taken from them"
+        )
+    _say(f"about {max(1, round(study.seconds / 60))} min, from a few steps of {timed}")
 
 
 def result(study: StudyRecord) -> None:
@@ -138,10 +151,13 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
+def _held(candidate: Candidate) -> str:
+    return ", ".join(f"{site} {label(insertion)}" for site, insertion in candidate.insertions) or "no modules"
+
+
 def _described(record: Record) -> str:
-    modules = ", ".join(f"{site} {label(insertion)}" for site, insertion in record.candidate.insertions)
     test = f", test {record.metrics['test_top1']:.1%}" if "test_top1" in record.metrics else ""
-    return f"{record.candidate.key}  val {record.top1:.1%}{test}, {record.gmacs:.4g} GMACs: {modules or 'no modules'}"
+    return f"{record.candidate.key}  val {record.top1:.1%}{test}, {record.gmacs:.4g} GMACs: {_held(record.candidate)}"
 
 
 def _numbers(cost: ModuleCost) -> tuple[str, ...]:

@@ -20,9 +20,12 @@ from gsfnas.errors import UserError
 from gsfnas.model import build_model
 from gsfnas.record import Latency, StudyRecord
 from gsfnas.report import build_report
-from gsfnas.space import BoundSpace, Space
+from gsfnas.space import BoundRows, BoundSpace, Space
 from gsfnas.study import StudyPlan, num_cores, plan_study, run_study
 from gsfnas.train import TrainEvaluator, TrainSettings, estimate_seconds, resolve_device
+
+# Of how many rows a few steps are timed, to estimate what a study of rows takes.
+_TIMED_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -120,20 +123,32 @@ def report(study: StudyRecord, reports: Path) -> Path:
 
 
 def plan(config: StudyConfig) -> DryRun:
-    """Prices the space and times a few steps of its empty and its full candidate."""
+    """Prices the space and times a few steps of its empty and its full candidate, or of its rows."""
     space = bind(config)
     data = _open(config.data)
     pricer = Pricer(space.backbone, space.frames, space.resolution, {task: len(names) for task, names in data.tasks.items()})
     threads = max(1, num_cores() // config.study.workers)
-    anchors = (space.empty, space.full)
-    seconds = [estimate_seconds(candidate, config.train, data, threads=threads) for candidate in anchors]
-    candidates = {"empty": space.empty, "full": space.full}
-    for name, choose in (("cheapest", min), ("dearest", max)):
-        extreme = _extreme(space, pricer, choose)
-        if extreme not in anchors:
-            candidates[name] = extreme
+    if isinstance(space, BoundRows):
+        candidates = dict(space.rows)
+        timed = space.candidates[:_TIMED_ROWS]
+    else:
+        candidates = {"empty": space.empty, "full": space.full}
+        timed = (space.empty, space.full)
+        for name, choose in (("cheapest", min), ("dearest", max)):
+            extreme = _extreme(space, pricer, choose)
+            if extreme not in timed:
+                candidates[name] = extreme
+    seconds = [estimate_seconds(candidate, config.train, data, threads=threads) for candidate in timed]
     costs = {name: pricer(candidate) for name, candidate in candidates.items()}
-    return DryRun(space, costs, plan_study(config.study, space, sum(seconds) / len(seconds)))
+    study = plan_study(
+        config.study,
+        space,
+        sum(seconds) / len(seconds),
+        recipe=config.train.recipe_hash(),
+        data=data.fingerprint,
+        budget=config.train.epochs,
+    )
+    return DryRun(space, costs, study)
 
 
 def measure(candidate: Candidate, classes: int, device: str, precision: str) -> Measured:

@@ -41,7 +41,7 @@ class Desk:
 
     def __init__(self, job: Job, storage: StudyStorage) -> None:
         self.job, self.storage = job, storage
-        self._elsewhere = Elsewhere(job)
+        self._elsewhere = Elsewhere(job.folder, job.recipe, job.data, job.budget)
 
     def next(self) -> Claim | Literal["wait"] | None:
         """The next run; "wait" while another's result decides what comes; None where nothing is left.
@@ -56,7 +56,7 @@ class Desk:
                 if lock is None:
                     continue
                 if run.deaths < _MAX_DEATHS:
-                    known = None if run.record.curve else self._elsewhere.find(run.record)
+                    known = None if run.record.curve else self._elsewhere.find(run.record.run_id)
                     return Claim(run, lock, is_new=False, known=known)
                 self._end(Claim(run, lock, is_new=False), failed(run.record, f"its process died {run.deaths} times"))
                 return "wait"
@@ -121,7 +121,7 @@ class Desk:
         )
         lock = self._own(record)
         assert lock is not None, "a run that has not begun is nobody's"
-        known = self._elsewhere.find(record)
+        known = self._elsewhere.find(record.run_id)
         if known is not None:
             record = replace(record, environment=known.record.environment, configuration=known.record.configuration)
         return Claim(self.storage.start(record, job.space), lock, is_new=True, known=known)

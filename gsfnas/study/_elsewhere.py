@@ -10,7 +10,6 @@ from typing import Any
 from gsfnas.errors import UserError
 from gsfnas.record import Record
 from gsfnas.study._checkpoints import WEIGHTS
-from gsfnas.study._job import Job
 from gsfnas.study._storage import JOURNAL, Run, StudyStorage
 
 
@@ -36,28 +35,29 @@ class Known:
 
 
 class Elsewhere:
-    """The complete runs of the studies beside this one, as they are when first asked for."""
+    """The complete runs of the studies beside ``folder``, of one recipe, data and budget, as they are when first asked for."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    def __init__(self, folder: Path, recipe: str, data: str, budget: int) -> None:
+        self.folder = folder
+        self.wanted = {"recipe": recipe, "data": data, "budget": budget}
 
-    def find(self, record: Record) -> Known | None:
-        """The run of that name, trained for as long; None where nobody made it."""
-        return self._runs.get(record.run_id)
+    def find(self, run_id: str) -> Known | None:
+        """The run of that name; None where nobody made it."""
+        return self._runs.get(run_id)
 
     @cached_property
     def _runs(self) -> dict[str, Known]:
         found: dict[str, Known] = {}
-        for path in sorted(self.job.folder.parent.glob(f"*/{JOURNAL}")):
+        for path in sorted(self.folder.parent.glob(f"*/{JOURNAL}")):
             folder = path.parent
-            if folder.name == self.job.folder.name:
+            if folder.name == self.folder.name:
                 continue
             try:
                 storage = StudyStorage(folder, folder.name)
             except UserError:
                 continue
             identity = (storage.header or {}).get("identity", {})
-            if any(identity.get(name) != getattr(self.job, name) for name in ("recipe", "data", "budget")):
+            if any(identity.get(name) != value for name, value in self.wanted.items()):
                 continue
             attributes = storage.attributes
             for run in storage.runs():

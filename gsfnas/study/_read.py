@@ -11,7 +11,9 @@ from gsfnas.errors import UserError, unknown
 from gsfnas.record import Record, StudyRecord, best
 from gsfnas.space import BoundRows, BoundSpace
 from gsfnas.study import _propose
+from gsfnas.study._elsewhere import Elsewhere
 from gsfnas.study._locks import is_running
+from gsfnas.study._seeds import run_id, training_seed
 from gsfnas.study._settings import StudySettings
 from gsfnas.study._storage import JOURNAL, StudyStorage
 
@@ -36,7 +38,10 @@ class StudySummary:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What a study would run. ``seconds`` is an estimate of the wall clock, for all runs over all workers."""
+    """What a study would run. ``seconds`` is an estimate of the wall clock, for all runs over all workers.
+
+    ``known`` of the runs are not made but taken from other studies; counted for rows alone, since a search may go elsewhere.
+    """
 
     anchors: int
     design: int
@@ -44,20 +49,39 @@ class StudyPlan:
     replicates: int
     seconds: float
     rows: int = 0
+    known: int = 0
 
     @property
     def candidates(self) -> int:
         return self.anchors + self.design + self.search + self.rows
 
 
-def plan_study(settings: StudySettings, space: BoundSpace, seconds_per_candidate: float) -> StudyPlan:
-    """How many runs a new study takes, and how long where one run takes ``seconds_per_candidate`` on its worker."""
+def plan_study(
+    settings: StudySettings,
+    space: BoundSpace,
+    seconds_per_candidate: float,
+    *,
+    recipe: str = "",
+    data: str = "",
+    budget: int = 0,
+) -> StudyPlan:
+    """How many runs a new study takes, and how long where one run takes ``seconds_per_candidate`` on its worker.
+
+    ``recipe``, ``data`` and ``budget`` are those of ``run_study``, by which other studies' runs are known.
+    """
     candidates = min(settings.trials, _propose.distinct_candidates(space))
     if isinstance(space, BoundRows):
         replicates = candidates * (settings.replicates - 1)
+        elsewhere = Elsewhere(settings.folder, recipe, data, budget)
+        seeds = [
+            (candidate.key, training_seed(settings.seed, candidate.key, replicate))
+            for candidate in space.candidates[:candidates]
+            for replicate in range(settings.replicates)
+        ]
+        known = sum(elsewhere.find(run_id(key, seed, recipe, data)) is not None for key, seed in seeds)
         # Rows wait for no result, so that only the last round may leave workers idle.
-        rounds = -(-(candidates + replicates) // settings.workers)
-        return StudyPlan(0, 0, 0, replicates, rounds * seconds_per_candidate, rows=candidates)
+        rounds = -(-(candidates + replicates - known) // settings.workers)
+        return StudyPlan(0, 0, 0, replicates, rounds * seconds_per_candidate, rows=candidates, known=known)
     anchors = min(candidates, len(_propose.anchors(space)))
     design = _propose.num_design(settings, space)
     replicates = min(candidates, anchors + 1) * (settings.replicates - 1)

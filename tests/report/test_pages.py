@@ -143,7 +143,7 @@ def test_rows_are_told_by_their_names() -> None:
     text = _markdown.document(numbers)
     assert "## Baseline and best" in text
     assert "What each site is worth" not in text
-    assert "sampler" not in text
+    assert "the sampler" not in text
     assert "| &lt;all&gt; &amp; every\\_one, all again |" in text
     assert {curve.name for curve in _figures.curves(numbers, "val_top1")} == {
         "one",
