@@ -27,7 +27,7 @@ class Record:
 
     ``cost``: ``params``, ``macs_fvcore``, ``macs_ptflops``, ``activations``, ``saved_bytes``, integers for one clip.
     ``metrics``: the final ``val_top1``, ``test_top1`` (fractions) and what else was measured; empty unless complete.
-    ``error`` is one line where the outcome is ``failed``. ``source`` names the study whose run this is, where it was not run here.
+    ``error`` is one line where the outcome is ``failed``. ``source`` names the study that made this run, where it was another.
     """
 
     number: int
