@@ -264,6 +264,7 @@ BACKBONES = [
     ("micro", 16, NARROW),
     ("micro_bottleneck", 32, {"width": 0.5}),
     ("bninception", 64, NARROW),
+    ("inception_v3", 69, NARROW),
     ("resnet18", 64, {}),
     ("mobilenetv3_small_100", 64, {}),
 ]
@@ -358,7 +359,14 @@ def test_heads_that_cannot_be_are_refused(heads: dict[str, int], message: str) -
 
 @pytest.mark.parametrize(
     ("backbone", "resolution"),
-    [("micro", 32), ("micro_bottleneck", 32), ("bninception", 64), ("resnet18", 64), ("mobilenetv3_small_100", 64)],
+    [
+        ("micro", 32),
+        ("micro_bottleneck", 32),
+        ("bninception", 64),
+        ("inception_v3", 69),
+        ("resnet18", 64),
+        ("mobilenetv3_small_100", 64),
+    ],
 )
 def test_the_counting_form_says_the_same_in_plain_modules(backbone: str, resolution: int) -> None:
     candidate = bound("full", backbone, frames=3, resolution=resolution).full

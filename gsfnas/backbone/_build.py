@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from gsfnas.backbone._bninception import BNInception
+from gsfnas.backbone._inception_v3 import InceptionV3
 from gsfnas.backbone._micro import Micro, MicroBottleneck
 from gsfnas.backbone._own import build_own, find_factory
 from gsfnas.backbone._place import Place
@@ -19,13 +20,14 @@ OWN: Mapping[str, Callable[[float], nn.Module]] = {
     "micro": Micro,
     "micro_bottleneck": MicroBottleneck,
     "bninception": BNInception,
+    "inception_v3": InceptionV3,
 }
 
 
 def backbone_ref(name: str, options: Mapping[str, Any] | None = None) -> BackboneRef:
     """The canonical reference of a backbone: defaults omitted, ``width`` as a string, ``timm`` replaced by the network's name.
 
-    Names: micro, micro_bottleneck, bninception, any of timm's, ``timm`` with an option ``name``, and
+    Names: micro, micro_bottleneck, bninception, inception_v3, any of timm's, ``timm`` with an option ``name``, and
     ``package.module:factory``, whose options go to the factory. Raises UserError for a name or an option that is none.
     """
     options = dict(options or {})

@@ -116,7 +116,7 @@ def plan(config: StudyConfig, dry: "DryRun") -> None:
         f"{study.replicates} runs with other seeds, {config.train.epochs} epochs each, {config.study.workers} at a time"
     )
     if study.known:
-        _say(f"{study.known} of these {study.candidates + study.replicates} runs were made by other studies, and are taken over")
+        _say(f"{study.known} of these {study.candidates + study.replicates} runs were made by other studies and are taken over")
     _say(f"about {max(1, round(study.seconds / 60))} min, from a few steps of {timed}")
 
 

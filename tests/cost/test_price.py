@@ -76,6 +76,7 @@ def test_price_equals_both_counters(name: str, options: dict[str, float], draw: 
         *((name, 224) for name in ("bninception", "resnet50", "resnet18", "resnet101", "convnext_nano")),
         *((name, 224) for name in ("efficientnet_b0", "mobilenetv3_small_100")),
         *((name, 32) for name in ("micro", "micro_bottleneck")),
+        ("inception_v3", 229),
     ],
 )
 def test_price_equals_both_counters_at_full_size(name: str, resolution: int) -> None:
@@ -101,7 +102,8 @@ def test_the_published_networks() -> None:
     """Rows of tables 4 and 7: parameters with a 174-class head, ptflops with a 1000-class head, both as printed."""
     backbone = backbone_ref("resnet50", {})
     sites = [site for site in backbone_sites(backbone, 224) if site.role == "conv3" and site.kind == "after"]
-    space = Space("table4", ({"module": "gsf", "ratio": 0.25},), roles=("conv3",), kind="after")
+    asked = {"name": "table4", "sites": {"role": "conv3", "kind": "after"}, "insertions": [{"module": "gsf", "ratio": 0.25}]}
+    space = Space.from_dict(asked)
     published = space.bind(backbone, sites, frames=8, resolution=224)
     for candidate, params_m, gmacs in ((published.empty, 23.86, 33.06), (published.full, 23.97, 33.40)):
         assert round(price(candidate, {"class": 174}).total.params / 1e6, 2) == params_m

@@ -45,6 +45,7 @@ ASKED: dict[str, tuple[str, dict[str, Any], int, int, dict[str, dict[str, Any]]]
     "micro_bottleneck, nothing": ("micro_bottleneck", {}, 8, 32, {}),
     "bninception, 4c": ("bninception", {}, 8, 224, {"4c.1x1": {"module": "gsf", "ratio": 1.0}}),
     "bninception, width 0.25": ("bninception", {"width": "0.25"}, 8, 64, {"3c.3x3_reduce": GSF}),
+    "inception_v3, published": ("inception_v3", {}, 8, 229, {"mixed_8.3x3_reduce": {"module": "gsf", "ratio": 1.0}}),
     "resnet50, one GSF of table 4": ("resnet50", {}, 8, 224, {"layer3.2.conv3": GSF}),
     "convnext_nano": ("convnext_nano", {}, 16, 224, {"stages.0.blocks.0.conv_dw": GSF}),
 }
