@@ -13,10 +13,11 @@ import gsfnas
 PACKAGE = Path(gsfnas.__file__).parent
 
 # What each part may import of ours.
-VALUES = {"errors", "candidate", "spec", "space"}
+VALUES = {"errors", "candidate", "convention", "spec", "space"}
 ALLOWED = {
     "errors": set(),
     "candidate": {"errors"},
+    "convention": {"errors"},
     "spec": {"errors", "candidate"},
     "space": {"errors", "candidate", "spec"},
     "record": VALUES,
@@ -37,7 +38,23 @@ ALLOWED["config"] = {*VALUES, "data._settings", "train._settings", "study._setti
 ALLOWED["cli"] = {*ALLOWED["study"], "study", "report", "config", "paper"}
 
 # Parts that a program may import without waiting for torch.
-LIGHT = ["", "errors", "candidate", "spec", "evaluator", "record", "space", "report", "config", "cli", "study", "data", "train"]
+LIGHT = [
+    "",
+    "errors",
+    "candidate",
+    "convention",
+    "spec",
+    "paper",
+    "evaluator",
+    "record",
+    "space",
+    "report",
+    "config",
+    "cli",
+    "study",
+    "data",
+    "train",
+]
 
 
 def modules():

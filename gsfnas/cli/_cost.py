@@ -16,6 +16,10 @@ EXAMPLES = """Examples
 
 - `gsfnas space sample full | gsfnas cost -`
 
+- `gsfnas cost --convention all`
+
+- `gsfnas cost --space placement --backbone resnet50 --resolution 224 --convention all --crops 3 --clips 2`
+
 - `gsfnas study best placement --format json | gsfnas cost - --measure --precision bfloat16`
 """
 
@@ -52,6 +56,16 @@ def cost(
     measure: Annotated[
         bool, typer.Option("--measure", help="Build it too, and measure latency and peak memory of one clip.")
     ] = False,
+    convention: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|all",
+            help="Operations a frame, a clip and a video under a rule of counting; without a candidate, the rules themselves.",
+            show_default=False,
+        ),
+    ] = None,
+    crops: Annotated[int, typer.Option(min=1, help="With --convention: crops a clip, for the operations of a video.")] = 1,
+    clips: Annotated[int, typer.Option(min=1, help="With --convention: clips a video.")] = 1,
     device: Annotated[str, typer.Option(help="Where to measure: auto, cpu, mps, cuda or cuda:N.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="The precision of what is measured.")] = Precision.float32,
     backbone: Backbone = "micro",
@@ -67,8 +81,16 @@ def cost(
 
     The backbone, frames and resolution are those of the candidate or the study; the options are for `--space`.
     """
+    from gsfnas.convention import CONVENTIONS
+    from gsfnas.convention import convention as convention_of
     from gsfnas.errors import UserError
 
+    rules = [] if convention is None else list(CONVENTIONS.values()) if convention == "all" else [convention_of(convention)]
+    if rules and [candidate, space, study] == [None, None, None]:
+        from gsfnas.cli import _show
+
+        _show.conventions(rules, format.value)
+        return
     if [candidate, space, study].count(None) != 2:
         raise UserError("give one of a candidate, --space and --study")
     from gsfnas.cli import _show, _wiring
@@ -86,5 +108,11 @@ def cost(
         options = _wiring.width_option(width)
         priced = _wiring.bind_space(load_space(space, config_root), backbone, options, frames, resolution).full
     classes = classes or 1000
+    if rules:
+        from gsfnas.cost import counted
+
+        counts = [(rule, counted(priced, rule, {"class": classes})) for rule in rules]
+        _show.counts(priced, counts, classes, crops, clips, format.value)
+        return
     measured = _wiring.measure(priced, classes, device, precision.value) if measure else None
     _show.cost(priced, price(priced, {"class": classes}), classes, format.value, measured)

@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 import gsfnas
-from gsfnas.cli import _cost, _data, _report, _space, _study
+from gsfnas.cli import _cost, _data, _report, _space, _study, _table
 from gsfnas.errors import UserError
 
 DEBUG = "--debug"
@@ -31,6 +31,7 @@ app = typer.Typer(name="gsfnas", help=_HELP, context_settings=_SETTINGS, rich_ma
 app.add_typer(_study.app, name="study")
 app.add_typer(_space.app, name="space")
 app.command("cost", epilog=_cost.EXAMPLES)(_cost.cost)
+app.command("table", epilog=_table.EXAMPLES)(_table.table)
 app.add_typer(_data.app, name="data")
 app.add_typer(_report.app, name="report")
 

@@ -3,12 +3,13 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
@@ -17,6 +18,7 @@ from rich.table import Table
 
 from gsfnas.candidate import Candidate
 from gsfnas.config import StudyConfig, headline
+from gsfnas.convention import COLUMNS, Convention, cells
 from gsfnas.errors import UserError
 from gsfnas.record import Record, StudyRecord, best
 from gsfnas.space import BoundRows, BoundSpace
@@ -24,10 +26,11 @@ from gsfnas.spec import ModuleCost, label
 
 if TYPE_CHECKING:
     from gsfnas.cli._wiring import DryRun, Measured
-    from gsfnas.cost import Cost
+    from gsfnas.cost import Cost, Counted
     from gsfnas.study import StudySummary
 
 _FILE_WIDTH = 120
+_WRAP_WIDTH = 24
 
 
 def files(kind: str, found: Mapping[str, Path]) -> None:
@@ -101,6 +104,46 @@ def cost(candidate: Candidate, cost: "Cost", classes: int, format: str, measured
             )
 
 
+def conventions(rules: Sequence[Convention], format: str) -> None:
+    """The rules of counting: what each counts, and how often."""
+    rows = [(*cells(rule), rule.says) for rule in rules]
+    _rows((*COLUMNS, "says"), rows, format, wrap="says")
+
+
+def counts(
+    candidate: Candidate,
+    found: "Sequence[tuple[Convention, Counted]]",
+    classes: int,
+    crops: int,
+    clips: int,
+    format: str,
+) -> None:
+    """Operations of a frame, a clip and a video in units of 10^9, one line a convention."""
+    columns = ("convention", "unit", "head", "params (M)", "G a frame", "G a clip", "G a video", "counts")
+    rows = []
+    for rule, count in found:
+        often = (("BatchNorm", rule.batch_norm), ("ReLU", rule.relu), ("pooling", rule.pooling), ("bias", rule.bias))
+        said = ", ".join(f"{name} {'twice' if number == 2 else 'once'}" for name, number in often if number)
+        each = (count.giga / candidate.frames, count.giga, count.giga * crops * clips)
+        head = str(rule.head_classes or classes)
+        rows.append((rule.name, rule.unit, head, f"{count.params_m:.6g}", *(f"{number:.6g}" for number in each), said))
+    _rows(columns, rows, format, wrap="counts")
+    if format == "table":
+        _say(
+            f"{candidate.key}: {candidate.frames} frames at {candidate.resolution} px a clip; a video is {crops} x {clips} of "
+            f"them, crops x clips; parameters with a head of {classes} classes"
+        )
+
+
+def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], format: str, wrap: str) -> None:
+    if format == "json":
+        _say(json.dumps([dict(zip(columns, line, strict=True)) for line in rows], indent=2))
+    elif format == "csv":
+        csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *rows])
+    else:
+        _print(_table(columns, rows, wrap=wrap))
+
+
 def plan(config: StudyConfig, dry: "DryRun") -> None:
     """What a study would search and cost."""
     space(dry.space)
@@ -163,11 +206,28 @@ def _numbers(cost: ModuleCost) -> tuple[str, ...]:
     return (*(f"{count:,}" for count in counts), f"{cost.saved_bytes / 1e6:.3f}")
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: str = "") -> Table:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: str, numeric: Collection[int]) -> None:
+    """A table of text; the columns of these indices stand to the right, and the one named ``wrap`` breaks where it must."""
+    _print(_table(columns, rows, wrap, numeric))
+
+
+def paragraph(text: str) -> None:
+    """A sentence or two, as wide as the terminal."""
+    Console(highlight=False).print(f"- {escape(text)}", soft_wrap=not Console().is_terminal)
+
+
+def _table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: str = "", numeric: Collection[int] | None = None
+) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    numeric = {index for index in range(1, len(columns)) if all(_is_number(row[index]) for row in rows)}
+    if numeric is None:
+        numeric = {index for index in range(1, len(columns)) if all(_is_number(row[index]) for row in rows)}
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index in numeric else "left", no_wrap=column != wrap, overflow="fold")
+        # A column that must not break is as wide as its widest cell; its heading may stand on several lines.
+        texts = [*column.splitlines(), *(row[index] for row in rows)]
+        width = _WRAP_WIDTH if column == wrap else max(map(cell_len, texts))
+        justify: Literal["left", "right"] = "right" if index in numeric else "left"
+        table.add_column(column, justify=justify, no_wrap=column != wrap, overflow="fold", min_width=width)
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     return table

@@ -1,5 +1,6 @@
 """What a candidate costs: parameters, operations and activations in closed form; memory and latency measured."""
 
+from gsfnas.cost._convention import Counted, counted
 from gsfnas.cost._count import Count, count_fvcore, count_ptflops
 from gsfnas.cost._latency import measure_latency
 from gsfnas.cost._memory import peak_inference_bytes, saved_bytes
@@ -8,9 +9,11 @@ from gsfnas.cost._price import Cost, Pricer, price
 __all__ = [
     "Cost",
     "Count",
+    "Counted",
     "Pricer",
     "count_fvcore",
     "count_ptflops",
+    "counted",
     "measure_latency",
     "peak_inference_bytes",
     "price",

@@ -2,7 +2,7 @@
 
 from gsfnas.study._configuration import MAY_DIFFER, differences
 from gsfnas.study._executor import num_cores
-from gsfnas.study._read import StudyPlan, StudySummary, list_studies, load_study, plan_study, summarise_study
+from gsfnas.study._read import StudyPlan, StudySummary, list_studies, load_study, plan_study, study_names, summarise_study
 from gsfnas.study._run import run_study
 from gsfnas.study._seeds import run_id, training_seed
 from gsfnas.study._settings import SAMPLERS, StudySettings
@@ -20,6 +20,7 @@ __all__ = [
     "plan_study",
     "run_id",
     "run_study",
+    "study_names",
     "summarise_study",
     "training_seed",
 ]

@@ -6,8 +6,8 @@ from gsfnas.cli._main import app
 
 SURFACE = {
     "": "--debug --version",
-    "cost": "--backbone --classes --config-root --device --format --frames --measure --precision --resolution --space --study "
-    "--width candidate",
+    "cost": "--backbone --classes --clips --config-root --convention --crops --device --format --frames --measure --precision "
+    "--resolution --space --study --width candidate",
     "data": "",
     "data export": "--as --config-root --format --out name overrides",
     "data preview": "--config-root --out --split name overrides",
@@ -24,6 +24,7 @@ SURFACE = {
     "study run": "--config-root --dry-run --reports name overrides",
     "study show": "--config-root name overrides",
     "study status": "--runs name",
+    "table": "--config-root --format --latency --out --row --runs --study number",
 }
 
 

@@ -1,0 +1,76 @@
+"""``gsfnas table``: the paper's tables beside ours."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gsfnas.cli._options import ConfigRoot, Runs
+
+EXAMPLES = """Examples
+
+- `gsfnas table 4`
+
+- `gsfnas study run table5`, then `gsfnas table 5`
+
+- `gsfnas table all --format csv > tables.csv`
+
+- `gsfnas table all --out reports/tables`
+
+- `gsfnas table 4 --row 25 --format json | gsfnas cost - --classes 174`
+"""
+
+
+class TableFormat(StrEnum):
+    table = "table"
+    markdown = "markdown"
+    csv = "csv"
+    latex = "latex"
+    json = "json"
+
+
+def table(
+    number: Annotated[str, typer.Argument(metavar="1..12|all", help="Which table of the paper.", show_default=False)],
+    row: Annotated[str | None, typer.Option(metavar="NAME", help="This row alone.", show_default=False)] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The study that fills the accuracies; table5 for table 5.", show_default=False),
+    ] = None,
+    runs: Runs = Path("runs"),
+    format: Annotated[
+        TableFormat, typer.Option("--format", help="How to print it; json gives each row's candidate, one a line.")
+    ] = TableFormat.table,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write Markdown, CSV and LaTeX files there instead.", show_default=False),
+    ] = None,
+    latency: Annotated[
+        bool, typer.Option("--latency/--no-latency", help="Whether table 12 measures on this machine; some ten seconds.")
+    ] = True,
+    config_root: ConfigRoot = None,
+) -> None:
+    """A table of the paper beside ours: printed and computed costs, printed and measured accuracies, and a verdict a row.
+
+    Costs are computed for every row that is a network of ours; other people's rows stay published numbers. Accuracies come from
+    studies: `gsfnas study run table5` trains the rows of table 5 with three seeds each, and `gsfnas table 5` then shows them,
+    with paired differences to a baseline and whether the published order holds. What nobody ran says `not run`.
+    """
+    from gsfnas.cli import _show_table, _table_wiring
+    from gsfnas.errors import UserError
+
+    numbers = _table_wiring.numbers_of(number)
+    if len(numbers) > 1 and (row is not None or study is not None):
+        raise UserError("--row and --study go with one table, not with all")
+    if out is not None:
+        _table_wiring.check_writable(out)
+    found = _table_wiring.tables(numbers, runs, study=study, row=row, measures=latency, config_root=config_root)
+    if format is TableFormat.json:
+        for one in found:
+            for candidate in one.candidates.values():
+                typer.echo(candidate.to_json())
+    elif out is None:
+        _show_table.tables([one.table for one in found], format.value)
+    else:
+        for path in _table_wiring.write([one.table for one in found], out):
+            typer.echo(path)

@@ -1,0 +1,60 @@
+"""Operations of one clip under a named convention: the price's parts, summed by another rule."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+from gsfnas.candidate import BackboneRef, Candidate
+from gsfnas.convention import Convention
+from gsfnas.cost._price import DEFAULT_HEADS, price
+from gsfnas.model import build_model, counting_form
+
+# How often ptflops 0.7.5 counts pooling: as a module, and as the functional that the module calls.
+_PTFLOPS_POOLING = 2
+_POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Parameters with the task's own heads, and operations of one clip under a convention."""
+
+    params: int
+    operations: int
+
+    @property
+    def params_m(self) -> float:
+        return self.params / 1e6
+
+    @property
+    def giga(self) -> float:
+        """Operations in units of 10^9."""
+        return self.operations / 1e9
+
+
+def counted(candidate: Candidate, convention: Convention, heads: Mapping[str, int] = DEFAULT_HEADS) -> Counted:
+    """What one clip of ``candidate`` costs under ``convention``, with the heads (task -> classes). Raises UserError."""
+    params = price(candidate, heads).total.params
+    if convention.head_classes is not None:
+        heads = {"class": convention.head_classes}
+    total = price(candidate, heads).total
+    operations = total.macs_fvcore if convention.counter == "fvcore" else total.macs_ptflops
+    if convention.counter == "ptflops" and convention.pooling != _PTFLOPS_POOLING:
+        pooled = _pooled(candidate.backbone, candidate.resolution) * candidate.frames
+        operations -= (_PTFLOPS_POOLING - convention.pooling) * pooled
+    return Counted(params, convention.factor * operations)
+
+
+@lru_cache(maxsize=64)
+def _pooled(backbone: BackboneRef, resolution: int) -> int:
+    """Numbers that the pooling layers of the plain network read in one frame."""
+    form = counting_form(build_model(Candidate(backbone, 1, resolution), {"class": 1}))
+    read: list[int] = []
+    for module in form.modules():
+        if isinstance(module, _POOLING):
+            module.register_forward_hook(lambda layer, args, output: read.append(args[0].numel()))
+    with torch.no_grad():
+        form(torch.zeros(1, 1, 3, resolution, resolution))
+    return sum(read)

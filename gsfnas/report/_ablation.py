@@ -1,0 +1,260 @@
+"""A published table beside ours, as numbers: costs, accuracies over seeds, differences, and whether the published order holds.
+
+Accuracies are in percent and differences in points, as the paper prints them; differences are paired by replicate, with 95 %
+intervals of Student's t.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
+from statistics import fmean, stdev
+
+from gsfnas.errors import UserError
+from gsfnas.paper import PaperRow, PaperTable
+from gsfnas.record import Latency, Record, StudyRecord
+
+# Costs are printed with two decimals.
+COST_DECIMALS = 2
+_METRIC = "test_top1"
+
+
+@dataclass(frozen=True)
+class RowCost:
+    """Of one clip: parameters in 10^6, operations in 10^9 under the row's convention and by fvcore."""
+
+    params_m: float
+    gmacs: float
+    gmacs_fvcore: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of paired differences in points; ``low`` and ``high`` are its 95 % interval, None for fewer than two pairs."""
+
+    value: float
+    low: float | None
+    high: float | None
+    pairs: int
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval leaves out zero, else 0."""
+        if self.low is None or self.high is None or self.low <= 0 <= self.high:
+            return 0
+        return 1 if self.value > 0 else -1
+
+
+@dataclass(frozen=True)
+class Order:
+    """Of the pairs of rows that the paper sets in an order and that were run: how many hold, are reversed, are undecided."""
+
+    holds: int = 0
+    reversed: int = 0
+    undecided: int = 0
+
+    @property
+    def pairs(self) -> int:
+        return self.holds + self.reversed + self.undecided
+
+
+@dataclass(frozen=True)
+class StudyRows:
+    """What one study says of a table's rows.
+
+    ``top1`` maps row -> replicate -> percent; ``changed`` are rows that were another candidate when the study ran. ``setting``
+    is in words. ``is_papers`` where data and every network are the paper's.
+    """
+
+    name: str
+    data: str
+    backbone: str
+    setting: str
+    is_papers: bool
+    top1: Mapping[str, Mapping[int, float]]
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AblationLine:
+    """One row: what is printed, and what is ours as far as it is known. ``top1`` maps replicate -> percent."""
+
+    row: PaperRow
+    key: str | None = None
+    cost: RowCost | None = None
+    top1: Mapping[int, float] = field(default_factory=dict)
+    is_changed: bool = False
+    source: str = ""
+    latencies: tuple[Latency, ...] = ()
+
+    @property
+    def params_m(self) -> float | None:
+        return self.cost.params_m if self.cost else None
+
+    @property
+    def gmacs(self) -> float | None:
+        return self.cost.gmacs if self.cost else None
+
+    @property
+    def gmacs_fvcore(self) -> float | None:
+        return self.cost.gmacs_fvcore if self.cost else None
+
+    @property
+    def mean(self) -> float | None:
+        return fmean(self.top1.values()) if self.top1 else None
+
+    @property
+    def std(self) -> float | None:
+        return stdev(self.top1.values()) if len(self.top1) > 1 else None
+
+
+@dataclass(frozen=True)
+class AblationTable:
+    """A published table with a line a row; ``study`` filled the accuracies, ``others`` could have."""
+
+    table: PaperTable
+    lines: tuple[AblationLine, ...]
+    study: StudyRows | None = None
+    others: tuple[str, ...] = ()
+
+    @cached_property
+    def differences(self) -> Mapping[str, Difference]:
+        """Row -> its difference to the table's baseline, where both were run and are not the same network."""
+        baseline = next((line for line in self.lines if line.row.name == self.table.baseline), None)
+        if baseline is None:
+            return {}
+        found = {line.row.name: paired(line.top1, baseline.top1) for line in self.lines if line is not baseline}
+        return {name: difference for name, difference in found.items() if difference is not None}
+
+    @cached_property
+    def orders(self) -> Mapping[str, Order]:
+        """Row -> how its pairs with the other rows stand."""
+        signs: dict[str, list[int]] = {line.row.name: [] for line in self.lines}
+        for one, other, agreement in self._pairs():
+            signs[one].append(agreement)
+            signs[other].append(agreement)
+        return {name: _order(agreements) for name, agreements in signs.items()}
+
+    @cached_property
+    def order(self) -> Order:
+        """How all pairs of rows stand."""
+        return _order(agreement for _, _, agreement in self._pairs())
+
+    @cached_property
+    def kendall(self) -> float | None:
+        """Kendall's tau-b between the printed accuracies and our means; None for fewer than three rows."""
+        both = [
+            (line.row.printed["top1"], line.mean) for line in self.lines if line.mean is not None and "top1" in line.row.printed
+        ]
+        if len(both) < 3:
+            return None
+        # Imported late: scipy takes a second that a table without accuracies should not pay.
+        from scipy import stats
+
+        tau = float(stats.kendalltau(*zip(*both, strict=True)).statistic)
+        return tau if math.isfinite(tau) else None
+
+    def _pairs(self) -> Iterable[tuple[str, str, int]]:
+        """Pairs of rows that the paper orders and that were both run: 1 where the order holds, -1 reversed, 0 undecided."""
+        run = [line for line in self.lines if line.top1 and "top1" in line.row.printed]
+        for one, other in combinations(run, 2):
+            printed = one.row.printed["top1"] - other.row.printed["top1"]
+            difference = paired(one.top1, other.top1)
+            if printed and difference is not None and one.key != other.key:
+                yield one.row.name, other.row.name, difference.sign * (1 if printed > 0 else -1)
+
+
+def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference | None:
+    """The difference of two rows over the replicates that both have; None where they share none."""
+    shared = sorted(ours.keys() & theirs.keys())
+    gaps = [ours[replicate] - theirs[replicate] for replicate in shared]
+    if not gaps:
+        return None
+    if len(gaps) == 1:
+        return Difference(gaps[0], None, None, 1)
+    from scipy import stats
+
+    half = float(stats.t.ppf(0.975, len(gaps) - 1)) * stdev(gaps) / math.sqrt(len(gaps))
+    mean = fmean(gaps)
+    return Difference(mean, mean - half, mean + half, len(gaps))
+
+
+def study_rows(
+    study: StudyRecord, table: PaperTable, current: Mapping[str, str], papers: Mapping[str, str], setting: Mapping[str, str]
+) -> StudyRows:
+    """What ``study`` says of the rows of ``table``.
+
+    ``current`` maps row -> key as the space now says it on the study's own backbone, ``papers`` row -> key in the paper's own
+    setting; ``setting`` has ``data``, ``backbone`` and ``size``. Numbers of rows that have changed since are left out. Raises
+    UserError for a study of other rows.
+    """
+    if study.space != table.study or not study.rows:
+        own = f"gsfnas study run {table.study}" if table.study else "tables 1 to 7 have studies"
+        raise UserError(
+            f"study {study.name!r} does not hold the rows of table {table.number}: its space is {study.space!r} ({own})"
+        )
+    ran = dict(study.rows)
+    names = [row.name for row in table.rows]
+    changed = tuple(name for name in names if ran.get(name) != current.get(name))
+    values = accuracies((*study.records, *study.replicates))
+    top1 = {name: values.get(ran[name], {}) for name in names if name in ran and name not in changed}
+    is_papers = setting["data"] == table.data and all(ran.get(name) == papers.get(name) for name in names)
+    return StudyRows(
+        study.name,
+        setting["data"],
+        setting["backbone"],
+        ", ".join(setting.values()),
+        is_papers,
+        top1,
+        changed,
+    )
+
+
+def accuracies(records: Iterable[Record]) -> dict[str, dict[int, float]]:
+    """Key -> replicate -> test top-1 in percent, of the runs that are complete."""
+    found: dict[str, dict[int, float]] = {}
+    for record in records:
+        if record.outcome == "complete" and math.isfinite(record.metrics.get(_METRIC, math.nan)):
+            found.setdefault(record.candidate.key, {})[record.replicate] = 100 * record.metrics[_METRIC]
+    return found
+
+
+def ablation_table(
+    table: PaperTable,
+    keys: Mapping[str, str],
+    costs: Mapping[str, RowCost],
+    *,
+    study: StudyRows | None = None,
+    others: Sequence[str] = (),
+    elsewhere: Mapping[str, tuple[str, Mapping[int, float]]] | None = None,
+    latencies: Mapping[str, Sequence[Latency]] | None = None,
+) -> AblationTable:
+    """Puts a table together. ``keys`` and ``costs`` are by row, for the rows that are candidates.
+
+    ``elsewhere`` maps row -> (study, accuracies) for tables without a study of their own: runs of the very candidate on the
+    table's own data.
+    """
+    lines = []
+    for row in table.rows:
+        name = row.name
+        source, top1 = (elsewhere or {}).get(name, ("", {}))
+        if study is not None:
+            source, top1 = study.name, study.top1.get(name, {})
+        lines.append(
+            AblationLine(
+                row,
+                keys.get(name),
+                costs.get(name),
+                top1,
+                is_changed=study is not None and name in study.changed,
+                source=source if top1 else "",
+                latencies=tuple((latencies or {}).get(name, ())),
+            )
+        )
+    return AblationTable(table, tuple(lines), study, tuple(others))
+
+
+def _order(agreements: Iterable[int]) -> Order:
+    found = list(agreements)
+    return Order(found.count(1), found.count(-1), found.count(0))

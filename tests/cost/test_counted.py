@@ -1,0 +1,63 @@
+"""Counts under a convention against the counters themselves, run on the counting form."""
+
+import random
+
+import pytest
+import torch
+from torch import nn
+
+from gsfnas.backbone import backbone_ref, backbone_sites
+from gsfnas.candidate import Candidate
+from gsfnas.convention import CONVENTIONS
+from gsfnas.cost import count_fvcore, count_ptflops, counted
+from gsfnas.model import build_model, counting_form
+from gsfnas.space import Space
+
+SPACE = Space.from_dict({"insertions": [{"module": "gsf", "ratio": [0.5, 1.0]}, {"module": "gsm"}]})
+NETWORKS = [
+    ("micro", {}, 32),
+    ("bninception", {"width": 0.25}, 64),
+    ("inception_v3", {"width": 0.25}, 69),
+    ("resnet18", {}, 64),
+]
+
+
+def candidate_of(name: str, options: dict[str, float], resolution: int) -> Candidate:
+    ref = backbone_ref(name, options)
+    return SPACE.bind(ref, backbone_sites(ref, resolution), frames=3, resolution=resolution).sample(random.Random(name))
+
+
+@pytest.mark.parametrize(("name", "options", "resolution"), NETWORKS)
+def test_operations_are_what_the_counters_say(name: str, options: dict[str, float], resolution: int) -> None:
+    candidate = candidate_of(name, options, resolution)
+    clip = torch.zeros(1, 3, 3, resolution, resolution)
+
+    def form(classes: int) -> nn.Module:
+        return counting_form(build_model(candidate, {"class": classes}))
+
+    heads = {"class": 7}
+    fvcore = count_fvcore(form(7), clip).operations
+    assert counted(candidate, CONVENTIONS["fvcore"], heads).operations == fvcore
+    assert counted(candidate, CONVENTIONS["flops"], heads).operations == 2 * fvcore
+    assert counted(candidate, CONVENTIONS["ptflops"], heads).operations == count_ptflops(form(7), clip)
+    resnet = counted(candidate, CONVENTIONS["paper-resnet"], heads)
+    assert resnet.operations == count_ptflops(form(1000), clip)
+    assert resnet.params == sum(parameter.numel() for parameter in form(7).parameters())
+
+    once = form(1000)
+    pooled: list[int] = []
+    for module in once.modules():
+        if "Pool" in type(module).__name__ and not list(module.children()):
+            module.register_forward_hook(lambda layer, args, output: pooled.append(args[0].numel()))
+    with torch.no_grad():
+        once(clip)
+    assert counted(candidate, CONVENTIONS["paper-inception"], heads).operations == resnet.operations - sum(pooled)
+
+
+def test_several_heads_are_all_counted_and_the_papers_head_replaces_them() -> None:
+    candidate = candidate_of(*NETWORKS[0])
+    one, two = {"verb": 5}, {"verb": 5, "noun": 9}
+    assert counted(candidate, CONVENTIONS["fvcore"], two).operations > counted(candidate, CONVENTIONS["fvcore"], one).operations
+    paper = [counted(candidate, CONVENTIONS["paper-resnet"], heads) for heads in (one, two)]
+    assert paper[0].operations == paper[1].operations
+    assert paper[0].params < paper[1].params
