@@ -24,7 +24,7 @@ COLUMNS = (
     *LATENCY,
     *("epochs", "seconds", "val_top1", "test_top1"),
 )
-TAIL = ("error", "device", "run_id", "environment", "configuration", "candidate")
+TAIL = ("error", "device", "run_id", "source", "environment", "configuration", "candidate")
 
 
 @dataclass(frozen=True)
