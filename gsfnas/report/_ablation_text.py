@@ -136,7 +136,7 @@ def order_text(found: AblationTable) -> str:
         return ""
     seeds = sorted({len(line.top1) for line in found.lines if line.top1})
     tau = "" if found.kendall is None else f"; Kendall's tau of the means {found.kendall:+.2f}".replace("-", "−")
-    many = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+    many = f"{seeds[0]} seed{'' if seeds[0] == 1 else 's'}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     return (
         f"Published order: of {order.pairs} pairs of rows {order.holds} hold, {order.reversed} are reversed, {order.undecided} "
         f"are undecided (95 % interval of the paired difference, {many}, each pair by itself){tau}."

@@ -1,7 +1,7 @@
 """What a running study shows: bars on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -16,13 +16,20 @@ from gsfnas.study._worker import Event
 class StudyProgress:
     """Counts of runs, each worker's run, the best so far and an estimate of the time that is left.
 
-    ``num_left(records)`` says how many runs are to come when these are known. A line a run is printed in either case.
+    ``num_left(records)`` says how many runs are to come when these are known; ``names`` maps key -> what people call that
+    candidate, where it has a name. A line a run is printed in either case.
     """
 
     def __init__(
-        self, console: Console, records: Sequence[Record], num_left: Callable[[Sequence[Record]], int], workers: int
+        self,
+        console: Console,
+        records: Sequence[Record],
+        num_left: Callable[[Sequence[Record]], int],
+        workers: int,
+        names: Mapping[str, str],
     ) -> None:
         self.console = console
+        self._names = names
         self._known = {(record.candidate, record.seed): record for record in records}
         self._num_left, self._workers = num_left, workers
         self._began: dict[int, float] = {}
@@ -53,8 +60,8 @@ class StudyProgress:
             self._began[worker] = time.monotonic()
             self._known[event.record.candidate, event.record.seed] = event.record
             if event.record.curve:
-                self.say(f"{_title(event.record)} goes on after epoch {event.record.curve[-1].epoch}")
-            self._show(worker, _title(event.record), 0, event.total, "")
+                self.say(f"{self._title(event.record)} goes on after epoch {event.record.curve[-1].epoch}")
+            self._show(worker, self._title(event.record), 0, event.total, "")
         elif event.kind == "progress":
             self._show(worker, None, event.done, event.total, event.text)
         elif event.record is not None:
@@ -80,8 +87,14 @@ class StudyProgress:
         if record.outcome == "complete":
             took = f"{record.seconds:.0f} s" if record.source is None else f"from study {record.source}"
             result = f"val {record.top1:6.1%}  {record.gmacs:.4g} GMACs  {took}"
-        parts = [f"[{ended}/{ended + left}] {_title(record)}: {result}", self._best(), self._time_left(left)]
+        parts = [f"[{ended}/{ended + left}] {self._title(record)}: {result}", self._best(), self._time_left(left)]
         return "; ".join(part for part in parts if part)
+
+    def _title(self, record: Record) -> str:
+        replicate = f" {record.replicate + 1}" if record.replicate else ""
+        modules = len(record.candidate.insertions)
+        name = self._names.get(record.candidate.key, record.candidate.key)
+        return f"{record.phase}{replicate} {name} ({modules} module{'' if modules == 1 else 's'})"
 
     def _best(self) -> str:
         top = best(record for record in self._known.values() if record.phase != "replicate")
@@ -115,9 +128,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _title(record: Record) -> str:
-    replicate = f" {record.replicate + 1}" if record.replicate else ""
-    modules = len(record.candidate.insertions)
-    return f"{record.phase}{replicate} {record.candidate.key} ({modules} module{'' if modules == 1 else 's'})"

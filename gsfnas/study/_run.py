@@ -116,7 +116,8 @@ def _search(job: Job, storage: StudyStorage, device: str, console: Console) -> b
     records = [run.record for run in storage.runs()]
     limit = _propose.distinct_candidates(job.space)
     if desk.num_left(records):
-        with StudyProgress(console, records, desk.num_left, job.settings.workers) as progress:
+        names = {candidate.key: name for name, candidate in job.space.rows} if isinstance(job.space, BoundRows) else {}
+        with StudyProgress(console, records, desk.num_left, job.settings.workers, names) as progress:
             run_workers(job, device, progress.on_event, progress.say)
     main = sum(run.part == "main" for run in storage.runs())
     if limit < job.settings.trials and main == limit and not isinstance(job.space, BoundRows):

@@ -55,7 +55,9 @@ def test_all_but_six_cells_are_equal_to_the_printed_digits() -> None:
         assert row.convention is not None
         ours = counted(candidate_of(row.reference), row.convention, load_table(number).classes)
         cells = {"params_m": ours.params_m, "gmacs": ours.giga}
-        differing += [f"{number}: {row.name}, {name}" for name, one in cells.items() if abs(round(one, 2) - row.printed[name]) > 1e-9]
+        differing += [
+            f"{number}: {row.name}, {name}" for name, one in cells.items() if abs(round(one, 2) - row.printed[name]) > 1e-9
+        ]
     assert differing == [
         *("1: Branch 2, params_m", "1: Branch 2, gmacs", "1: Branch 3, gmacs", "1: All branches, gmacs"),
         *("2: 12.5, gmacs", "8: TSN [62], BN-Inception, 16 x 1 x 1, gmacs"),

@@ -42,6 +42,15 @@ def test_every_row_is_run_with_every_seed_and_nothing_else(lab):
     assert summarise_study(lab.folder / "runs", "table").status == "complete"
 
 
+def test_progress_calls_rows_by_their_names(lab):
+    lab_rows(lab, rows={name: ROWS[name] for name in ("TSN", "first")}, replicates=2)
+    lines = [line for line in lab.printed[0].splitlines() if line.startswith("[")]
+    assert [line.partition(": ")[0] for line in lines] == [
+        *("[1/4] row TSN (0 modules)", "[2/4] row first (1 module)"),
+        *("[3/4] replicate 2 TSN (0 modules)", "[4/4] replicate 2 first (1 module)"),
+    ]
+
+
 def test_rows_take_no_notice_of_what_came_out(lab):
     one = lab_rows(lab, runs=str(lab.folder / "one"))
     lab.order("slow", "0.01")
