@@ -60,6 +60,21 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two rows that the paper sets in an order, the higher printed first: by how many points, and what ours differ by."""
+
+    higher: str
+    lower: str
+    printed: float
+    ours: Difference
+
+    @property
+    def agreement(self) -> int:
+        """1 where the published order holds, -1 where it is reversed, 0 where that cannot be told."""
+        return self.ours.sign
+
+
+@dataclass(frozen=True)
 class StudyRows:
     """What one study says of a table's rows.
 
@@ -130,16 +145,28 @@ class AblationTable:
     @cached_property
     def orders(self) -> Mapping[str, Order]:
         """Row -> how its pairs with the other rows stand."""
-        signs: dict[str, list[int]] = {line.row.name: [] for line in self.lines}
-        for one, other, agreement in self._pairs():
-            signs[one].append(agreement)
-            signs[other].append(agreement)
-        return {name: _order(agreements) for name, agreements in signs.items()}
+        return {
+            line.row.name: _order(pair for pair in self.pairs if line.row.name in (pair.higher, pair.lower))
+            for line in self.lines
+        }
 
     @cached_property
     def order(self) -> Order:
         """How all pairs of rows stand."""
-        return _order(agreement for _, _, agreement in self._pairs())
+        return _order(self.pairs)
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs of rows that the paper prints with different accuracies and that were both run, as the rows stand."""
+        run = [line for line in self.lines if line.top1 and "top1" in line.row.printed]
+        found = []
+        for pair in combinations(run, 2):
+            higher, lower = sorted(pair, key=lambda line: -line.row.printed["top1"])
+            printed = higher.row.printed["top1"] - lower.row.printed["top1"]
+            ours = paired(higher.top1, lower.top1)
+            if printed and ours is not None and higher.key != lower.key:
+                found.append(Pair(higher.row.name, lower.row.name, printed, ours))
+        return tuple(found)
 
     @cached_property
     def kendall(self) -> float | None:
@@ -154,15 +181,6 @@ class AblationTable:
 
         tau = float(stats.kendalltau(*zip(*both, strict=True)).statistic)
         return tau if math.isfinite(tau) else None
-
-    def _pairs(self) -> Iterable[tuple[str, str, int]]:
-        """Pairs of rows that the paper orders and that were both run: 1 where the order holds, -1 reversed, 0 undecided."""
-        run = [line for line in self.lines if line.top1 and "top1" in line.row.printed]
-        for one, other in combinations(run, 2):
-            printed = one.row.printed["top1"] - other.row.printed["top1"]
-            difference = paired(one.top1, other.top1)
-            if printed and difference is not None and one.key != other.key:
-                yield one.row.name, other.row.name, difference.sign * (1 if printed > 0 else -1)
 
 
 def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference | None:
@@ -255,6 +273,6 @@ def ablation_table(
     return AblationTable(table, tuple(lines), study, tuple(others))
 
 
-def _order(agreements: Iterable[int]) -> Order:
-    found = list(agreements)
+def _order(pairs: Iterable[Pair]) -> Order:
+    found = [pair.agreement for pair in pairs]
     return Order(found.count(1), found.count(-1), found.count(0))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gsfnas.report._ablation import COST_DECIMALS, AblationLine, AblationTable, Difference
+from gsfnas.report._ablation import COST_DECIMALS, AblationLine, AblationTable, Difference, Order
 from gsfnas.report._metrics import NOT_RUN
 
 EQUAL, NOT_PRINTED, PUBLISHED, OTHER_SETTING, CHANGED = (
@@ -96,6 +96,8 @@ def columns(found: AblationTable) -> list[Column]:
         shown.append(Column("ours (%)", lambda line: "" if line.key is None else NOT_RUN))
     if found.differences:
         shown.append(Column(f"− {table.baseline}", lambda line: difference_text(found.differences.get(line.row.name))))
+    if found.pairs:
+        shown.append(Column("order, holds/rev./open", lambda line: _order_cell(found.orders[line.row.name])))
     shown.append(Column("verdict", lambda line: summary(found, line), is_number=False))
     return shown
 
@@ -162,6 +164,7 @@ def markdown(found: AblationTable) -> str:
         *(f"| {' | '.join(_plain(column.cell(line)) for column in shown)} |" for line in found.lines),
         "",
         *(f"- {_plain(note)}" for note in notes(found)),
+        *_pairs(found),
     ]
     return "\n".join(lines) + "\n"
 
@@ -248,6 +251,29 @@ def _latency(precision: str) -> Column:
         return next((f"{one.median_ms:.2f}" for one in line.latencies if one.precision == precision), "")
 
     return Column(f"{precision} (ms)", cell)
+
+
+def _pairs(found: AblationTable) -> list[str]:
+    """Every pair of rows that the paper sets in an order, a line each, where they were run."""
+    if not found.pairs:
+        return []
+    verdicts = {1: "holds", -1: "reversed", 0: "undecided"}
+    return [
+        "",
+        "Pairs of rows, the one that the paper prints higher first; differences in points, ours with their 95 % interval:",
+        "",
+        "| higher in print | lower in print | printed | ours | published order |",
+        "| --- | --- | ---: | ---: | --- |",
+        *(
+            f"| {_plain(pair.higher)} | {_plain(pair.lower)} | +{pair.printed:.2f} | {_plain(difference_text(pair.ours))} "
+            f"| {verdicts[pair.agreement]} |"
+            for pair in found.pairs
+        ),
+    ]
+
+
+def _order_cell(order: Order) -> str:
+    return f"{order.holds}/{order.reversed}/{order.undecided}" if order.pairs else ""
 
 
 def _printed(line: AblationLine, name: str) -> str:

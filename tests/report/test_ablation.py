@@ -69,9 +69,16 @@ def test_the_published_order_is_judged_pair_by_pair() -> None:
     table = filled()
     # Every row is clearly above the baseline and below all ten; one against five modules cannot be told.
     assert table.order == Order(holds=5, undecided=1)
+    assert f"| {NAMES[2]} | {NAMES[1]} | +13.34 | −1.0" in markdown(table)
+    assert "| 2/0/1 |" in markdown(table)
     assert table.orders[NAMES[1]] == Order(holds=2, undecided=1)
     assert table.kendall == pytest.approx((5 - 1) / 6)
     assert "of 6 pairs of rows 5 hold, 0 are reversed, 1 are undecided" in " ".join(notes(table))
+    assert [(pair.higher, pair.lower, pair.agreement) for pair in table.pairs] == [
+        *((name, NAMES[0], 1) for name in NAMES[1:]),
+        *((NAMES[2], NAMES[1], 0), (NAMES[3], NAMES[1], 1), (NAMES[3], NAMES[2], 1)),
+    ]
+    assert (table.pairs[0].printed, table.pairs[0].ours) == (pytest.approx(31.9 - 17.25), table.differences[NAMES[1]])
     turned = filled(study([TOP1[3], TOP1[1], TOP1[2], TOP1[0]]))
     assert turned.order == Order(reversed=5, undecided=1)
 
@@ -128,7 +135,7 @@ def test_rows_that_changed_are_left_out_by_name() -> None:
     assert (table.lines[2].mean, table.lines[1].mean) == (None, pytest.approx(62.0))
     assert summary(table, table.lines[2]).endswith("top-1 rows changed")
     assert f"Changed since study table6 ran, and left out: {NAMES[2]}." in " ".join(notes(table))
-    assert all(NAMES[2] not in pair[:2] for pair in table._pairs())
+    assert all(NAMES[2] not in (pair.higher, pair.lower) for pair in table.pairs)
 
 
 def test_a_study_of_other_rows_is_refused() -> None:
@@ -181,7 +188,9 @@ def test_latencies_stand_beside_the_printed_ones() -> None:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_markdown_tables_are_whole(number: int) -> None:
     found = filled() if number == 6 else ablation_table(load_table(number), {}, costs(load_table(number)))
-    lines = [line for line in markdown(found).splitlines() if line.startswith("|")]
+    rows, _, pairs = markdown(found).partition("\nPairs of rows")
+    assert len([line for line in pairs.splitlines() if line.startswith("|")]) == (2 + 6 if number == 6 else 0)
+    lines = [line for line in rows.splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
     assert len(lines) == 2 + len(found.lines)
 
