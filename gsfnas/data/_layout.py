@@ -3,11 +3,11 @@
 A clip is a video file or a folder of images. Paths are relative to the root and never leave it.
 """
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gsfnas.data._annotations import check_root, scan
 from gsfnas.data._decode import IMAGES, VIDEOS
 from gsfnas.data._settings import SPLITS
 from gsfnas.errors import UserError
@@ -33,8 +33,7 @@ class Layout:
 
 def find_layout(root: Path) -> Layout:
     """The clips under ``root``. Raises UserError where they are not as they must be, naming the first wrong path."""
-    if not root.is_dir():
-        raise UserError(f"`data.root` must be a folder, but {root} {'is a file' if root.exists() else 'does not exist'}")
+    check_root(root)
     folders = _folders(root)
     if root.name in SPLITS and (root.parent / "train").is_dir() and (root.parent / "val").is_dir():
         raise UserError(f"{root} is one split of a data set; set data.root={root.parent}")
@@ -68,12 +67,12 @@ def _listing(folder: Path, root: Path, strangers: list[str]) -> dict[str, tuple[
     classes = _folders(folder)
     if not classes:
         raise UserError(f"{folder} is empty; it must hold a folder a class, with {_KINDS} a clip")
-    if not any(True for name in classes for _ in _entries(folder / name)):
+    if not any(True for name in classes for _ in scan(folder / name)):
         raise UserError(f"{folder} has class folders, but there is no clip in them; a clip is {_KINDS}")
     found = {}
     for name in classes:
         clips = []
-        for entry in _entries(folder / name):
+        for entry in scan(folder / name):
             path = Path(entry.path)
             relative = path.relative_to(root).as_posix()
             _refuse_outside(path, root)
@@ -96,7 +95,7 @@ def _listing(folder: Path, root: Path, strangers: list[str]) -> dict[str, tuple[
 
 def _refuse_clips(folder: Path, root: Path) -> None:
     """Videos belong in class folders, not beside them."""
-    for entry in _entries(folder):
+    for entry in scan(folder):
         if entry.is_file() and Path(entry.name).suffix.lower() in VIDEOS + IMAGES:
             where = "the folder above it may be the root" if folder == root else "a class is missing in its path"
             raise UserError(f"{entry.path} lies outside any class folder ({where})")
@@ -104,7 +103,7 @@ def _refuse_clips(folder: Path, root: Path) -> None:
 
 def _check_images(clip: Path, folder: Path, root: Path) -> None:
     """A folder among the clips must hold images of its own; where it holds folders or videos, the root is too high."""
-    for entry in _entries(clip):
+    for entry in scan(clip):
         if entry.is_symlink():
             _refuse_outside(Path(entry.path), root)
         if entry.is_dir() or Path(entry.name).suffix.lower() in VIDEOS:
@@ -118,16 +117,7 @@ def _refuse_outside(path: Path, root: Path) -> None:
 
 
 def _folders(folder: Path) -> list[str]:
-    return [entry.name for entry in _entries(folder) if entry.is_dir()]
-
-
-def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """What is in a folder and not hidden, sorted by name."""
-    try:
-        with os.scandir(folder) as entries:
-            yield from sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    except OSError as error:
-        raise UserError(f"cannot read {folder}: {error.strerror}") from None
+    return [entry.name for entry in scan(folder) if entry.is_dir()]
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -1,0 +1,93 @@
+"""What the annotations of a data set say: its tasks, the clips of each split, and what is wrong with them, a row each.
+
+A reader makes one of these from files as they are distributed; it opens no video. Paths are relative to the root, with ``/``.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+# Seconds, or numbers of frames counted from 0; a window ends before ``stop``.
+Unit = Literal["frames", "seconds"]
+
+# What can be wrong with one clip or one class.
+MISSING, UNREADABLE, SHORT, MISLABELLED, DUPLICATE, REFUSED, EMPTY = (
+    "missing",
+    "unreadable",
+    "too short",
+    "mislabelled",
+    "duplicate",
+    "refused",
+    "empty class",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One clip: a video or a folder of images at ``path``, all of it or a window, and a class of each task."""
+
+    id: str
+    path: str
+    labels: tuple[int, ...]
+    start: float | None = None
+    stop: float | None = None
+    unit: Unit = "frames"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: ``kind`` is one of those above, ``says`` what it is, with the value, and what would be right."""
+
+    split: str
+    id: str
+    path: str
+    kind: str
+    says: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """``tasks`` maps task -> class names, in the order of ``Entry.labels``; ``splits`` has ``train`` and maybe others.
+
+    What a problem was found with is not among the entries.
+    """
+
+    tasks: Mapping[str, tuple[str, ...]]
+    splits: Mapping[str, tuple[Entry, ...]]
+    problems: tuple[Problem, ...] = ()
+
+
+def why_refused(path: str) -> str | None:
+    """Why a path or a name from an annotation is not followed; None where it stays below the root by what it says."""
+    if not path or "\0" in path or "\\" in path:
+        return f"{path!r} is no path"
+    if path.startswith("/") or (len(path) > 1 and path[1] == ":"):
+        return f"{path!r} is absolute; paths must be relative to the root"
+    if ".." in path.split("/"):
+        return f"{path!r} leads out of the root with '..'"
+    return None
+
+
+def leads_out(root: Path, path: str) -> bool:
+    """Whether links on the way take a path out of the root."""
+    return not (root / path).resolve().is_relative_to(root.resolve())
+
+
+def hold_out(entries: Sequence[Entry], share: float, seed: int) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """(train, val): of each class of the first task ``share`` of its clips, rounded, at least one where it has two.
+
+    Which clips is decided by a hash of the seed and the id, so that a clip more or less moves few others.
+    """
+    classes: dict[int, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        classes[entry.labels[0]].append(entry)
+    held: set[str] = set()
+    for members in classes.values():
+        number = min(max(1, round(len(members) * share)), len(members) - 1)
+        order = sorted(members, key=lambda entry: hashlib.sha256(f"{seed}/{entry.id}".encode()).digest())
+        held |= {entry.id for entry in order[:number]}
+    train = tuple(entry for entry in entries if entry.id not in held)
+    return train, tuple(entry for entry in entries if entry.id in held)

@@ -1,0 +1,43 @@
+"""Diving48: competition dives, told apart by take-off, turns, twists and position. Annotations of version 2.
+
+Li, Li and Vasconcelos, "RESOUND: towards action recognition without representation bias", ECCV 2018.
+"""
+
+from pathlib import Path
+
+from gsfnas.data._annotations import Draft, check_classes, find_annotation, find_media, read_json, read_objects, shown
+from gsfnas.data._catalogue import Catalogue
+from gsfnas.errors import UserError
+
+_FIELDS = {"vid_name": (str,), "label": (int,), "start_frame": (int,), "end_frame": (int,)}
+
+
+def read_diving48(root: Path) -> Catalogue:
+    """Videos in ``rgb/``, in ``videos/`` or beside ``Diving48_V2_train.json``, ``_test.json`` and ``Diving48_vocab.json``."""
+    classes = _vocabulary(find_annotation(root, ["Diving48_vocab.json"]))
+    files = {split: find_annotation(root, [f"Diving48_V2_{split}.json"]) for split in ("train", "test")}
+    dives = {split: list(read_objects(file, _FIELDS)) for split, file in files.items()}
+    expected = "a video VIDNAME.mp4 a clip in rgb/, in videos/ or beside the annotations"
+    media = find_media(root, ["rgb", "videos", ""], expected)
+    draft = Draft({"class": classes}, media)
+    for split, items in dives.items():
+        for item in items:
+            clip = item["vid_name"]
+            if not draft.admit(split, clip):
+                continue
+            path, wanted = media.find(clip), f"rgb/{clip}.mp4"
+            window = (item["start_frame"], item["end_frame"])
+            if 0 <= item["label"] < len(classes):
+                # From 0 to 0 is all of it.
+                draft.add(split, clip, (item["label"],), path, wanted, None if window == (0, 0) else window)
+            else:
+                draft.reject_label(split, clip, path or wanted, f"label {item['label']}", "class")
+    return draft.catalogue()
+
+
+def _vocabulary(file: Path) -> tuple[str, ...]:
+    """A class is a list of four words: take-off, turns, twists and position."""
+    words = read_json(file)
+    if not isinstance(words, list) or not all(isinstance(w, list) and all(isinstance(s, str) for s in w) for w in words):
+        raise UserError(f"{file} must be a list with a list of words for each class, but is {shown(words)}")
+    return check_classes(file, [", ".join(parts) for parts in words])

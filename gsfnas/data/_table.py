@@ -1,0 +1,111 @@
+"""A user's own table of clips: a line each, with its path and its class, maybe its split and a window in seconds."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from gsfnas.data._annotations import (
+    Draft,
+    Media,
+    check_classes,
+    check_root,
+    near,
+    number_of,
+    read_lines,
+    read_rows,
+    scan,
+    shown,
+)
+from gsfnas.data._catalogue import MISLABELLED, REFUSED, UNREADABLE, Catalogue, leads_out, why_refused
+from gsfnas.data._decode import VIDEOS
+from gsfnas.data._settings import SPLITS
+from gsfnas.errors import UserError
+
+_DELIMITERS = (",", ";", "\t")
+
+
+def read_table(root: Path, csv: Path) -> Catalogue:
+    """Clips of ``csv``, whose header has ``path,label`` and maybe ``start,stop`` (seconds) and ``split`` (train, val or test).
+
+    Paths are relative to ``root``; a clip is a video or a folder of images. Without ``split`` all are in train;
+    splits that no line has are not there.
+    """
+    check_root(root)
+    rows = [row for _, row in read_rows(csv, ("path", "label"), _delimiter(csv))]
+    if not rows:
+        raise UserError(f"{csv} has a header, but no clip")
+    has_window = "start" in rows[0]
+    if has_window != ("stop" in rows[0]):
+        raise UserError(f"{csv}, line 1: of the columns start and stop there must be both or none")
+    given = {row.get("split", "train") for row in rows}
+    splits = [split for split in SPLITS if split == "train" or split in given]
+    classes = check_classes(csv, sorted({row["label"] for row in rows if row.get("split", "train") == "train"} - {""}))
+    numbers = {name: number for number, name in enumerate(classes)}
+    plain = {path: None if why_refused(path) else _plain(path) for path in {row["path"] for row in rows}}
+    media, others = _find(root, csv, {path for path in plain.values() if path is not None})
+    draft = Draft({"class": classes}, media, splits)
+    for row in rows:
+        split, path = row.get("split", "train"), plain[row["path"]]
+        if path is None:
+            draft.reject(split, row["path"], "", REFUSED, why_refused(row["path"]) or "")
+            continue
+        start, stop = (number_of(row[name]) for name in ("start", "stop")) if has_window else (None, None)
+        clip = path if start is None else f"{path}@{start:.10g}"
+        if split not in SPLITS:
+            draft.reject(split, clip, path, MISLABELLED, f"the split {split!r} is none of {', '.join(SPLITS)}")
+        elif not draft.admit(split, clip):
+            continue
+        elif row["label"] not in numbers:
+            draft.reject_label(split, clip, path, repr(row["label"]), "class")
+        elif has_window and (row["start"] or row["stop"]) and (start is None or stop is None):
+            says = f"start {row['start']!r} and stop {row['stop']!r} must both be seconds, or both be empty"
+            draft.reject(split, clip, path, MISLABELLED, says)
+        elif path in others:
+            says = f"{path} is neither a video ({', '.join(suffix[1:] for suffix in VIDEOS)}) nor a folder of images"
+            draft.reject(split, clip, path, UNREADABLE, says)
+        else:
+            window = None if start is None or stop is None else (start, stop)
+            draft.add(split, clip, (numbers[row["label"]],), media.find(path), path, window, "seconds" if window else "frames")
+    return draft.catalogue()
+
+
+def _delimiter(csv: Path) -> str:
+    """What separates path and label in the header."""
+    _, header = next(read_lines(csv), (1, ""))
+    for delimiter in _DELIMITERS:
+        if {"path", "label"} <= {name.strip().strip('"').lower() for name in header.split(delimiter)}:
+            return delimiter
+    raise UserError(f"{csv}, line 1: it must be a header with path,label (maybe start,stop,split), but is {shown(header)}")
+
+
+def _plain(path: str) -> str:
+    """A path in one spelling, without ``./`` and ``//``."""
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def _find(root: Path, csv: Path, paths: Iterable[str]) -> tuple[Media, set[str]]:
+    """The clips among ``paths`` that exist, and those that exist but are none; every folder is listed once."""
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        wanted[folder].add(name)
+    clips: set[str] = set()
+    links: set[str] = set()
+    others: set[str] = set()
+    for folder, names in wanted.items():
+        if not (root / folder).is_dir():
+            continue
+        is_outside = leads_out(root, folder)
+        for entry in scan(root / folder):
+            if entry.name in names:
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                is_clip = entry.is_dir() or PurePosixPath(path).suffix.lower() in VIDEOS
+                (clips if is_clip else others).add(path)
+                if is_outside or entry.is_symlink():
+                    links.add(path)
+    if not clips:
+        first = min(paths, default="")
+        folder = next((str(folder) for folder in near(root) if first and (folder / first).exists()), "")
+        hint = f"; {first} is under {folder}: set data.root={folder}" if folder else ""
+        raise UserError(f"no clip of {csv} is under {root}{hint}")
+    return Media(root, {path: path for path in clips}, frozenset(links)), others

@@ -1,0 +1,117 @@
+"""Kinetics-400 as it is distributed: videos in any folder, of which many are missing."""
+
+from pathlib import Path
+
+import pytest
+
+from gsfnas.data._catalogue import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, Entry
+from gsfnas.data._kinetics import read_kinetics400
+
+from .trees import refused, says, touch, wrong
+
+HEADER = "label,youtube_id,time_start,time_end,split,is_cc\n"
+TRAIN = (
+    HEADER
+    + '"riding, a bike",-aaaaaaaaa_,10,20,train,0\nabseiling,bbbbbbbbbbb,0,10,train,0\nabseiling,ccccccccccc,5,15,train,1\n'
+)
+VAL = HEADER + "abseiling,ddddddddddd,100,110,val,0\n"
+NAMES = ("-aaaaaaaaa__000010_000020", "bbbbbbbbbbb_000000_000010", "ccccccccccc_000005_000015", "ddddddddddd_000100_000110")
+
+
+def write(root: Path, train: str = TRAIN, val: str = VAL, files: tuple[str, str] = ("train.csv", "val.csv")) -> Path:
+    for file, text in zip(files, (train, val), strict=True):
+        touch(root, file)
+        (root / file).write_text(text)
+    return root
+
+
+@pytest.mark.parametrize("files", [("train.csv", "val.csv"), ("annotations/kinetics400_train.csv", "annotations/validate.csv")])
+@pytest.mark.parametrize("folders", [("", ""), ("train/abseiling/", "val/x/"), ("videos/", "videos/")])
+@pytest.mark.parametrize("suffix", [".mp4", ".MKV"])
+def test_videos_are_found_in_any_folder(tmp_path: Path, files: tuple[str, str], folders: tuple[str, str], suffix: str) -> None:
+    root = write(tmp_path / "set", files=files)
+    paths = [f"{folders[name == NAMES[3]]}{name}{suffix}" for name in NAMES]
+    touch(root, *paths, f"{folders[0]}unknown.mp4", f"{folders[0]}{NAMES[0]}.json")
+    catalogue = read_kinetics400(root)
+    assert catalogue.tasks == {"class": ("abseiling", "riding, a bike")}
+    assert catalogue.problems == ()
+    entries = [Entry(name, path, (label,)) for name, path, label in zip(NAMES, paths, (1, 0, 0, 0), strict=True)]
+    assert catalogue.splits == {"train": tuple(entries[:3]), "test": tuple(entries[3:])}
+
+
+def test_videos_named_without_times_are_found_and_used_once(tmp_path: Path) -> None:
+    root = write(tmp_path / "set", TRAIN + '"riding, a bike",bbbbbbbbbbb,20,30,train,0\n')
+    touch(root, *(f"v/{name[:11]}.mp4" for name in NAMES))
+    catalogue = read_kinetics400(root)
+    assert [entry.path for entry in catalogue.splits["train"]] == [f"v/{name[:11]}.mp4" for name in NAMES[:3]]
+    assert wrong(catalogue) == {"bbbbbbbbbbb_000020_000030": DUPLICATE}
+
+
+def test_clips_that_are_gone_and_classes_that_are_left_without(tmp_path: Path) -> None:
+    root = write(tmp_path / "set", val=VAL + "zumba,eeeeeeeeeee,0,10,val,0\n")
+    touch(root, f"{NAMES[1]}.mp4", f"{NAMES[3]}.mp4", "eeeeeeeeeee_000000_000010.mp4")
+    catalogue = read_kinetics400(root)
+    assert wrong(catalogue) == {
+        NAMES[0]: MISSING,
+        NAMES[2]: MISSING,
+        "eeeeeeeeeee_000000_000010": MISLABELLED,
+        "riding, a bike": EMPTY,
+    }
+    assert says(catalogue, NAMES[0]) == f"there is no {NAMES[0]}.mp4"
+    assert len(catalogue.splits["train"]) == len(catalogue.splits["test"]) == 1
+
+
+def test_rows_that_are_wrong(tmp_path: Path) -> None:
+    more = "abseiling,fffffffffff,10,10,train,0\nabseiling,ggggggggggg,a,10,train,0\nabseiling,../h,0,10,train,0\n"
+    repeated = "abseiling,bbbbbbbbbbb,0,10,train,0\n,iiiiiiiiiii,0,10,train,0\n"
+    root = write(tmp_path / "set", TRAIN + more + repeated)
+    touch(root, *(f"{name}.mp4" for name in NAMES))
+    catalogue = read_kinetics400(root)
+    assert wrong(catalogue) == {
+        "fffffffffff": MISLABELLED,
+        "ggggggggggg": MISLABELLED,
+        "../h_000000_000010": REFUSED,
+        NAMES[1]: DUPLICATE,
+        "iiiiiiiiiii_000000_000010": MISLABELLED,
+    }
+    assert len(catalogue.splits["train"]) == 3
+
+
+def test_folders_behind_links(tmp_path: Path) -> None:
+    root = write(tmp_path / "set")
+    touch(root, *(f"videos/{name}.mp4" for name in NAMES[:1] + NAMES[3:]), f"kept/{NAMES[1]}.mp4")
+    (root / "videos" / "again").symlink_to(root)
+    touch(tmp_path, f"outside/{NAMES[2]}.mp4")
+    (root / "videos" / "out").symlink_to(tmp_path / "outside")
+    catalogue = read_kinetics400(root)
+    assert wrong(catalogue) == {NAMES[2]: MISSING}
+    assert "videos/out is a link that leads out of the root" in says(catalogue, NAMES[2])
+    assert len(catalogue.splits["train"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ("label,youtube_id\nabseiling,a\n", "line 1: there is no column time_start, time_end"),
+        (TRAIN + "abseiling,fffffffffff\n", "line 5: it has 2 fields, but the header has 6"),
+        (TRAIN + '"abseiling,fffffffffff,0,10,train,0\n', "it cannot be read as a table"),
+        ("label," + HEADER, "the column label is there twice"),
+        (HEADER + "abseiling,a,0,10,train,0\n", "has the single class 'abseiling'"),
+        ("", "there is no column label"),
+    ],
+)
+def test_tables_that_cannot_be_used(tmp_path: Path, train: str, message: str) -> None:
+    root = write(tmp_path / "set", train)
+    touch(root, *(f"{name}.mp4" for name in NAMES))
+    assert refused(read_kinetics400, root).startswith(str(root / "train.csv"))
+    assert message in refused(read_kinetics400, root)
+
+
+def test_no_video_at_all(tmp_path: Path) -> None:
+    root = write(tmp_path / "set", files=("annotations/train.csv", "annotations/val.csv"))
+    assert f"there is no clip under {root}" in refused(read_kinetics400, root)
+    assert refused(read_kinetics400, root / "annotations").endswith(f"did you mean data.root={root}?")
+    touch(root, f"{NAMES[0]}.mp4")
+    assert refused(read_kinetics400, root) == (
+        f"no clip is left in test; 1 are wrong, the first of them, {NAMES[3]}: there is no {NAMES[3]}.mp4"
+    )

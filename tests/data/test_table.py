@@ -1,0 +1,132 @@
+"""A table of a user's clips: its columns, and each way in which it can be wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from gsfnas.data._catalogue import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, UNREADABLE, Entry
+from gsfnas.data._table import read_table
+
+from .trees import refused, says, touch, wrong
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    touch(tmp_path / "set", "a/1.mp4", "a/2.webm", "b/3/img_1.jpg", "4.avi", "b/notes.txt")
+    return tmp_path / "set"
+
+
+def table(root: Path, text: str) -> Path:
+    (root.parent / "clips.csv").write_text(text)
+    return root.parent / "clips.csv"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_paths_and_labels_are_enough(root: Path, delimiter: str) -> None:
+    text = "\ufeffnote|label|path\r\nx|rise|a/1.mp4\r\nx|fall|./a//2.webm\r\n\r\nx|fall|b/3\r\nx|rise|4.avi\r\n"
+    catalogue = read_table(root, table(root, text.replace("|", delimiter)))
+    assert catalogue.tasks == {"class": ("fall", "rise")}
+    assert catalogue.problems == ()
+    paths = {"a/1.mp4": 1, "a/2.webm": 0, "b/3": 0, "4.avi": 1}
+    assert catalogue.splits == {"train": tuple(Entry(path, path, (label,)) for path, label in paths.items())}
+
+
+def test_windows_and_splits(root: Path) -> None:
+    rows = ["a/1.mp4,rise,0,1.5,train", "a/1.mp4,fall,1.5,3,train", "a/2.webm,rise,,,val", "b/3,fall,,,test"]
+    catalogue = read_table(root, table(root, "\n".join(["path,label,start,stop,split", *rows])))
+    assert list(catalogue.splits) == ["train", "val", "test"]
+    assert catalogue.splits == {
+        "train": (
+            Entry("a/1.mp4@0", "a/1.mp4", (1,), 0.0, 1.5, "seconds"),
+            Entry("a/1.mp4@1.5", "a/1.mp4", (0,), 1.5, 3.0, "seconds"),
+        ),
+        "val": (Entry("a/2.webm", "a/2.webm", (1,)),),
+        "test": (Entry("b/3", "b/3", (0,)),),
+    }
+    assert catalogue.problems == ()
+
+
+def test_splits_that_no_line_has_are_left_to_be_drawn(root: Path) -> None:
+    catalogue = read_table(root, table(root, "path,label,split\na/1.mp4,rise,train\na/2.webm,fall,train\nb/3,fall,test\n"))
+    assert list(catalogue.splits) == ["train", "test"]
+
+
+def test_what_is_wrong_with_a_clip_is_a_row(root: Path, tmp_path: Path) -> None:
+    touch(tmp_path, "outside/x.mp4")
+    (root / "link.mp4").symlink_to(tmp_path / "outside" / "x.mp4")
+    (root / "out").symlink_to(tmp_path / "outside")
+    rows = [
+        "a/1.mp4,rise,,,train",
+        "b/3,fall,,,train",
+        "a/2.webm,wave,,,test",
+        "4.avi,rise,,,test",
+        "./a/1.mp4,fall,,,test",
+        "a/5.mp4,rise,,,train",
+        "c/6.mp4,rise,,,train",
+        "../set/4.avi,rise,,,train",
+        "/a/1.mp4,rise,,,train",
+        ",rise,,,train",
+        "b/notes.txt,rise,,,train",
+        "link.mp4,rise,,,train",
+        "out/x.mp4,rise,,,train",
+        "4.avi,rise,2,1,test",
+        "4.avi,rise,3,,test",
+        "4.avi,rise,a,5,tset",
+    ]
+    rows = [*rows, "4.avi,zero,7,8,train", "a/4.avi,,,,train"]
+    catalogue = read_table(root, table(root, "\n".join(["path,label,start,stop,split", *rows])))
+    assert wrong(catalogue) == {
+        "a/2.webm": MISLABELLED,
+        "a/1.mp4": DUPLICATE,
+        "a/5.mp4": MISSING,
+        "c/6.mp4": MISSING,
+        "../set/4.avi": REFUSED,
+        "/a/1.mp4": REFUSED,
+        "": REFUSED,
+        "b/notes.txt": UNREADABLE,
+        "link.mp4": REFUSED,
+        "out/x.mp4": REFUSED,
+        "4.avi@2": MISLABELLED,
+        "4.avi@3": MISLABELLED,
+        "4.avi": MISLABELLED,
+        "a/4.avi": MISLABELLED,
+    }
+    assert says(catalogue, "4.avi") == "the split 'tset' is none of train, val, test"
+    assert "must both be seconds" in says(catalogue, "4.avi@3")
+    assert [entry.id for entry in catalogue.splits["train"]] == ["a/1.mp4", "b/3", "4.avi@7"]
+    assert [entry.id for entry in catalogue.splits["test"]] == ["4.avi"]
+
+
+def test_a_class_without_a_clip_that_can_be_used(root: Path) -> None:
+    catalogue = read_table(root, table(root, "path,label\na/1.mp4,rise\na/9.mp4,fall\n"))
+    assert wrong(catalogue) == {"a/9.mp4": MISSING, "fall": EMPTY}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a/1.mp4,rise\na/2.webm,fall\n", "line 1: it must be a header with path,label"),
+        ("", "line 1: it must be a header with path,label"),
+        ("path,label\n", "has a header, but no clip"),
+        ("path,label,start\na/1.mp4,rise,1\n", "of the columns start and stop there must be both or none"),
+        ("path,label\na/1.mp4,rise\na/2.webm,rise\n", "has the single class 'rise'"),
+        ("path,label\na/1.mp4,rise,0\n", "line 2: it has 3 fields, but the header has 2"),
+        ("path,label,split\na/1.mp4,rise,test\n", "has no class"),
+    ],
+)
+def test_tables_that_cannot_be_used(root: Path, text: str, message: str) -> None:
+    csv = table(root, text)
+    assert str(csv) in refused(read_table, root, csv)
+    assert message in refused(read_table, root, csv)
+
+
+def test_a_table_or_a_root_that_is_not_there(root: Path) -> None:
+    assert refused(read_table, root, root / "none.csv") == f"cannot read {root / 'none.csv'}: No such file or directory"
+    assert "does not exist" in refused(read_table, root / "none", table(root, "path,label\n"))
+
+
+def test_a_root_at_the_wrong_level_is_told_the_right_one(root: Path) -> None:
+    csv = table(root, "path,label\na/1.mp4,rise\na/2.webm,fall\n")
+    for level in (root / "a", root.parent):
+        assert refused(read_table, level, csv).endswith(f"a/1.mp4 is under {root}: set data.root={root}")
+    assert refused(read_table, root, table(root, "path,label\nx.mp4,rise\ny.mp4,fall\n")).endswith(f"is under {root}")
