@@ -1,7 +1,8 @@
 """Which frames of a video make a clip: uniform segments (TSN, Wang et al. 2016), one frame of each.
 
 A segment is looked at in a fixed number of evenly spaced places, its views. Testing takes the middle one; training one at
-random. Because the views are few and fixed, a video's frames can be decoded once and kept.
+random. Because the views are few and fixed, a video's frames can be decoded once and kept. Where they are not kept, training
+draws any frame of a segment.
 """
 
 import numpy as np
@@ -24,3 +25,19 @@ def choose_views(count: int, segments: int, views: int, generator: np.random.Gen
     if generator is None or views == 1:
         return np.full((count, segments), views // 2)
     return generator.integers(0, views, size=(count, segments))
+
+
+def segment_draw(num_frames: int, segments: int, generator: np.random.Generator | None) -> npt.NDArray[np.int64]:
+    """(segments,) indices of a video's frames, never falling: one at random of each segment, each of its frames as likely.
+
+    Segment k has the frames from num_frames * k / segments to before num_frames * (k + 1) / segments. Where a video is so short
+    that a segment has none, it takes the frame that it begins within. Without a generator, the middle of every segment.
+    """
+    assert num_frames >= 1
+    if generator is None:
+        return segment_frames(num_frames, segments)[:, 0]
+    starts = np.arange(segments + 1) * num_frames
+    # Rounded up: the first frame at or after a segment's start.
+    whole = -(-starts // segments)
+    first = np.where(whole[:-1] < whole[1:], whole[:-1], starts[:-1] // segments)
+    return generator.integers(first, np.maximum(whole[1:], first + 1))

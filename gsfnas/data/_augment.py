@@ -1,0 +1,150 @@
+"""What training changes about a clip, the same for all of its frames, and the crop that testing takes.
+
+Shapes: T frames, 3 channels, H height, W width, R resolution; uint8. A clip that needs no change may come back as it is, not
+as a copy. Torch is imported when it is first needed.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gsfnas.errors import unknown
+
+if TYPE_CHECKING:
+    import torch
+
+Clip = npt.NDArray[np.uint8]
+
+POLICIES = ("none", "autoaugment", "randaugment")
+
+_SCALES = (1.0, 0.875, 0.75, 0.66)
+# A crop whose side is less than this many pixels away from the resolution takes it, so as not to be blurred for nothing.
+_NEAR = 3
+# (down, across) in quarters of the room that a crop leaves: corners, centre, middles of the edges, between corner and centre.
+_PLACES = tuple((down, across) for down in range(5) for across in range(5) if down % 2 == across % 2)
+
+
+def multi_scale_crop(clip: Clip, resolution: int, generator: np.random.Generator) -> Clip:
+    """(T, 3, H, W) -> (T, 3, R, R): one of ``crop_boxes``, each as likely, resized with a smoothing filter.
+
+    Corner cropping with scale jittering, Wang et al. 2016 (arXiv:1608.00859), section 3.2. The paper cuts at the corners and
+    the centre, the code that was published with it at 13 places.
+    """
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2 import functional as transforms
+
+    rows, columns = clip.shape[-2:]
+    boxes = crop_boxes(rows, columns, resolution)
+    top, left, height, width = boxes[generator.integers(len(boxes))]
+    cropped = transforms.resized_crop(
+        _tensor(clip), top, left, height, width, [resolution, resolution], InterpolationMode.BILINEAR, antialias=True
+    )
+    return _array(cropped)
+
+
+def crop_boxes(height: int, width: int, resolution: int) -> list[tuple[int, int, int, int]]:
+    """The 130 crops of a frame, each (top, left, height, width): 10 pairs of sides at 13 places.
+
+    A side is one of four scales of the frame's short side; height and width are at most one scale apart. Places coincide where
+    a crop is as tall or as wide as the frame. Unlike in the published code, a crop in a corner touches both edges whatever its
+    size, and no crop is larger than the frame.
+    """
+    short = min(height, width)
+    sides = [max(int(short * scale), 1) for scale in _SCALES]
+    sides = [resolution if abs(side - resolution) < _NEAR and resolution <= short else side for side in sides]
+    return [
+        ((height - tall) * down // 4, (width - wide) * across // 4, tall, wide)
+        for row, tall in enumerate(sides)
+        for column, wide in enumerate(sides)
+        if abs(row - column) <= 1
+        for down, across in _PLACES
+    ]
+
+
+def centre_crop(clip: Clip, short_side: int, resolution: int) -> Clip:
+    """(T, 3, H, W) -> (T, 3, R, R): short side resized with a smoothing filter where it differs, centre cut out."""
+    from torchvision.transforms.v2 import functional as transforms
+
+    # A larger cut would be filled up with black.
+    assert resolution <= short_side
+    return _array(transforms.center_crop(_tensor(resized(clip, short_side)), [resolution, resolution]))
+
+
+def resized(clip: Clip, short_side: int) -> Clip:
+    """(T, 3, H, W), its short side resized with a smoothing filter where it differs."""
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2 import functional as transforms
+
+    if min(clip.shape[-2:]) == short_side:
+        return clip
+    return _array(transforms.resize(_tensor(clip), [short_side], interpolation=InterpolationMode.BILINEAR, antialias=True))
+
+
+def apply_policy(clip: Clip, policy: str, generator: np.random.Generator) -> Clip:
+    """(T, 3, H, W), changed by torchvision's AutoAugment (for ImageNet) or RandAugment with their published settings.
+
+    One draw decides for all frames; what depends on brightness (equalize, contrast) is measured in each frame. No state of
+    torch is changed, so that threads may call this at once. Raises UserError for a policy that is not in ``POLICIES``.
+    """
+    if policy not in POLICIES:
+        raise unknown("augmentation policy", policy, POLICIES)
+    if policy == "none":
+        return clip
+    import torch
+    from torchvision.transforms import v2
+
+    source = torch.Generator().manual_seed(int(generator.integers(2**63)))
+    augment = v2.AutoAugment() if policy == "autoaugment" else v2.RandAugment()
+    with _drawing_from()(source):
+        return _array(augment(_tensor(clip)))
+
+
+def shift(clip: Clip, down: int, across: int) -> Clip:
+    """(T, 3, H, W), moved by so many pixels up and to the left, its edges repeated."""
+    height, width = clip.shape[-2:]
+    rows = np.clip(np.arange(height) + down, 0, height - 1)
+    columns = np.clip(np.arange(width) + across, 0, width - 1)
+    return clip.take(rows, axis=2).take(columns, axis=3)
+
+
+def flip(clip: Clip) -> Clip:
+    """(T, 3, H, W), left and right swapped; a copy, since torch takes no array that is read backwards."""
+    return np.ascontiguousarray(clip[..., ::-1])
+
+
+@cache
+def _drawing_from() -> "Callable[[torch.Generator], AbstractContextManager[Any]]":
+    """A context in which this thread's random numbers come from a given generator.
+
+    Torchvision's policies draw from the generator of the whole process and take no other. Seeding that one would be seen by
+    every thread, a lock or not: training draws from it while clips are read. A mode for torch functions is of one thread.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class DrawingFrom(TorchFunctionMode):
+        def __init__(self, source: torch.Generator) -> None:
+            super().__init__()
+            self.source = source
+
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            own = {"generator": self.source} if function in (torch.rand, torch.randint) else {}
+            return function(*args, **{**(kwargs or {}), **own})
+
+    return DrawingFrom
+
+
+def _tensor(clip: Clip) -> "torch.Tensor":
+    """The same memory where torch can have it: it refuses arrays read backwards and warns of those that may not be written."""
+    import torch
+
+    return torch.from_numpy(clip if clip.flags.writeable and min(clip.strides) >= 0 else clip.copy())
+
+
+def _array(clip: "torch.Tensor") -> Clip:
+    array: Clip = clip.contiguous().numpy()
+    return array

@@ -1,0 +1,72 @@
+"""Which class a clip belongs to once its left and right are swapped.
+
+For most data sets that is the same class, which is why training mirrors clips at all. Where a class speaks of left and right
+it is another one, and where no class fits the mirrored clip, the clip must not be mirrored.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gsfnas.data import _twins_actions as twins
+from gsfnas.errors import UserError, unknown
+
+RULES = ("auto", "none", "plain", "left_right", "twins")
+
+# What ``auto`` takes for a data set. Nothing is known of the classes of a folder.
+_OWN: Mapping[str, str] = {
+    "folder": "none",
+    "something_v1": "left_right",
+    "something_v2": "left_right",
+    "kinetics400": "plain",
+    "diving48": "plain",
+    "epic_kitchens_100": "plain",
+}
+
+# Whole words, also between underscores: neither "upright" nor "leftover".
+_SIDE = re.compile(r"(?<![^\W_])(left|right)(?![^\W_])", re.IGNORECASE)
+
+
+def mirror_of(classes: Sequence[str], rule: str, data_set: str) -> npt.NDArray[np.int64] | None:
+    """(classes,) class of the mirrored clip, -1 where clips of a class are not to be mirrored; None: never mirror any.
+
+    The rules: ``none``; ``plain``, where every class stays; ``left_right``, the class whose name has the words left and right
+    swapped, -1 where there is none; ``twins``, by the names of Twins in any order; ``auto``, that of Twins for its names and
+    else the data set's own. Wherever a class is not -1, its mirror's mirror is itself. Raises UserError for an unknown rule,
+    and for ``twins`` with other classes.
+    """
+    if rule not in RULES:
+        raise unknown("mirror rule", rule, RULES)
+    if rule == "auto":
+        rule = "twins" if set(classes) == set(twins.CLASSES) else _OWN[data_set]
+    if rule == "none":
+        return None
+    if rule == "plain":
+        return np.arange(len(classes), dtype=np.int64)
+    # By name, since a data set may list its classes in an order of its own.
+    numbers = {name: number for number, name in enumerate(classes)}
+    assert len(numbers) == len(classes)
+    mirrored = _of_twins(classes) if rule == "twins" else [_swapped(name) for name in classes]
+    return np.array([-1 if name is None else numbers.get(name, -1) for name in mirrored], dtype=np.int64)
+
+
+def _of_twins(classes: Sequence[str]) -> list[str | None]:
+    strangers, missing = set(classes) - set(twins.CLASSES), set(twins.CLASSES) - set(classes)
+    if strangers or missing:
+        wrong = f"{min(strangers)!r} is none of them" if strangers else f"{min(missing)!r} is missing"
+        raise UserError(f"the mirror rule 'twins' needs the {len(twins.CLASSES)} classes of Twins, but {wrong}")
+    return [twins.CLASSES[twins.MIRROR[twins.CLASSES.index(name)]] for name in classes]
+
+
+def _swapped(name: str) -> str | None:
+    """The name with left and right swapped; None where swapping twice would not give it back (such as in "lEfT")."""
+    swapped = _SIDE.sub(_other, name)
+    return swapped if _SIDE.sub(_other, swapped) == name else None
+
+
+def _other(side: re.Match[str]) -> str:
+    word = side[0]
+    other = "right" if word.lower() == "left" else "left"
+    return other.upper() if word.isupper() else other.title() if word.istitle() else other
