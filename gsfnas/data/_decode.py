@@ -3,10 +3,12 @@
 Shapes: K frames asked for, H height, W width.
 """
 
-import bisect
+import contextlib
 import hashlib
+import itertools
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gsfnas.data._index import DecodeError, FrameIndex, Scan, open_video, read_packets, recall, remember, said, scan
+
+__all__ = [
+    "IMAGES",
+    "VIDEOS",
+    "DecodeError",
+    "FrameIndex",
+    "Images",
+    "Probe",
+    "check",
+    "decode",
+    "frame_files",
+    "probe",
+    "scan",
+]
+
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 IMAGES = (".jpeg", ".jpg", ".png")
+# How far before a frame decoding starts where starting at its key frame did not bring it out.
+_RUN_UP_S = 5
 
 Images = npt.NDArray[np.uint8]
-
-
-class DecodeError(Exception):
-    """A clip that cannot be decoded; the text says why, without naming the file."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +51,11 @@ class Probe:
 def frame_files(folder: Path) -> list[Path]:
     """The images in a folder in the order of the numbers in their names (``img_2.jpg`` before ``img_10.jpg``)."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and not path.name.startswith(".")]
-    return sorted(files, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)])
+
+    def numbers(path: Path) -> tuple[list[int | str], str]:
+        return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)], path.name
+
+    return sorted(files, key=numbers)
 
 
 def probe(path: Path) -> Probe:
@@ -47,151 +67,339 @@ def probe(path: Path) -> Probe:
         _read_images(files[:1])
         listing = "\n".join(f"{file.name} {file.stat().st_size}" for file in files)
         return Probe(len(files), hashlib.sha256(listing.encode()).hexdigest()[:16])
-    _decode_video(path, [0])
+    num_frames = _probe_video(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return Probe(_count_frames(path), digest)
+    return Probe(num_frames, digest)
 
 
-def decode(path: Path, indices: Sequence[int]) -> Images:
+def decode(path: Path, indices: Sequence[int], index: FrameIndex | None = None) -> Images:
     """The frames at ``indices``, which never fall: (K, H, W, 3) uint8, RGB, all of the first one's size.
 
-    A frame that is damaged or missing is replaced by the nearest one that was decoded before it, or else after it. Raises
-    DecodeError where none can be decoded.
+    A frame that is damaged or missing is replaced by the nearest one that was decoded before it, or else after it. A known
+    ``index`` of a video spares reading through it. Raises DecodeError where none can be decoded.
     """
     if path.is_dir():
         files = frame_files(path)
-        return _read_images([files[min(index, len(files) - 1)] for index in indices])
-    return _decode_video(path, indices)
+        if not files:
+            raise DecodeError("it holds no images")
+        return _read_images([files[min(number, len(files) - 1)] for number in indices])
+    return _decode_video(path, indices, index)
+
+
+def check(path: Path, window: tuple[int, int] | None = None) -> str | None:
+    """Why a clip, or its frames [first, stop), is damaged, in one line; None where all of it can be decoded."""
+    try:
+        return _check_images(path, window) if path.is_dir() else _check_video(path, window)
+    except DecodeError as error:
+        return str(error)
+    except OSError as error:
+        return f"it cannot be read ({said(error)})"
 
 
 def _read_images(files: Sequence[Path]) -> Images:
-    from PIL import Image, UnidentifiedImageError
-
     images: list[Images] = []
     for file in files:
-        try:
-            with Image.open(file) as image:
-                rgb = image.convert("RGB")
-        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError):
-            raise DecodeError(f"{file.name} is no readable image") from None
+        rgb = _open_image(file)
         if images and rgb.size != images[0].shape[1::-1]:
             rgb = rgb.resize(images[0].shape[1::-1])
         images.append(np.asarray(rgb))
     return np.stack(images)
 
 
-def _open(path: Path) -> Any:
-    import av
+def _open_image(file: Path) -> Any:
+    from PIL import Image, UnidentifiedImageError
 
+    broken = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError)
     try:
-        container = av.open(str(path), metadata_errors="ignore")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise DecodeError(_reason(error)) from None
-    if not container.streams.video:
-        container.close()
-        raise DecodeError("it has no video stream")
-    container.streams.video[0].thread_type = "SLICE"
-    return container
+        with Image.open(file) as image:
+            return image.convert("RGB")
+    except (*broken, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DecodeError(f"{file.name} is no readable image") from None
 
 
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return f"it cannot be opened ({text.lower()})"
+class _Source:
+    """The packets of a video from any key frame on: out of memory where they were kept, or else from the file.
 
-
-def _packets(container: Any) -> list[tuple[int | None, bool]]:
-    """The time stamp of every packet and whether decoding can start there, as far as the file goes."""
-    import av
-
-    packets = []
-    try:
-        for packet in container.demux(container.streams.video[0]):
-            if packet.size:
-                packets.append((packet.pts, packet.is_keyframe))
-    except av.FFmpegError:
-        pass
-    return packets
-
-
-def _count_frames(path: Path) -> int:
-    with _open(path) as container:
-        return max(1, len(_packets(container)))
-
-
-def _decode_video(path: Path, indices: Sequence[int]) -> Images:
-    with _open(path) as container:
-        packets = _packets(container)
-    stamps = sorted(stamp for stamp, _ in packets if stamp is not None)
-    keys = sorted(stamp for stamp, is_key in packets if is_key and stamp is not None)
-    with _open(path) as container:
-        if len(stamps) < len(packets) or len(set(stamps)) < len(stamps):
-            found = _by_counting(container, set(indices))
-        else:
-            wanted = {stamps[min(index, len(stamps) - 1)] for index in indices} if stamps else set()
-            by_stamp = _by_seeking(container, wanted, keys)
-            found = {index: by_stamp[stamp] for index, stamp in enumerate(stamps) if stamp in by_stamp}
-    if not found:
-        raise DecodeError("no frame of it can be decoded")
-    have = sorted(found)
-    first = found[have[0]]
-    height, width = first.height, first.width
-    nearest = [have[max(0, bisect.bisect_right(have, index) - 1)] for index in indices]
-    images = {index: found[index].to_ndarray(format="rgb24", width=width, height=height) for index in set(nearest)}
-    return np.stack([images[index] for index in nearest])
-
-
-def _by_counting(container: Any, wanted: set[int]) -> dict[int, Any]:
-    """Frames by their number in the order shown, for files whose packets carry no time stamps."""
-    found: dict[int, Any] = {}
-    for number, frame in enumerate(_frames(container)):
-        # The last frame of a file that ends early stays, and stands in for those after it.
-        if number - 1 not in wanted:
-            found.pop(number - 1, None)
-        found[number] = frame
-        if number >= max(wanted):
-            break
-    return found
-
-
-def _by_seeking(container: Any, wanted: set[int], keys: list[int]) -> dict[int, Any]:
-    """Frames by their time stamp, jumping over what lies before the key frame that a wanted one needs.
-
-    Where a wanted frame does not come out, the last one before it stands in, under its own stamp.
+    ``scan`` says what the look at the packets found; with a known ``index`` there is none. ``afresh``: what was found
+    earlier is not trusted.
     """
-    stream = container.streams.video[0]
-    found: dict[int, Any] = {}
-    remaining = sorted(wanted)
-    frames = _frames(container)
-    position = keys[0] if keys else None
-    while remaining:
-        before = bisect.bisect_right(keys, remaining[0]) - 1
-        if before >= 0 and position is not None and keys[before] > position:
-            container.seek(keys[before], stream=stream, backward=True)
-            frames = _frames(container)
-        last = None
-        for frame in frames:
-            position = frame.pts
-            if position is None or position < remaining[0]:
-                last = frame
-                continue
-            found[position] = frame
-            if position > remaining[0] and last is not None and last.pts is not None:
-                found[last.pts] = last
-            remaining = [stamp for stamp in remaining if stamp > position]
-            break
-        else:
-            if last is not None and last.pts is not None:
-                found[last.pts] = last
-            break
-    return found
+
+    def __init__(self, path: Path, index: FrameIndex | None, *, afresh: bool = False) -> None:
+        self._path = path
+        self._open()
+        # The stamps of others change with where reading starts.
+        self._seeks = not {"matroska", "mov"}.isdisjoint(self.container.format.name.split(","))
+        self.scan: Scan | None = None
+        self._packets: list[Any] | None = None
+        if index is None and not afresh:
+            index = recall(path)
+        if index is None:
+            self.scan = read_packets(path, self.container, self.stream)
+            index, self._packets = self.scan.index, self.scan.packets
+            if self._packets is None:
+                remember(path, index)
+                self.container.close()
+                self._open()
+        self.index = index
+
+    def _open(self) -> None:
+        self.container, self.stream = open_video(self._path)
+        self._rest = self._read()
+
+    def _read(self) -> Iterator[Any]:
+        return (packet for packet in self.container.demux(self.stream) if packet.size)
+
+    def __enter__(self) -> "_Source":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.container.close()
+
+    def restart(self) -> None:
+        """Back to the start of the file, from where it is read on without seeking."""
+        self._seeks = False
+        if self._packets is None:
+            self.container.close()
+            self._open()
+
+    def packets_from(self, key: int | None) -> Iterator[Any]:
+        """Those from key frame ``key`` on, or else from the start, and None after the last. The keys asked for must rise."""
+        import av
+
+        self.stream.codec_context.flush_buffers()
+        packets = self._rest if self._packets is None else iter(self._packets)
+        with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+            if key is not None and key != self.index.keys[0]:
+                if self._packets is None and self._seeks:
+                    self.container.seek(key, stream=self.stream, backward=True)
+                    packets = self._read()
+                else:
+                    packets = itertools.dropwhile(lambda packet: not packet.is_keyframe or packet.pts != key, packets)
+            yield from packets
+        yield None
 
 
-def _frames(container: Any) -> Any:
-    """Decoded frames of the video stream until the first damage."""
+def _frames(
+    source: _Source,
+    key: int | None,
+    wanted: set[int] | None = None,
+    errors: list[tuple[int | None, str]] | None = None,
+) -> Iterator[tuple[int, Any]]:
+    """Decoded frames with their stamps, or their numbers where those are ``counted``; what cannot be decoded is left out.
+
+    With ``wanted`` stamps, frames that no other frame refers to may be left out unless they are wanted. ``errors`` takes
+    what went wrong with which packet.
+    """
     import av
 
-    try:
-        yield from container.decode(container.streams.video[0])
-    except (av.FFmpegError, EOFError):
-        return
+    codec = source.stream.codec_context
+    codec.skip_frame = "DEFAULT"
+    number = 0
+    for packet in source.packets_from(key):
+        stamp = None if packet is None else packet.pts
+        if wanted is not None and stamp is not None:
+            codec.skip_frame = "DEFAULT" if stamp in wanted else "NONREF"
+        if errors is not None and packet is not None and packet.is_corrupt:
+            errors.append((stamp, "its data ends early"))
+        try:
+            frames = codec.decode(packet)
+        except (av.FFmpegError, EOFError, ValueError) as error:
+            if errors is not None:
+                errors.append((stamp, said(error)))
+            continue
+        for frame in frames:
+            place = number if source.index.counted else frame.pts
+            number += 1
+            if place is not None:
+                yield place, frame
+
+
+def _probe_video(path: Path) -> int:
+    with _Source(path, None) as source:
+        _pick(source, [0])
+        return len(source.index)
+
+
+def _decode_video(path: Path, indices: Sequence[int], index: FrameIndex | None) -> Images:
+    with _Source(path, index) as source:
+        images = _pick(source, indices)
+        last = len(source.index) - 1
+    return np.stack([images[min(index, last)] for index in indices])
+
+
+def _pick(source: _Source, indices: Sequence[int]) -> dict[int, Images]:
+    """The frames at ``indices``, by their numbers, those past the end as the last one."""
+    numbers = sorted({min(index, len(source.index) - 1) for index in indices})
+    images, exact = _run(source, numbers, careful=False)
+    if not exact and not source.index.counted:
+        # Damage, or a file stored in an unusual way: jumping and leaving out frames may have cost one that is wanted.
+        source.restart()
+        images, _ = _run(source, numbers, careful=True)
+    if not images:
+        raise DecodeError("no frame of it can be decoded")
+    return images
+
+
+def _run(source: _Source, numbers: Sequence[int], *, careful: bool) -> tuple[dict[int, Images], bool]:
+    """Frames by their numbers, which rise, jumping over what lies before the key frame that the next one needs.
+
+    Also whether each of them came out; in place of one that did not, the last one before it is given, or else the one after
+    it. ``careful``: starts well before the key frame, and decodes every frame.
+    """
+    index = source.index
+    remaining = deque((int(index.stamps[number]), number) for number in numbers if number >= 0)
+    wanted = None if careful or index.counted else {stamp for stamp, _ in remaining}
+    run_up = int(_RUN_UP_S / index.time_base) if careful else 0
+    image = _Converter()
+    images: dict[int, Images] = {}
+    exact = True
+    last: tuple[int, Any] | None = None
+    while remaining:
+        key = index.key_before(remaining[0][0] - run_up)
+        for stamp, frame in _frames(source, key, wanted):
+            while remaining and remaining[0][0] <= stamp:
+                due, number = remaining.popleft()
+                exact &= due == stamp
+                images[number] = image(frame if due == stamp or last is None else last[1])
+            if last is None or stamp > last[0]:
+                last = stamp, frame
+            if not remaining:
+                break
+            ahead = index.key_before(remaining[0][0] - run_up)
+            if ahead is not None and ahead != key and ahead > stamp:
+                break
+        else:
+            break
+    if remaining and last is not None:
+        images.update({number: image(last[1]) for _, number in remaining})
+    return images, exact and not remaining
+
+
+class _Converter:
+    """Frames to RGB, (H, W, 3), upright and of the first one's size."""
+
+    def __init__(self) -> None:
+        import av.video.reformatter
+
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        self._size: dict[str, int] | None = None
+        # Starting FFmpeg's threads for each frame takes longer than converting it; older versions of PyAV start none.
+        self._threads = {"threads": 1}
+
+    def __call__(self, frame: Any) -> Images:
+        """Raises DecodeError."""
+        import av
+
+        if self._size is None:
+            self._size = {"width": frame.width, "height": frame.height}
+        try:
+            rgb = self._reformat(frame).to_ndarray()
+        except (av.FFmpegError, ValueError, MemoryError) as error:
+            raise DecodeError(f"its frames cannot be turned into RGB ({said(error)})") from None
+        return upright(rgb, getattr(frame, "rotation", 0))
+
+    def _reformat(self, frame: Any) -> Any:
+        assert self._size is not None
+        try:
+            return self._reformatter.reformat(frame, format="rgb24", **self._size, **self._threads)
+        except TypeError:
+            self._threads = {}
+            return self._reformatter.reformat(frame, format="rgb24", **self._size)
+
+
+def upright(image: Images, degrees: float) -> Images:
+    """(H, W, 3) as a player shows it: turned by ``degrees`` counterclockwise, rounded to quarter turns."""
+    return np.rot90(image, round(degrees / 90) % 4)
+
+
+def _check_images(path: Path, window: tuple[int, int] | None) -> str | None:
+    files = frame_files(path)
+    if not files:
+        return "it holds no images"
+    first, stop = window or (0, len(files))
+    if not 0 <= first < stop <= len(files):
+        return _outside(len(files), first, stop)
+    for file in files[first:stop]:
+        _open_image(file)
+    return None
+
+
+def _check_video(path: Path, window: tuple[int, int] | None) -> str | None:
+    with _Source(path, None if window is None else scan(path), afresh=True) as source:
+        index = source.index
+        first, stop = window or (0, len(index))
+        if not len(index):
+            return "it holds no frames"
+        if not 0 <= first < stop <= len(index):
+            return _outside(len(index), first, stop)
+        if source.scan is not None and (short := _cut_short(path, source, source.scan)) is not None:
+            return short
+        if window is None:
+            return _damage(source, first, stop)
+        if (says := _damage(source, first, stop)) is not None:
+            source.restart()
+            says = _damage(source, first, stop, int(_RUN_UP_S / index.time_base))
+        return says
+
+
+def _damage(source: _Source, first: int, stop: int, run_up: int = 0) -> str | None:
+    """What is wrong with frames [first, stop); those in ``run_up`` ticks before and after are looked through, too."""
+    index = source.index
+    stamps: list[int] = index.stamps[first:stop].tolist()
+    key = index.key_before(stamps[0] - run_up)
+    missing = set(stamps)
+    errors: list[tuple[int | None, str]] = []
+    for stamp, frame in _frames(source, key, errors=errors):
+        missing.discard(stamp)
+        if frame.is_corrupt:
+            errors.append((stamp, "a frame is marked as damaged"))
+        # In a damaged file a frame may come out after later ones.
+        if stop < len(index) and (not missing or stamp > stamps[-1] + run_up):
+            break
+    # Pictures stored after a key frame and shown before it may refer to some before it; none of the clip refers to later ones.
+    start = None if first == 0 else key
+    errors = [(stamp, text) for stamp, text in errors if stamp is None or start is None or stamp >= start]
+    if errors:
+        place, text = errors[0]
+        where = "" if place is None or index.counted else f", frame {int(np.searchsorted(index.stamps, place))}"
+        return f"{len(errors)} of its packets cannot be decoded ({text}{where})"
+    if missing:
+        lost = int(np.searchsorted(index.stamps, min(missing)))
+        return f"{len(missing)} of {stop - first} frames do not come out, the first of them frame {lost}"
+    return None
+
+
+def _outside(num_frames: int, first: int, stop: int) -> str:
+    return f"it has {num_frames} frames, which do not hold [{first}, {stop})"
+
+
+def _cut_short(path: Path, source: _Source, seen: Scan) -> str | None:
+    """Whether less was read than the file's header promises."""
+    if seen.end is not None:
+        return f"reading ends after {seen.num_stored} frames ({seen.end})"
+    names = source.container.format.name.split(",")
+    promised = source.stream.frames
+    # Other containers count frames that are not stored, too, for they repeat the one before.
+    spare = 0 if "mp4" in names else 1 + promised // 50
+    if seen.num_stored < promised - spare:
+        return f"it holds {seen.num_stored} of {promised} frames"
+    index = source.index
+    if "matroska" not in names or not source.container.duration or index.counted:
+        return None
+    import av
+
+    container, _ = open_video(path)
+    stop = 0.0
+    with container:
+        try:
+            for packet in container.demux():
+                if packet.pts is not None and packet.time_base:
+                    stop = max(stop, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        except (av.FFmpegError, OSError, ValueError) as error:
+            return f"reading ends after {stop:.1f} s ({said(error)})"
+    span = float((int(index.stamps[-1]) - int(index.stamps[0])) * index.time_base)
+    promised_s = source.container.duration / 1e6
+    if stop < promised_s - max(0.1, 2.5 * span / max(1, len(index) - 1)):
+        return f"it ends after {stop:.1f} of {promised_s:.1f} s"
+    return None
