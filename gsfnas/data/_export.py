@@ -1,26 +1,37 @@
-"""Twins as real video files, one a clip, which ``folder`` reads back.
+"""Twins as real files: a folder of videos, or the layout in which a public data set is distributed.
 
 The frames are coded without loss where the codec can, so that what a network learns from the files is what it learns from the
 rendered clips.
 """
 
+import functools
 import json
-from collections.abc import Callable, Mapping
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gsfnas.data._cache import replacing
+import numpy as np
+import numpy.typing as npt
+
+from gsfnas.data._cache import CannotWriteError, replacing
 from gsfnas.data._clips import VideoData
+from gsfnas.data._export_layouts import FRAMES_A_SECOND, LAYOUTS, Clip, Source
 from gsfnas.data._open import open_data
 from gsfnas.data._settings import DataSettings
 from gsfnas.errors import UserError, unknown
 
-FRAMES_A_SECOND = 8
+Image = npt.NDArray[np.uint8]
+# (encoder, pixel format, options)
+Codec = tuple[str, str, Mapping[str, str]]
+
 # What an export is of; files that are there under the same description are kept.
 _MARK = ".gsfnas-export.json"
 
-# Format -> (encoder, pixel format, options), the best first; a build of FFmpeg may lack one.
-_CODECS: Mapping[str, tuple[tuple[str, str, Mapping[str, str]], ...]] = {
+# The codecs of each video format, the best first; a build of FFmpeg may lack one.
+_CODECS: Mapping[str, tuple[Codec, ...]] = {
     "webm": (
         ("libvpx-vp9", "gbrp", {"lossless": "1", "deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
         ("libvpx", "yuv420p", {"crf": "4", "b": "10M", "auto-alt-ref": "0", "lag-in-frames": "0"}),
@@ -36,36 +47,45 @@ def export(
     settings: DataSettings,
     folder: Path | str,
     as_: str = "folder",
-    format: str = "webm",
+    format: str | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> VideoData:
-    """Writes every clip of Twins to ``folder``/split/class/number.``format`` and returns the data that it wrote.
+    """Writes every clip of Twins to ``folder``, in the layout ``as_``, and returns the data that it wrote.
 
-    A file appears whole or not at all, and the same export goes on where it was interrupted. ``on_progress(done, total)``
-    counts files. Raises UserError where ``folder`` holds anything else.
+    ``format`` is the layout's own where it is None; only ``folder`` leaves a choice. A file appears whole or not at all, the
+    annotations last, and the same export goes on where it was interrupted. ``on_progress(done, total)`` counts clips. Raises
+    UserError where ``folder`` holds anything else.
     """
     if settings.name != "twins":
         raise UserError(f"only twins can be exported, since {settings.name!r} is files already")
-    if as_ != "folder":
-        raise unknown("export", as_, ["folder"])
-    if format not in _CODECS:
-        raise unknown("video format", format, _CODECS)
+    format = _checked_format(as_, format)
     data = open_data(settings)
     folder = Path(folder).expanduser()
-    _claim(folder, {"fingerprint": data.fingerprint, "format": format})
-    codec = _codec(format)
-    total = sum(len(split) for split in data.splits.values())
+    _claim(folder, {"fingerprint": data.fingerprint, "layout": as_, "format": format})
+    write = _writer(format)
+    source = _source(data, settings.frames, format)
+    plan = LAYOUTS[as_].plan(source)
     done = 0
-    ((task, classes),) = data.tasks.items()
-    for name, split in data.splits.items():
-        for index, (clips, labels) in enumerate(split.batches(1)):
-            path = folder / name / classes[int(labels[task][0])] / f"{index:06d}.{format}"
-            if not path.exists():
-                with replacing(path) as temporary:
-                    _write(temporary, clips[0].permute(0, 2, 3, 1).numpy(), codec)
-            done += 1
-            on_progress(done, total)
+    for name, clips in plan.media.items():
+        if not (folder / name).exists():
+            write(folder / name, _images(data, clips))
+        done += len(clips)
+        on_progress(done, len(source.clips))
+    for name, text in plan.annotations.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
     return data
+
+
+def _checked_format(as_: str, format: str | None) -> str:
+    if as_ not in LAYOUTS:
+        raise unknown("export", as_, LAYOUTS)
+    formats = LAYOUTS[as_].formats
+    if format is None or format in formats:
+        return format or formats[0]
+    if len(formats) == 1:
+        raise UserError(f"`format` must be {formats[0]!r} for {as_}, since the data set comes so, but got {format!r}")
+    raise unknown("video format", format, formats)
 
 
 def _claim(folder: Path, description: dict[str, str]) -> None:
@@ -83,7 +103,26 @@ def _claim(folder: Path, description: dict[str, str]) -> None:
         temporary.write_text(json.dumps(description) + "\n")
 
 
-def _codec(format: str) -> tuple[str, str, Mapping[str, str]]:
+def _source(data: VideoData, frames: int, format: str) -> Source:
+    ((task, classes),) = data.tasks.items()
+    places = [(name, *place) for name, split in data.splits.items() for place in enumerate(split.labels[task].tolist())]
+    return Source(tuple(Clip(*place, number) for number, place in enumerate(places)), classes, frames, format)
+
+
+def _images(data: VideoData, clips: Iterable[Clip]) -> Iterator[Image]:
+    """Every frame of every clip, (H, W, 3); one clip is in memory at a time."""
+    for clip in clips:
+        (frames,) = data.splits[clip.split].read(np.array([clip.index]), None)
+        yield from np.ascontiguousarray(frames.transpose(0, 2, 3, 1))
+
+
+def _writer(format: str) -> Callable[[Path, Iterable[Image]], None]:
+    if format == "jpg":
+        return _write_folder
+    return functools.partial(_write_file, codec=_codec(format))
+
+
+def _codec(format: str) -> Codec:
     import av
 
     for codec in _CODECS[format]:
@@ -93,16 +132,53 @@ def _codec(format: str) -> tuple[str, str, Mapping[str, str]]:
     raise UserError(f"this FFmpeg cannot write {format}: it has none of the encoders {names}")
 
 
-def _write(path: Path, frames: Any, codec: tuple[str, str, Mapping[str, str]]) -> None:
-    """(T, H, W, 3) uint8 as a video file."""
+def _write_file(path: Path, images: Iterable[Image], codec: Codec) -> None:
+    with replacing(path) as temporary:
+        _encode(temporary, images, codec)
+
+
+def _write_folder(path: Path, images: Iterable[Image]) -> None:
+    with _replacing_folder(path) as temporary:
+        for number, image in enumerate(images, 1):
+            _save(temporary / f"{number:05d}.jpg", image)
+
+
+def _encode(path: Path, images: Iterable[Image], codec: Codec) -> None:
+    """A video file with a key frame every second, so that a window of a long one is found without decoding all before it."""
     import av
 
     name, pixel_format, options = codec
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(name, rate=FRAMES_A_SECOND, options=dict(options))
-        stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixel_format
+        stream.gop_size = FRAMES_A_SECOND
         stream.thread_count = 1
-        for image in frames:
+        for number, image in enumerate(images):
+            if number == 0:
+                stream.height, stream.width = image.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
+
+
+def _save(path: Path, image: Image) -> None:
+    """As good a JPEG as there is: colours are not averaged over neighbouring pixels (4:4:4)."""
+    from PIL import Image as pillow  # noqa: N813
+
+    pillow.fromarray(image).save(path, quality=98, subsampling=0)
+
+
+@contextmanager
+def _replacing_folder(path: Path) -> Iterator[Path]:
+    """A hidden folder beside ``path`` that gets its name when the block ends well, and is removed otherwise."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        yield temporary
+        temporary.chmod(0o755)
+        temporary.replace(path)
+    except OSError as error:
+        raise CannotWriteError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
