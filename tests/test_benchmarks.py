@@ -1,7 +1,7 @@
 """The benchmarks that can be run at a tiny size: what they write, what they refuse, which bars they read off."""
 
 import csv
-import importlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -69,6 +69,20 @@ def test_temporal_operator_writes_a_row_for_each_configuration(tmp_path):
     # What GSF keeps for the backward pass is not nothing.
     assert all(float(row["memory_mb"]) > 0 for row in rows if row["module"] == "gsf")
     assert "x plain" in printed
+
+
+def test_decode_compares_the_readers():
+    command = [sys.executable, str(BENCHMARKS / "decode.py"), "--rounds", "1", "--clips", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for suffix in ("webm", "mp4"):
+        rows = [line for line in done.stdout.splitlines() if f" {suffix} " in line]
+        assert [name for name in ("gsfnas", "PyAV", "PyAV, thread_type AUTO") if any(f" {name} " in row for row in rows)] == [
+            "gsfnas",
+            "PyAV",
+            "PyAV, thread_type AUTO",
+        ]
+    assert ("OpenCV is left out" in done.stdout) == (importlib.util.find_spec("cv2") is None)
 
 
 @pytest.fixture

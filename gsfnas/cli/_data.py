@@ -1,4 +1,4 @@
-"""``gsfnas data``: look at a data set, write it as files."""
+"""``gsfnas data``: look at a data set, check its files, write Twins as files."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -8,13 +8,24 @@ import typer
 
 from gsfnas.cli._options import ConfigRoot, Overrides
 
-app = typer.Typer(help="Look at a data set, write Twins as files.", rich_markup_mode="markdown", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at a data set, check its files, write Twins as files.", rich_markup_mode="markdown", no_args_is_help=True
+)
 
 _EXPORT_EXAMPLES = """Examples
 
 - `gsfnas data export twins --as folder --out clips --format webm`
 
+- `gsfnas data export twins --as something_v2 --out ssv2`
+
 - `gsfnas data export twins --out clips data.train_clips=96 data.val_clips=48 data.test_clips=48`
+"""
+
+_CHECK_EXAMPLES = """Examples
+
+- `gsfnas data check something_v2 data.root=/data/something-something-v2`
+
+- `gsfnas data check folder data.root=clips --out broken.csv`
 """
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The data set.")]
@@ -22,11 +33,17 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The data set.")]
 
 class Layout(StrEnum):
     folder = "folder"
+    something_v1 = "something_v1"
+    something_v2 = "something_v2"
+    kinetics400 = "kinetics400"
+    diving48 = "diving48"
+    epic_kitchens_100 = "epic_kitchens_100"
 
 
 class Format(StrEnum):
     webm = "webm"
     mp4 = "mp4"
+    jpg = "jpg"
 
 
 @app.command(epilog="Example: `gsfnas data preview twins --out twins.png data.difficulty=1`")
@@ -44,21 +61,51 @@ def preview(
     typer.echo(preview(compose_data(name, overrides or (), config_root), out, split=split))
 
 
+@app.command(epilog=_CHECK_EXAMPLES)
+def check(
+    name: Name,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The CSV to write; NAME-check.csv.")] = None,
+    config_root: ConfigRoot = None,
+) -> None:
+    """Reads a whole data set on disk: what is missing, unreadable, too short or mislabelled.
+
+    Every clip is decoded, in parallel. Ctrl-C stops it; the same command goes on, and decodes again only what has changed.
+    What is condemned here is left out of training, which says so.
+    """
+    from gsfnas.cli import _show
+    from gsfnas.config import compose_data
+    from gsfnas.data import check
+
+    settings = compose_data(name, overrides or (), config_root)
+    with _show.counting("checking files") as on_progress:
+        found = check(settings, on_progress)
+    path = out or Path(f"{name}-check.csv")
+    found.write(path)
+    _show.checked(found, path)
+
+
 @app.command(epilog=_EXPORT_EXAMPLES)
 def export(
     name: Name = "twins",
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="An empty or a new folder.")] = Path("clips"),
-    layout: Annotated[Layout, typer.Option("--as", help="train/CLASS/CLIP, val/... and test/...")] = Layout.folder,
-    format: Annotated[Format, typer.Option("--format", help="The video files.")] = Format.webm,
+    layout: Annotated[Layout, typer.Option("--as", help="Class folders, or the layout of a public data set.")] = Layout.folder,
+    format: Annotated[
+        Format | None, typer.Option("--format", help="Of class folders webm or mp4; else the layout's own.", show_default=False)
+    ] = None,
     config_root: ConfigRoot = None,
 ) -> None:
-    """Every clip as a video file, which `data=folder data.root=DIR` reads back."""
+    """Every clip as a real file, which `data=LAYOUT data.root=DIR` reads back.
+
+    Public data sets come with train and validation alone, so that there train holds Twins' train and val, and their validation
+    Twins' test.
+    """
     from gsfnas.cli import _show
     from gsfnas.config import compose_data
     from gsfnas.data import export
 
     settings = compose_data(name, overrides or (), config_root)
     with _show.counting("clips") as on_progress:
-        export(settings, out, layout.value, format.value, on_progress)
+        export(settings, out, layout.value, None if format is None else format.value, on_progress)
     typer.echo(out)

@@ -27,10 +27,13 @@ from gsfnas.spec import ModuleCost, label
 if TYPE_CHECKING:
     from gsfnas.cli._wiring import DryRun, Measured
     from gsfnas.cost import Cost, Counted
+    from gsfnas.data import Check
     from gsfnas.study import StudySummary
 
 _FILE_WIDTH = 120
 _WRAP_WIDTH = 24
+# How many of a check's rows are shown; the file has all.
+_CHECK_ROWS = 20
 
 
 def files(kind: str, found: Mapping[str, Path]) -> None:
@@ -70,6 +73,19 @@ def space(bound: BoundSpace) -> None:
     rows = [(", ".join(sites), str(len(options)), "  ".join(options)) for options, sites in shared.items()]
     _print(_table(("sites", "choices", "each one of"), rows, wrap="each one of"))
     _say(f"{bound.size:,} candidates of {len(bound.sites)} sites on {bound.backbone}")
+
+
+def checked(found: "Check", path: Path) -> None:
+    """What a check of a data set found: how often each problem, the first of them, and where all of them stand."""
+    rows = [(row.problem, row.split or "-", row.id, row.says) for row in found.rows[:_CHECK_ROWS]]
+    if rows:
+        _print(_table(("problem", "split", "clip", "what is wrong"), rows, wrap="what is wrong"))
+    if len(found.rows) > len(rows):
+        _say(f"and {len(found.rows) - len(rows)} more")
+    clips = ", ".join(f"{number:,} {split}" for split, number in found.clips.items())
+    counts = ", ".join(f"{number:,} {problem}" for problem, number in sorted(found.counts.items()))
+    _say(f"{clips}; {counts or 'nothing is wrong'}")
+    _say(path)
 
 
 def cost(candidate: Candidate, cost: "Cost", classes: int, format: str, measured: "Measured | None" = None) -> None:

@@ -182,10 +182,15 @@ def read_candidate(given: str) -> Candidate:
 
 def _open(settings: DataSettings) -> VideoData:
     """The data; what was left out of it is said, never silently so."""
-    data = open_data(settings)
+    from gsfnas.cli import _show
+
+    with _show.counting("looking at the clips") as on_progress:
+        data = open_data(settings, on_progress)
     if data.skipped:
-        more = f" and {len(data.skipped) - 3} more" if len(data.skipped) > 3 else ""
+        more = f" and {len(data.skipped) - 3} more (gsfnas data check lists them)" if len(data.skipped) > 3 else ""
         print(f"left out: {'; '.join(data.skipped[:3])}{more}", file=sys.stderr)
+    for note in data.notes:
+        print(note, file=sys.stderr)
     return data
 
 

@@ -1,12 +1,17 @@
 """Arrays kept on disk: written whole or not at all, checked when read, made again where they are damaged."""
 
+import itertools
 import json
+import math
 import os
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +31,15 @@ def cache_folder(cache: str | None) -> Path:
     return user_cache_path("gsfnas", appauthor=False)
 
 
+class CannotWriteError(UserError):
+    """A file that cannot be written: the disk is full, or the folder not ours."""
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place when the block ends well, and is removed otherwise.
 
-    Raises UserError where the folder or the file cannot be written.
+    Raises CannotWriteError where the folder or the file cannot be written.
     """
     temporary = None
     try:
@@ -42,7 +51,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+        raise CannotWriteError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -69,6 +78,58 @@ def cached_array(path: Path, shape: tuple[int, ...], rows: Callable[[], Iterable
         temporary.write_text(json.dumps({"crc32": checksum, "shape": shape}) + "\n")
     array: Array = np.load(path, mmap_mode="r")
     return array
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Arrays of one number of axes and different shapes, one after the other in a file, memory-mapped for reading."""
+
+    path: Path
+    shapes: tuple[tuple[int, ...], ...]
+
+    def __getitem__(self, number: int) -> Array:
+        first, stop = self._bounds[number : number + 2]
+        return self._bytes[first:stop].reshape(self.shapes[number])
+
+    @cached_property
+    def _bytes(self) -> Array:
+        return np.memmap(self.path, dtype=np.uint8, mode="r")
+
+    @cached_property
+    def _bounds(self) -> list[int]:
+        return [0, *itertools.accumulate(math.prod(shape) for shape in self.shapes)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A map travels to another process as its name, not as its bytes.
+        return Ragged, (self.path, self.shapes)
+
+
+def cached_ragged(path: Path, rows: Callable[[], Iterable[Array]]) -> Ragged:
+    """The uint8 arrays at ``path``; made of ``rows()`` where they are missing or damaged. Written as ``cached_array`` is."""
+    ready = _open_ragged(path)
+    if ready is not None:
+        return ready
+    shapes = []
+    with replacing(path) as temporary:
+        with temporary.open("wb") as file:
+            for row in rows():
+                file.write(np.ascontiguousarray(row).data)
+                shapes.append(row.shape)
+        checksum = _checksum(temporary)
+    with replacing(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps({"crc32": checksum, "shapes": shapes}) + "\n")
+    return Ragged(path, tuple(shapes))
+
+
+def _open_ragged(path: Path) -> Ragged | None:
+    try:
+        stated = json.loads(path.with_suffix(".json").read_text())
+        shapes = tuple(tuple(map(int, shape)) for shape in stated["shapes"])
+        if stated["crc32"] != _checksum(path):
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Ragged(path, shapes)
 
 
 def _open_checked(path: Path, shape: tuple[int, ...]) -> Array | None:

@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.errors import unknown
+from gsfnas.data._augment import apply_policy, flip, shift
+from gsfnas.errors import UserError, unknown
 
 if TYPE_CHECKING:
     import torch
@@ -28,62 +29,121 @@ Read = Callable[[Labels, np.random.Generator | None], Clips]
 class ClipSplit:
     """Clips and their labels, one array a task.
 
-    ``mirror`` gives each task's class of a clip whose left and right are swapped; without it no clip is ever mirrored, since
-    the label could change. ``shift`` is how many pixels an augmented clip may move, the same for all of its frames. ``ahead``
-    batches are read while the one before is used.
+    ``mirror`` gives each task's class of a clip whose left and right are swapped, -1 where it has none; without it no clip is
+    ever mirrored, since the label could change. ``shift`` is how many pixels an augmented clip may move, the same for all of
+    its frames; ``policy`` is a further augmentation. ``ahead`` batches are read by a thread while the one before is used; with
+    ``workers`` that many processes read instead.
     """
 
     labels: Mapping[str, Labels]
     read: Read = field(repr=False)
     mirror: Mapping[str, Labels] | None = None
     shift: int = 0
+    policy: str = "none"
     ahead: int = 0
+    workers: int = 0
 
     def __len__(self) -> int:
         return len(next(iter(self.labels.values())))
 
     def batches(
-        self, batch_size: int, *, shuffle_seed: int | None = None, augment_seed: int | None = None, start: int = 0
+        self,
+        batch_size: int,
+        *,
+        shuffle_seed: int | None = None,
+        augment_seed: int | None = None,
+        start: int = 0,
+        pinned: bool = False,
     ) -> "Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]":
         """One epoch: uint8 (B, T, 3, H, W) and {task: int64 (B,)}, the last batch as long as what remains.
 
         Without a shuffle seed in the order of the clips, without an augment seed as they are. ``start`` skips that many batches
-        and reads nothing of them; those that follow are the same as if it had not.
+        and reads nothing of them; those that follow are the same as if it had not. ``pinned`` memory is what a GPU copies from
+        while it computes.
         """
         import torch
 
         order = np.arange(len(self))
         if shuffle_seed is not None:
             order = np.random.default_rng([shuffle_seed, 0]).permutation(len(self))
+        load = _Batches(self, order, batch_size, augment_seed)
+        numbers = range(start, -(-len(self) // batch_size))
+        if self.workers:
+            yield from _in_processes(load, numbers, self.workers, pinned)
+            return
+        for clips, labels in _ahead(load, numbers, self.ahead):
+            found = torch.from_numpy(clips)
+            yield found.pin_memory() if pinned else found, {task: torch.from_numpy(each) for task, each in labels.items()}
 
-        def load(batch: int) -> tuple[Clips, dict[str, Labels]]:
-            indices = order[batch * batch_size : (batch + 1) * batch_size]
-            labels = {task: values[indices] for task, values in self.labels.items()}
-            if augment_seed is None:
-                return self.read(indices, None), labels
-            generator = np.random.default_rng([augment_seed, 1, batch])
-            return self._augment(self.read(indices, generator), labels, generator)
-
-        for clips, labels in _ahead(load, range(start, -(-len(self) // batch_size)), self.ahead):
-            yield torch.from_numpy(clips), {task: torch.from_numpy(values) for task, values in labels.items()}
-
-    def _augment(
+    def augmented(
         self, clips: Clips, labels: dict[str, Labels], generator: np.random.Generator
     ) -> tuple[Clips, dict[str, Labels]]:
-        """Each clip moved, its edges repeated, and where that is allowed mirrored with its label."""
-        count, _, _, height, width = clips.shape
-        shifts = generator.integers(-self.shift, self.shift + 1, size=(count, 2))
+        """Each clip moved, its edges repeated, and where that is allowed mirrored with its label; then what the policy does."""
+        count = len(clips)
+        shifts = generator.integers(-self.shift, self.shift + 1, size=(count, 2)).tolist()
         mirrored = np.less(generator.random(size=count), 0.5)
-        moved = np.empty_like(clips)
-        for number, (down, across) in enumerate(shifts.tolist()):
-            rows = np.clip(np.arange(height) + down, 0, height - 1)
-            columns = np.clip(np.arange(width) + across, 0, width - 1)
-            if self.mirror is not None and mirrored[number]:
-                columns = columns[::-1]
-            moved[number] = clips[number].take(rows, axis=2).take(columns, axis=3)
-        if self.mirror is not None:
+        if self.mirror is None:
+            mirrored[:] = False
+        else:
+            mirrored &= np.all([self.mirror[task][values] >= 0 for task, values in labels.items()], axis=0)
             labels = {task: np.where(mirrored, self.mirror[task][values], values) for task, values in labels.items()}
-        return moved, labels
+        moved = (shift(clip, down, across) for clip, (down, across) in zip(clips, shifts, strict=True))
+        turned = [flip(clip) if is_mirrored else clip for clip, is_mirrored in zip(moved, mirrored, strict=True)]
+        if self.policy != "none":
+            draws = generator.spawn(count)
+            turned = [apply_policy(clip, self.policy, draw) for clip, draw in zip(turned, draws, strict=True)]
+        return np.stack(turned), labels
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """An epoch's batches by number; what a worker process is given."""
+
+    split: ClipSplit
+    order: Labels
+    batch_size: int
+    augment_seed: int | None
+
+    def __call__(self, batch: int) -> tuple[Clips, dict[str, Labels]]:
+        indices = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        labels = {task: values[indices] for task, values in self.split.labels.items()}
+        if self.augment_seed is None:
+            return self.split.read(indices, None), labels
+        generator = np.random.default_rng([self.augment_seed, 1, batch])
+        return self.split.augmented(self.split.read(indices, generator), labels, generator)
+
+    def __getitem__(self, batch: int) -> "tuple[torch.Tensor, dict[str, torch.Tensor]] | str":
+        """For torch's loader. A mistake of the user comes as its text: the loader would wrap it in a traceback."""
+        import torch
+
+        try:
+            clips, labels = self(batch)
+        except UserError as error:
+            return str(error)
+        return torch.from_numpy(clips), {task: torch.from_numpy(values) for task, values in labels.items()}
+
+
+def _in_processes(
+    load: _Batches, numbers: range, workers: int, pinned: bool
+) -> "Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]":
+    """``load`` of each number in order, by processes that keep two batches each ready."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    # A generator of its own: the loader would draw from the one that training draws from.
+    loader: DataLoader[Any] = DataLoader(
+        load,  # type: ignore[arg-type]
+        batch_size=None,
+        sampler=numbers,
+        num_workers=min(workers, max(1, len(numbers))),
+        pin_memory=pinned,
+        prefetch_factor=2,
+        generator=torch.Generator(),
+    )
+    for found in loader:
+        if isinstance(found, str):
+            raise UserError(found)
+        yield found[0], found[1]
 
 
 def _ahead(load: Callable[[int], Item], numbers: range, ahead: int) -> Iterator[Item]:
@@ -109,7 +169,8 @@ def _ahead(load: Callable[[int], Item], numbers: range, ahead: int) -> Iterator[
 class VideoData:
     """A data set: ``tasks`` (task -> class names), ``splits`` (train, val, test), and a ``fingerprint`` of clips and labels.
 
-    ``skipped`` names the files that were left out because they cannot be decoded, each with the reason.
+    ``skipped`` names the clips that were left out, each with the reason; ``notes`` are sentences on what else a user should
+    know of how they were read.
     """
 
     name: str
@@ -117,6 +178,7 @@ class VideoData:
     splits: Mapping[str, ClipSplit]
     fingerprint: str
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def split(self, name: str) -> ClipSplit:
         """The split of that name. Raises UserError for a name that is none."""

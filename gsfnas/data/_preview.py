@@ -31,7 +31,8 @@ def preview(settings: DataSettings, path: Path | str, *, split: str = "test", cl
     # Only the clips that are shown are decoded.
     data = open_data(dataclasses.replace(settings, cache_gb=0.0))
     clips = data.split(split)
-    ((task, names),) = data.tasks.items()
+    # Of several tasks the first, which is the one that a study searches for.
+    task, names = next(iter(data.tasks.items()))
     labels = clips.labels[task]
     firsts = [(name, int(np.argmax(labels == label))) for label, name in enumerate(names[:classes]) if label in labels]
     read = clips.read(np.array([index for _, index in firsts]), None)

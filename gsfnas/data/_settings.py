@@ -4,8 +4,12 @@ from dataclasses import dataclass
 
 from gsfnas.errors import UserError, unknown
 
-NAMES = ("twins", "folder")
+NAMES = ("twins", "folder", "something_v1", "something_v2", "kinetics400", "diving48", "epic_kitchens_100")
 SPLITS = ("train", "val", "test")
+# What training does to a clip beside mirroring it: see docs/data.md.
+AUGMENTS = ("light", "paper")
+FLIPS = ("auto", "none", "plain", "left_right", "twins")
+POLICIES = ("none", "autoaugment", "randaugment")
 
 
 @dataclass(frozen=True)
@@ -14,13 +18,21 @@ class DataSettings:
 
     ``frames`` a clip at ``resolution`` x ``resolution`` pixels. For ``twins``: the numbers of clips, of which validation and
     test hold both members of every pair (so they are even), and ``difficulty`` from 0 (still camera, no noise, no distractors)
-    to 1. For ``folder``: ``root``; ``val_share`` and ``test_share`` of each class where the folder comes without a split; with
-    ``skip_broken`` files that cannot be decoded are left out. ``seed`` draws the clips or the split. ``cache`` is a folder;
-    None is the platform's. A folder's splits that take at most ``cache_gb`` gigabytes each are decoded once into the cache.
+    to 1. For the others ``root``, where the files are. For ``folder`` also ``csv``, a table of clips in place of class folders;
+    ``val_share`` and ``test_share`` of each class where a set comes without these splits; with ``skip_broken`` clips that
+    cannot be used are left out.
+
+    ``augment``: ``light`` moves a clip by up to a sixteenth; ``paper`` draws frames, scale and corner as the paper does.
+    ``short_side`` is what the short side is resized to before the centre is cut out; None is the resolution, for ``paper``
+    8/7 of it (256 for 224). ``flip`` is the rule by which a mirrored clip gets its class, ``policy`` a further augmentation.
+
+    ``workers`` processes read ahead of training; with 0 a thread does. ``seed`` draws the clips or the split. ``cache`` is a
+    folder; None is the platform's. Splits of files that take at most ``cache_gb`` gigabytes each are decoded once into it.
     """
 
     name: str = "twins"
     root: str | None = None
+    csv: str | None = None
     frames: int = 8
     resolution: int = 32
     train_clips: int = 1440
@@ -30,6 +42,11 @@ class DataSettings:
     val_share: float = 0.15
     test_share: float = 0.15
     skip_broken: bool = False
+    augment: str = "light"
+    short_side: int | None = None
+    flip: str = "auto"
+    policy: str = "none"
+    workers: int = 0
     seed: int = 0
     cache: str | None = None
     cache_gb: float = 4.0
@@ -39,12 +56,27 @@ class DataSettings:
             raise unknown("data set", self.name, NAMES)
         if self.name == "folder" and not self.root:
             raise UserError("data set 'folder' needs `data.root`, the folder with train/ val/ test/ or with the classes")
+        if self.name not in ("twins", "folder") and not self.root:
+            raise UserError(f"data set {self.name!r} needs `data.root`, the folder with its annotations and videos")
         if self.name == "twins" and self.root:
-            raise UserError(f"`data.root` belongs to data=folder, but the data set is 'twins' (got {self.root!r})")
+            raise UserError(f"`data.root` belongs to a data set on disk, but this one is 'twins' (got {self.root!r})")
+        if self.csv is not None and self.name != "folder":
+            raise UserError(f"`data.csv` belongs to data=folder, but the data set is {self.name!r}")
+        for name, choices in (("augment", AUGMENTS), ("flip", FLIPS), ("policy", POLICIES)):
+            if getattr(self, name) not in choices:
+                raise unknown(f"`data.{name}`", str(getattr(self, name)), choices)
+        if self.name == "twins" and self.flip not in ("auto", "none", "twins"):
+            raise UserError(f"`data.flip` of twins is auto, none or twins, but got {self.flip!r}")
         for name, low, high in (("frames", 1, 1024), ("resolution", 8, 1024)):
             number = getattr(self, name)
             if not isinstance(number, int) or not low <= number <= high:
                 raise UserError(f"`data.{name}` must be an integer from {low} to {high}, but got {number!r}")
+        if self.short_side is not None and not self.resolution <= self.short_side <= 4096:
+            raise UserError(
+                f"`data.short_side` must be from the resolution ({self.resolution}) to 4096, but got {self.short_side}"
+            )
+        if not isinstance(self.workers, int) or not 0 <= self.workers <= 256:
+            raise UserError(f"`data.workers` must be an integer from 0 to 256, but got {self.workers!r}")
         for name in ("train_clips", "val_clips", "test_clips"):
             clips = getattr(self, name)
             if not isinstance(clips, int) or clips < 2:
@@ -65,3 +97,10 @@ class DataSettings:
             raise UserError(f"`data.seed` must be an integer of at least 0, but got {self.seed!r}")
         if not self.cache_gb >= 0:
             raise UserError(f"`data.cache_gb` must be at least 0, but got {self.cache_gb}")
+
+    @property
+    def side(self) -> int:
+        """Pixels of the short side from which the clip is cut."""
+        if self.short_side is not None:
+            return self.short_side
+        return self.resolution if self.augment == "light" else round(self.resolution * 8 / 7)

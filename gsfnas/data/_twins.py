@@ -8,11 +8,16 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from gsfnas.data._augment import multi_scale_crop
 from gsfnas.data._cache import Array, cache_folder, cached_array
-from gsfnas.data._clips import Clips, ClipSplit, Labels, Read, VideoData
+from gsfnas.data._clips import Clips, ClipSplit, Labels, VideoData
 from gsfnas.data._settings import SPLITS, DataSettings
 from gsfnas.data._twins_actions import ACTIONS, CLASSES, MIRROR
 from gsfnas.data._twins_render import VERSION, render
@@ -24,19 +29,28 @@ def open_twins(settings: DataSettings) -> VideoData:
     """Twins as ``settings`` say, rendered into the cache where they are not there yet."""
     labels = {split: twins_labels(split, count) for split, count in _counts(settings).items()}
     specification = _specification(settings)
+    mirror = {_TASK: np.array(MIRROR)} if settings.flip != "none" else None
+    is_light = settings.augment == "light"
     folder = cache_folder(settings.cache) / "twins" / _hash(specification)
     splits = {}
     for split in SPLITS:
         shape = (len(labels[split]), settings.frames, 3, settings.resolution, settings.resolution)
         path = folder / f"{split}-{len(labels[split])}.npy"
-        clips = cached_array(path, shape, functools.partial(_rows, split, shape[0], settings))
+        cached_array(path, shape, functools.partial(_rows, split, shape[0], settings))
         splits[split] = ClipSplit(
             labels={_TASK: labels[split]},
-            read=_reader(clips),
-            mirror={_TASK: np.array(MIRROR)},
-            shift=settings.resolution // 16,
+            read=_Rendered(path, settings.resolution, is_cropped=not is_light),
+            mirror=mirror,
+            shift=settings.resolution // 16 if is_light else 0,
+            policy=settings.policy,
+            workers=settings.workers,
         )
-    fingerprint = "twins-" + _hash({**specification, "clips": _counts(settings)})
+    # What differs from the default alone, so that runs of before keep their name.
+    training = {
+        name: getattr(settings, name) for name in ("augment", "policy") if getattr(settings, name) not in ("light", "none")
+    }
+    training |= {} if mirror else {"flip": "none"}
+    fingerprint = "twins-" + _hash({**specification, "clips": _counts(settings), **training})
     return VideoData("twins", {_TASK: CLASSES}, splits, fingerprint)
 
 
@@ -65,11 +79,29 @@ def twins_clip(split: str, index: int, settings: DataSettings) -> Array:
     return clip[::-1] if label % 2 else clip
 
 
-def _reader(clips: Array) -> Read:
-    def read(indices: Labels, generator: np.random.Generator | None) -> Clips:
-        return np.asarray(clips[indices])
+@dataclass(frozen=True)
+class _Rendered:
+    """Clips of a split from the file of (clips, T, 3, H, W); in training, where it is asked for, a crop of a random scale."""
 
-    return read
+    path: Path
+    resolution: int
+    is_cropped: bool
+
+    def __call__(self, indices: Labels, generator: np.random.Generator | None) -> Clips:
+        clips = np.asarray(self._array[indices])
+        if generator is None or not self.is_cropped:
+            return clips
+        draws = generator.spawn(len(indices))
+        return np.stack([multi_scale_crop(clip, self.resolution, draw) for clip, draw in zip(clips, draws, strict=True)])
+
+    @cached_property
+    def _array(self) -> Array:
+        array: Array = np.load(self.path, mmap_mode="r")
+        return array
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A map travels to another process as its name, not as its bytes.
+        return _Rendered, (self.path, self.resolution, self.is_cropped)
 
 
 def _rows(split: str, count: int, settings: DataSettings) -> Iterator[Array]:

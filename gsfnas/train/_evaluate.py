@@ -25,7 +25,7 @@ def evaluate_split(model: nn.Module, split: ClipSplit, *, device: torch.device, 
     model.eval()
     sums: dict[str, Tensor] = {}
     clips_seen = 0
-    for clips, labels in split.batches(batch_size, shuffle_seed=None, augment_seed=None):
+    for clips, labels in split.batches(batch_size, pinned=device.type == "cuda"):
         logits = model(to_frames(clips, device))
         clips_seen += len(clips)
         for task, target in to_device(labels, device).items():

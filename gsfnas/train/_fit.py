@@ -50,7 +50,10 @@ def fit_epoch(
     steps = num_steps(len(split), settings.batch_size)
     before = (epoch - 1) * steps
     batches = split.batches(
-        settings.batch_size, shuffle_seed=derive(seed, "order", epoch), augment_seed=derive(seed, "augment", epoch)
+        settings.batch_size,
+        shuffle_seed=derive(seed, "order", epoch),
+        augment_seed=derive(seed, "augment", epoch),
+        pinned=fabric.device.type == "cuda",
     )
     losses: list[Tensor] = []
     total = 0.0

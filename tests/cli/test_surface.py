@@ -9,6 +9,7 @@ SURFACE = {
     "cost": "--backbone --classes --clips --config-root --convention --crops --device --format --frames --measure --precision "
     "--resolution --space --study --width candidate",
     "data": "",
+    "data check": "--config-root --out name overrides",
     "data export": "--as --config-root --format --out name overrides",
     "data preview": "--config-root --out --split name overrides",
     "report": "",

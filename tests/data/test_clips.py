@@ -14,9 +14,13 @@ CLIPS = np.random.default_rng(0).integers(0, 256, (23, 4, 3, 10, 12)).astype(np.
 LABELS = {"class": np.arange(23) % 4, "noun": np.arange(23) % 3}
 
 
-def split(ahead: int = 0, mirror: bool = False, shift: int = 0) -> ClipSplit:
+def read(indices, generator):
+    return CLIPS[indices]
+
+
+def split(ahead: int = 0, mirror: bool = False, shift: int = 0, **more) -> ClipSplit:
     swap = {"class": np.array([1, 0, 2, 3]), "noun": np.arange(3)} if mirror else None
-    return ClipSplit(LABELS, lambda indices, generator: CLIPS[indices], mirror=swap, shift=shift, ahead=ahead)
+    return ClipSplit(LABELS, read, mirror=swap, shift=shift, ahead=ahead, **more)
 
 
 def collect(batches) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
@@ -52,14 +56,14 @@ def test_seeds_determine_the_batches_wherever_one_begins(size: int, shuffle: int
 
 
 def test_skipped_batches_are_not_read() -> None:
-    read = []
+    seen = []
 
     def reading(indices, generator):
-        read.extend(indices.tolist())
+        seen.extend(indices.tolist())
         return CLIPS[indices]
 
     list(ClipSplit(LABELS, reading).batches(5, start=4))
-    assert read == [20, 21, 22]
+    assert seen == [20, 21, 22]
 
 
 def test_seeds_matter() -> None:
@@ -97,26 +101,61 @@ def test_nothing_is_mirrored_without_a_rule_for_the_labels() -> None:
     assert np.array_equal(labels["class"], LABELS["class"])
 
 
-def test_an_error_while_reading_ahead_reaches_the_caller() -> None:
-    def failing(indices, generator):
-        if 10 in indices:
-            raise UserError("clip 10 is gone")
-        return CLIPS[indices]
+def test_a_class_without_a_mirrored_one_is_never_mirrored() -> None:
+    mirror = {"class": np.array([1, 0, -1, 3]), "noun": np.array([0, -1, 2])}
+    ((clips, labels),) = collect(ClipSplit(LABELS, read, mirror=mirror).batches(23, augment_seed=0))
+    flipped = np.array([not np.array_equal(clip, source) for clip, source in zip(clips, CLIPS, strict=True)])
+    assert flipped.any()
+    assert not flipped[(LABELS["class"] == 2) | (LABELS["noun"] == 1)].any()
+    assert (labels["class"] >= 0).all()
+    assert np.array_equal(labels["noun"], LABELS["noun"])
 
+
+@pytest.mark.parametrize("policy", ["autoaugment", "randaugment"])
+def test_a_policy_changes_clips_as_the_seed_says(policy: str) -> None:
+    first, again, other = (collect(split(policy=policy).batches(23, augment_seed=seed)) for seed in (0, 0, 1))
+    assert same(first, again)
+    assert not same(first, other)
+    assert same(collect(split(policy=policy).batches(23)), collect(split().batches(23))), "testing changes nothing"
+
+
+def test_worker_processes_give_the_same_batches() -> None:
+    import torch
+
+    seeds = {"shuffle_seed": 1, "augment_seed": 2, "start": 1}
+    before = torch.random.get_rng_state()
+    there = collect(split(mirror=True, shift=2, policy="randaugment", workers=2).batches(4, **seeds))
+    assert torch.equal(before, torch.random.get_rng_state()), "training draws from this generator"
+    assert same(there, collect(split(mirror=True, shift=2, policy="randaugment").batches(4, **seeds)))
+
+
+def test_a_mistake_in_a_worker_process_is_one_line() -> None:
+    with pytest.raises(UserError) as caught:
+        list(ClipSplit(LABELS, broken, workers=1).batches(5))
+    assert str(caught.value) == "clip 10 is gone"
+
+
+def broken(indices, generator):
+    if 10 in indices:
+        raise UserError("clip 10 is gone")
+    return CLIPS[indices]
+
+
+def test_an_error_while_reading_ahead_reaches_the_caller() -> None:
     with pytest.raises(UserError, match="clip 10"):
-        list(ClipSplit(LABELS, failing, ahead=2).batches(5))
+        list(ClipSplit(LABELS, broken, ahead=2).batches(5))
 
 
 def test_leaving_early_stops_reading_ahead() -> None:
-    read = []
+    seen = []
 
     def reading(indices, generator):
-        read.append(int(indices[0]))
+        seen.append(int(indices[0]))
         return CLIPS[indices]
 
     for _ in ClipSplit(LABELS, reading, ahead=2).batches(1):
         break
-    assert len(read) <= 4
+    assert len(seen) <= 4
 
 
 def test_an_unknown_split_lists_the_known_ones() -> None:

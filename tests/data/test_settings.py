@@ -20,7 +20,15 @@ GROUP = Path(gsfnas.__file__).parent / "config" / "data"
     [
         ({"name": "twin"}, "unknown data set 'twin'; did you mean 'twins'"),
         ({"name": "folder"}, "needs `data.root`"),
-        ({"root": "videos"}, "belongs to data=folder"),
+        ({"root": "videos"}, "belongs to a data set on disk, but this one is 'twins' (got 'videos')"),
+        ({"name": "something_v2"}, "data set 'something_v2' needs `data.root`"),
+        ({"csv": "clips.csv"}, "`data.csv` belongs to data=folder, but the data set is 'twins'"),
+        ({"augment": "papper"}, "unknown `data.augment` 'papper'; did you mean 'paper'"),
+        ({"flip": "leftright"}, "did you mean 'left_right'"),
+        ({"flip": "plain"}, "`data.flip` of twins is auto, none or twins, but got 'plain'"),
+        ({"policy": "autoagument"}, "did you mean 'autoaugment'"),
+        ({"short_side": 16}, "`data.short_side` must be from the resolution (32) to 4096, but got 16"),
+        ({"workers": -1}, "`data.workers` must be an integer from 0 to 256, but got -1"),
         ({"frames": 0}, "`data.frames` must be an integer from 1 to 1024, but got 0"),
         ({"frames": 2.5}, "`data.frames` must be an integer"),
         ({"resolution": 4}, "`data.resolution` must be an integer from 8"),
@@ -53,3 +61,15 @@ def test_settings_and_opening_need_no_torch() -> None:
     code = "import sys, gsfnas.data; print({'torch', 'av', 'sklearn', 'torchvision', 'PIL'} & set(sys.modules))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("values", "side"),
+    [
+        ({}, 32),
+        ({"augment": "paper", "resolution": 224}, 256),
+        ({"augment": "paper", "resolution": 229, "short_side": 256}, 256),
+    ],
+)
+def test_the_short_side_is_the_resolution_and_for_the_paper_a_seventh_more(values: dict[str, object], side: int) -> None:
+    assert DataSettings(**values).side == side  # type: ignore[arg-type]

@@ -1,0 +1,75 @@
+"""A whole data set read once: what is missing, unreadable, too short or mislabelled, a row each."""
+
+import csv
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from gsfnas.data._cache import replacing
+from gsfnas.data._catalogue import MISSING, SHORT, UNREADABLE
+from gsfnas.data._files import places, read_catalogue
+from gsfnas.data._look import OnProgress, look
+from gsfnas.data._settings import SPLITS, DataSettings
+from gsfnas.errors import UserError
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One thing that is wrong with a clip or a class; ``is_used`` where training takes the clip all the same."""
+
+    split: str
+    id: str
+    path: str
+    problem: str
+    says: str
+    is_used: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """``clips`` that each split has by its annotations, and what was found wrong."""
+
+    clips: dict[str, int]
+    rows: tuple[CheckRow, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Problem -> how often."""
+        return dict(Counter(row.problem for row in self.rows))
+
+    def write(self, path: Path) -> None:
+        """The rows as CSV: ``split, id, path, problem, says, used``. Raises UserError where it cannot be written."""
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["split", "id", "path", "problem", "says", "used"])
+            for row in self.rows:
+                writer.writerow([row.split, row.id, row.path, row.problem, row.says, "yes" if row.is_used else "no"])
+
+
+def check(settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> Check:
+    """Decodes every clip of a data set; what is condemned is remembered, and left out of training from then on.
+
+    A check that was stopped goes on where it was. ``on_progress(done, total)`` counts files. Raises UserError for a root or
+    annotations that cannot be used at all.
+    """
+    if settings.name == "twins":
+        raise UserError("twins is rendered, so there is nothing to check; export it and check the files")
+    root, home = places(settings)
+    catalogue = read_catalogue(settings)
+    rows = [
+        CheckRow(problem.split, problem.id, problem.path, problem.kind, problem.says, is_used=False)
+        for problem in catalogue.problems
+    ]
+    entries = [(split, entry) for split in SPLITS for entry in catalogue.splits[split]]
+    looks = look(root, [entry for _, entry in entries], home / "index.json", checks=True, on_progress=on_progress)
+    for split, entry in entries:
+        seen = looks[entry.path]
+        window = seen.window(entry)
+        if window.broken is not None:
+            kind = UNREADABLE if window.first < window.stop or seen.broken is not None else SHORT
+            kind = MISSING if not (root / entry.path).exists() else kind
+            rows.append(CheckRow(split, entry.id, entry.path, kind, window.broken, is_used=False))
+        elif window.stop - window.first < settings.frames:
+            says = f"{window.stop - window.first} frames, fewer than the {settings.frames} of a clip, so that some are repeated"
+            rows.append(CheckRow(split, entry.id, entry.path, SHORT, says, is_used=True))
+    return Check({split: len(catalogue.splits[split]) for split in SPLITS}, tuple(rows))

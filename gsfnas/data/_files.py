@@ -1,0 +1,147 @@
+"""Data sets on disk: their annotations read, their files looked at, their splits completed and opened.
+
+What is the same for all of them; a reader a data set makes a catalogue of its annotations.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from gsfnas.data._cache import cache_folder
+from gsfnas.data._catalogue import EMPTY, Catalogue, Problem, hold_out
+from gsfnas.data._clips import ClipSplit, Labels, VideoData
+from gsfnas.data._diving48 import read_diving48
+from gsfnas.data._epic import read_epic_kitchens_100
+from gsfnas.data._folder import read_folder
+from gsfnas.data._kinetics import read_kinetics400
+from gsfnas.data._look import OnProgress, frame_index, look
+from gsfnas.data._mirror import mirror_of
+from gsfnas.data._reading import Clip, open_split
+from gsfnas.data._settings import SPLITS, DataSettings
+from gsfnas.data._something import read_something_v1, read_something_v2
+from gsfnas.data._table import read_table
+from gsfnas.data._twins_actions import CLASSES
+from gsfnas.errors import UserError
+
+_READERS: Mapping[str, Callable[[Path], Catalogue]] = {
+    "something_v1": read_something_v1,
+    "something_v2": read_something_v2,
+    "kinetics400": read_kinetics400,
+    "diving48": read_diving48,
+    "epic_kitchens_100": read_epic_kitchens_100,
+}
+
+
+def open_files(settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> VideoData:
+    """The clips under ``settings.root``.
+
+    Every file is looked at, once (what was seen is remembered in the cache); ``on_progress(done, total)`` counts them. Raises
+    UserError, one line, for a root or annotations that cannot be used, and for the first clip that cannot be unless
+    ``skip_broken`` or an earlier check has named it.
+    """
+    root, home = places(settings)
+    catalogue = read_catalogue(settings)
+    problems = [problem for problem in catalogue.problems if problem.kind != EMPTY]
+    if problems and not settings.skip_broken:
+        raise UserError(f"{said(root, problems[0])}; mend it, or leave out such clips with data.skip_broken=true")
+    entries = [entry for split in SPLITS for entry in catalogue.splits[split]]
+    looks = look(root, entries, home / "index.json", on_progress=on_progress)
+    skipped = [said(root, problem) for problem in problems]
+    clips: dict[str, list[Clip]] = {}
+    for split in SPLITS:
+        clips[split] = []
+        for entry in catalogue.splits[split]:
+            window = looks[entry.path].window(entry)
+            if window.broken is None:
+                seen = looks[entry.path]
+                index = None if entry.start is None else frame_index(home / "index.json", seen.digest)
+                span = (window.first, window.stop - window.first)
+                clips[split].append(Clip(root / entry.path, entry.labels, *span, seen.digest, index))
+                continue
+            if not settings.skip_broken and not window.is_checked:
+                raise UserError(
+                    f"{root / entry.path} cannot be decoded: {window.broken}; mend it, or leave out such files with "
+                    "data.skip_broken=true"
+                )
+            skipped.append(f"{root / entry.path}: {window.broken}")
+        if not clips[split]:
+            raise UserError(f"no clip in {split} of {root} can be decoded ({len(skipped)} clips were left out)")
+    mirrors = _mirrors(catalogue.tasks, settings)
+    notes = []
+    if empty := [problem.says for problem in catalogue.problems if problem.kind == EMPTY]:
+        notes.append(empty[0] if len(empty) == 1 else f"{len(empty)} classes have no clip in train; {empty[0]}")
+    splits: dict[str, ClipSplit] = {}
+    for split in SPLITS:
+        labels = {
+            task: np.array([clip.labels[place] for clip in clips[split]], dtype=np.int64)
+            for place, task in enumerate(catalogue.tasks)
+        }
+        opened = open_split(split, clips[split], labels, home, settings, notes)
+        splits[split] = replace(opened, mirror=mirrors, policy=settings.policy, workers=settings.workers)
+    contents = {split: [(clip.labels, clip.digest, *clip.window) for clip in found] for split, found in clips.items()}
+    cut = [settings.frames, settings.resolution, settings.side, *_augmented(settings, mirrors)]
+    fingerprint = f"{settings.name}-{_hash(json.dumps([catalogue.tasks, cut, contents]))}"
+    return VideoData(settings.name, catalogue.tasks, splits, fingerprint, tuple(skipped), tuple(notes))
+
+
+def said(root: Path, problem: Problem) -> str:
+    """A problem as one line: where it is, and what."""
+    return f"{root / problem.path if problem.path else problem.id}: {problem.says}"
+
+
+def places(settings: DataSettings) -> tuple[Path, Path]:
+    """The root, and the folder in the cache that belongs to it."""
+    assert settings.root is not None
+    root = Path(settings.root).expanduser().absolute()
+    return root, cache_folder(settings.cache) / settings.name / _hash(str(root.resolve()))
+
+
+def read_catalogue(settings: DataSettings) -> Catalogue:
+    """What the annotations say, with all three splits. Raises UserError where they cannot be used."""
+    root, home = places(settings)
+    if settings.name == "folder" and settings.csv is None:
+        return read_folder(root, home, settings)
+    if settings.name == "folder":
+        assert settings.csv is not None
+        catalogue = read_table(root, root / Path(settings.csv).expanduser())
+    else:
+        catalogue = _READERS[settings.name](root)
+    splits = dict(catalogue.splits)
+    for split, share in (("test", settings.test_share), ("val", settings.val_share)):
+        if split not in splits:
+            splits["train"], splits[split] = hold_out(splits["train"], share, settings.seed)
+    for split in SPLITS:
+        if not splits[split]:
+            raise UserError(f"{root} has no clip for {split}: {_why_empty(catalogue)}")
+    return Catalogue(catalogue.tasks, splits, catalogue.problems)
+
+
+def _why_empty(catalogue: Catalogue) -> str:
+    if not catalogue.problems:
+        return "a split needs at least three clips of a class"
+    return f"{len(catalogue.problems)} clips cannot be used, the first of them since {catalogue.problems[0].says}"
+
+
+def _mirrors(tasks: Mapping[str, Sequence[str]], settings: DataSettings) -> Mapping[str, Labels] | None:
+    """Each task's classes of mirrored clips; None where the rule gives none to one of them."""
+    rule = settings.flip
+    if rule == "auto" and len(tasks) > 1 and any(set(classes) == set(CLASSES) for classes in tasks.values()):
+        # Twins as a data set of several tasks: a verb that is mirrored makes another action, whose name no rule knows.
+        return None
+    found = {task: mirror_of(classes, rule, settings.name) for task, classes in tasks.items()}
+    known = {task: mirror for task, mirror in found.items() if mirror is not None}
+    return known if len(known) == len(found) else None
+
+
+def _augmented(settings: DataSettings, mirrors: Mapping[str, Labels] | None) -> list[object]:
+    """All that training does to a clip."""
+    classes = None if mirrors is None else {task: mirror.tolist() for task, mirror in mirrors.items()}
+    return [settings.augment, settings.policy, classes]
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

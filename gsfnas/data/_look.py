@@ -1,0 +1,229 @@
+"""What each file of a data set holds: looked at once, in parallel, and remembered until the file changes.
+
+A look opens a file, decodes one frame and counts the others. A check decodes all that the clips need. Both write into one
+index.
+"""
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gsfnas.data._cache import replacing
+from gsfnas.data._catalogue import Entry
+from gsfnas.data._decode import DecodeError, check, probe, scan
+from gsfnas.data._index import save
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+OnProgress = Callable[[int, int], None]
+
+# So many files are looked at between two writes of the index: what a kill may lose.
+_BETWEEN_WRITES = 2000
+
+
+@dataclass(frozen=True)
+class Window:
+    """The frames [first, stop) of a file that a clip is; ``broken`` says why they cannot be used, where a check found so."""
+
+    first: int
+    stop: int
+    broken: str | None = None
+    is_checked: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """A file: its number of frames and a digest of its content, or why it cannot be decoded; and the windows asked for.
+
+    ``is_checked`` where it was a check that found it broken: then somebody has been told.
+    """
+
+    frames: int
+    digest: str
+    broken: str | None
+    windows: Mapping[str, Window]
+    is_checked: bool = False
+
+    def window(self, entry: Entry) -> Window:
+        """The part of the file that an entry is; of a broken file, what is wrong with that."""
+        if self.broken is not None:
+            return Window(0, 0, self.broken, self.is_checked)
+        return self.windows[_window_name(entry)]
+
+
+def look(
+    root: Path,
+    entries: Sequence[Entry],
+    index: Path,
+    *,
+    checks: bool = False,
+    on_progress: OnProgress = lambda done, total: None,
+) -> dict[str, Look]:
+    """Path -> what it holds, for the files of ``entries``. Files known from the file ``index`` and unchanged are not opened.
+
+    With ``checks`` everything that the entries need is decoded, unless an earlier check has. ``on_progress(done, total)``
+    counts files.
+    """
+    wanted: dict[str, dict[str, Entry]] = {}
+    for entry in entries:
+        wanted.setdefault(entry.path, {})[_window_name(entry)] = entry
+    known = _read_index(index)
+    looks: dict[str, Look] = {}
+    new: list[tuple[str, list[int] | None]] = []
+    for path, windows in wanted.items():
+        state = _state(root / path)
+        found = _remembered(known.get(path), state, windows, checks)
+        if found is None:
+            new.append((path, state))
+        else:
+            looks[path] = found
+    on_progress(len(looks), len(wanted))
+
+    def one(item: tuple[str, list[int] | None]) -> Look:
+        path, state = item
+        return _look(root, path, wanted[path], index, checks, state is None)
+
+    unwritten = 0
+    for (path, state), found in zip(new, in_threads(one, new), strict=True):
+        looks[path] = found
+        known[path] = _entry(found, state)
+        unwritten += 1
+        if unwritten == _BETWEEN_WRITES:
+            _write_index(index, known)
+            unwritten = 0
+        on_progress(len(looks), len(wanted))
+    if unwritten:
+        _write_index(index, known)
+    return {path: looks[path] for path in wanted}
+
+
+def frame_index(index: Path, digest: str) -> Path:
+    """Where the frame index of a video with windows is kept, for the processes that read clips out of it."""
+    return index.parent / "frames" / f"{digest}.npz"
+
+
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Results in order. FFmpeg works without Python's lock, so that threads share the cores. Stops at once when left early."""
+    threads = min(8, os.cpu_count() or 1)
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _look(root: Path, name: str, windows: Mapping[str, Entry], index: Path, checks: bool, is_gone: bool) -> Look:
+    path = root / name
+    try:
+        if is_gone:
+            raise DecodeError("it does not exist")
+        if outside := _leading_out(root, path):
+            raise DecodeError(f"{outside} is a link that leads out of the root")
+        seen = probe(path)
+        if "" not in windows and path.is_file():
+            save(scan(path), frame_index(index, seen.digest))
+        found = {name: _resolve(path, entry, seen.frames) for name, entry in windows.items()}
+        if checks:
+            found = {name: _checked(path, windows[name], window, seen.frames) for name, window in found.items()}
+    except DecodeError as error:
+        return Look(0, "", str(error), {}, checks)
+    except OSError as error:
+        return Look(0, "", f"it cannot be read ({(error.strerror or str(error)).lower()})", {}, checks)
+    return Look(seen.frames, seen.digest, None, found)
+
+
+def _leading_out(root: Path, path: Path) -> str | None:
+    """The name of an image of a folder that lies outside of the root."""
+    if not path.is_dir():
+        return None
+    links = [entry.path for entry in os.scandir(path) if entry.is_symlink()]
+    return next((Path(link).name for link in links if not Path(link).resolve().is_relative_to(root.resolve())), None)
+
+
+def _resolve(path: Path, entry: Entry, frames: int) -> Window:
+    """A window in frames that the file has; one that lies beyond its end is broken."""
+    if entry.start is None or entry.stop is None:
+        return Window(0, frames)
+    if entry.unit == "seconds":
+        first, stop = scan(path).between(entry.start, entry.stop)
+    else:
+        first, stop = int(entry.start), int(entry.stop)
+    first, stop = max(0, first), min(stop, frames)
+    if first < stop:
+        return Window(first, stop)
+    span = f"{entry.start:g} to {entry.stop:g}"
+    return Window(first, first, f"no frame lies in {span} {entry.unit}, since the video has {frames} frames", is_checked=True)
+
+
+def _checked(path: Path, entry: Entry, window: Window, frames: int) -> Window:
+    if window.broken is not None:
+        return window
+    is_whole = entry.start is None or (window.first, window.stop) == (0, frames)
+    reason = check(path, None if is_whole else (window.first, window.stop))
+    return Window(window.first, window.stop, reason, is_checked=True)
+
+
+def _window_name(entry: Entry) -> str:
+    if entry.start is None or entry.stop is None:
+        return ""
+    return f"{entry.start!r}-{entry.stop!r} {entry.unit}"
+
+
+def _state(path: Path) -> list[int] | None:
+    """What changes when a clip does: size and time of change, of all images together where it is a folder; None: it is gone."""
+    try:
+        files = [Path(entry.path) for entry in os.scandir(path)] if path.is_dir() else [path]
+        stats = [file.stat() for file in files]
+    except OSError:
+        return None
+    return [len(files), sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)]
+
+
+def _remembered(entry: Any, state: list[int] | None, windows: Mapping[str, Entry], checks: bool) -> Look | None:
+    """What an earlier look saw; None where the file has changed since, the entry is damaged or something new is asked."""
+    match entry:
+        case {"state": list(then), "broken": str(reason), "is_checked": bool(is_checked)} if then == state:
+            return Look(0, "", reason, {}, is_checked) if is_checked or not checks else None
+        case {"state": list(then), "frames": int(frames), "digest": str(digest), "windows": dict(known)} if (
+            then == state and frames >= 1
+        ):
+            try:
+                found = {name: Window(*known[name]) for name in windows}
+            except (KeyError, TypeError):
+                return None
+            if checks and not all(window.is_checked for window in found.values()):
+                return None
+            return Look(frames, digest, None, found)
+    return None
+
+
+def _entry(found: Look, state: list[int] | None) -> dict[str, Any]:
+    if found.broken is not None:
+        return {"state": state, "broken": found.broken, "is_checked": found.is_checked}
+    windows = {name: [one.first, one.stop, one.broken, one.is_checked] for name, one in found.windows.items()}
+    return {"state": state, "frames": found.frames, "digest": found.digest, "windows": windows}
+
+
+def _read_index(index: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(index.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _write_index(index: Path, known: Mapping[str, Any]) -> None:
+    with replacing(index) as temporary:
+        temporary.write_text(json.dumps(known), encoding="utf-8")

@@ -1,0 +1,189 @@
+"""Clips out of files, or out of what was decoded of them once: which frames, which pixels.
+
+With ``augment=light`` training takes one of three places of each segment and the centre of the picture; with ``paper`` any
+frame of it, and a corner crop of a random scale. Testing takes the middle frames and the centre in either case. What a split
+needs is decoded once and kept where it is small enough; that changes no clip.
+
+Shapes: B clips, T segments, V views, R the resolution, S the short side.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gsfnas.data._augment import centre_crop, multi_scale_crop, resized
+from gsfnas.data._cache import Array, CannotWriteError, Ragged, cached_array, cached_ragged
+from gsfnas.data._clips import Clips, ClipSplit, Labels
+from gsfnas.data._decode import DecodeError, decode
+from gsfnas.data._index import load
+from gsfnas.data._look import in_threads
+from gsfnas.data._sampling import TRAIN_VIEWS, choose_views, segment_draw, segment_frames
+from gsfnas.data._settings import DataSettings
+from gsfnas.errors import UserError
+
+# What a picture is taken to be wide at the most when a cache is planned: 16 to 9, or that on its side.
+_WIDEST = 16 / 9
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip that can be decoded: ``frames`` frames of a file from ``first`` on; ``index`` keeps the stamps of a long one."""
+
+    path: Path
+    labels: tuple[int, ...]
+    first: int
+    frames: int
+    digest: str
+    index: Path | None = None
+
+    @property
+    def window(self) -> tuple[int, int]:
+        return self.first, self.frames
+
+    def decode(self, indices: Sequence[int], side: int) -> Clips:
+        """(K, 3, H, W) of the frames at ``indices`` of the clip, the short side resized to ``side``.
+
+        Raises UserError where the file has become unreadable since it was looked at.
+        """
+        try:
+            known = None if self.index is None else load(self.index)
+            images = decode(self.path, [self.first + index for index in indices], known)
+        except (DecodeError, OSError) as error:
+            raise UserError(f"{self.path} cannot be decoded any more: {error}") from None
+        return resized(images.transpose(0, 3, 1, 2), side)
+
+
+def open_split(
+    split: str, clips: Sequence[Clip], labels: Mapping[str, Labels], home: Path, settings: DataSettings, notes: list[str]
+) -> ClipSplit:
+    """A split that reads from the cache where it fits in, or else decodes ahead of the batch that is asked for.
+
+    Where the cache cannot be written it decodes as well, and ``notes`` says so.
+    """
+    any_frame = settings.augment == "paper" and split == "train"
+    pixels = (settings.frames, settings.resolution, settings.side)
+    shift = settings.resolution // 16 if settings.augment == "light" else 0
+    contents = [[(clip.digest, *clip.window) for clip in clips], *pixels, any_frame]
+    place = home / f"{split}-{hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]}.npy"
+    read: Any = _AnyFrame(tuple(clips), *pixels) if any_frame else _Views(tuple(clips), *pixels, _views(split, clips, settings))
+    if read.bytes > settings.cache_gb * 1e9:
+        return ClipSplit(labels, read, shift=shift, ahead=2)
+    try:
+        return ClipSplit(labels, read.kept(place), shift=shift)
+    except CannotWriteError as error:
+        notes.append(f"{split} is decoded in each epoch anew, since {error}")
+        return ClipSplit(labels, read, shift=shift, ahead=2)
+
+
+def _views(split: str, clips: Sequence[Clip], settings: DataSettings) -> int:
+    many = split == "train" and any(clip.frames > settings.frames for clip in clips)
+    return TRAIN_VIEWS if many else 1
+
+
+@dataclass(frozen=True)
+class _Views:
+    """A few fixed places of each segment, the centre of the picture: (B, T, 3, R, R)."""
+
+    clips: tuple[Clip, ...]
+    segments: int
+    resolution: int
+    side: int
+    views: int
+
+    @property
+    def bytes(self) -> float:
+        return float(np.prod(self._shape, dtype=float)) * len(self.clips)
+
+    def __call__(self, indices: Labels, generator: np.random.Generator | None) -> Clips:
+        chosen = choose_views(len(indices), self.segments, self.views, generator)
+
+        def one(place: int) -> Clips:
+            clip = self.clips[indices[place]]
+            frames = segment_frames(clip.frames, self.segments, self.views)[np.arange(self.segments), chosen[place]]
+            return self._read(clip, frames.tolist())
+
+        return np.stack(list(in_threads(one, range(len(indices)))))
+
+    def kept(self, place: Path) -> "_KeptViews":
+        """The same from a file that holds all views."""
+
+        def one(clip: Clip) -> Array:
+            frames = segment_frames(clip.frames, self.segments, self.views)
+            return self._read(clip, frames.ravel().tolist()).reshape(self._shape)
+
+        shape = (len(self.clips), *self._shape)
+        cached_array(place, shape, lambda: in_threads(one, self.clips))
+        return _KeptViews(place)
+
+    def _read(self, clip: Clip, frames: Sequence[int]) -> Clips:
+        return centre_crop(clip.decode(frames, self.side), self.side, self.resolution)
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return (self.segments, self.views, 3, self.resolution, self.resolution)
+
+
+@dataclass(frozen=True)
+class _KeptViews:
+    """What ``_Views`` gives, from a file of (clips, T, V, 3, R, R)."""
+
+    path: Path
+
+    def __call__(self, indices: Labels, generator: np.random.Generator | None) -> Clips:
+        _, segments, views = self._array.shape[:3]
+        chosen = choose_views(len(indices), segments, views, generator)
+        return np.asarray(self._array[indices[:, None], np.arange(segments), chosen])
+
+    @cached_property
+    def _array(self) -> Array:
+        array: Array = np.load(self.path, mmap_mode="r")
+        return array
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A map travels to another process as its name, not as its bytes.
+        return _KeptViews, (self.path,)
+
+
+@dataclass(frozen=True)
+class _AnyFrame:
+    """One frame of each segment, any of them, and a crop of a random scale, the same for all: (B, T, 3, R, R)."""
+
+    clips: tuple[Clip, ...]
+    segments: int
+    resolution: int
+    side: int
+    whole: Ragged | None = None
+
+    @property
+    def bytes(self) -> float:
+        """About, and at the most, unless pictures are wider than 16 to 9."""
+        return sum(clip.frames for clip in self.clips) * 3.0 * self.side**2 * _WIDEST
+
+    def __call__(self, indices: Labels, generator: np.random.Generator | None) -> Clips:
+        draws = [None] * len(indices) if generator is None else generator.spawn(len(indices))
+
+        def one(place: int) -> Clips:
+            number, draw = int(indices[place]), draws[place]
+            clip = self.clips[number]
+            frames = segment_draw(clip.frames, self.segments, draw)
+            pictures = clip.decode(frames.tolist(), self.side) if self.whole is None else self.whole[number][frames]
+            if draw is None:
+                return centre_crop(pictures, self.side, self.resolution)
+            return multi_scale_crop(pictures, self.resolution, draw)
+
+        return np.stack(list(in_threads(one, range(len(indices)))))
+
+    def kept(self, place: Path) -> "_AnyFrame":
+        """The same from a file that holds all frames, their short side resized."""
+
+        def one(clip: Clip) -> Array:
+            return clip.decode(range(clip.frames), self.side)
+
+        whole = cached_ragged(place.with_suffix(".bin"), lambda: in_threads(one, self.clips))
+        return _AnyFrame(self.clips, self.segments, self.resolution, self.side, whole)
