@@ -15,7 +15,7 @@ from gsfnas.candidate import Candidate
 from gsfnas.cli._environment import describe
 from gsfnas.config import StudyConfig
 from gsfnas.cost import Cost, Pricer, measure_latency, peak_inference_bytes
-from gsfnas.data import DataSettings, VideoData, open_data
+from gsfnas.data import DataSettings, VideoData, open_data, tasks_of
 from gsfnas.errors import UserError
 from gsfnas.model import build_model
 from gsfnas.record import Latency, StudyRecord
@@ -64,7 +64,7 @@ def bind(config: StudyConfig) -> BoundSpace:
 
 def num_classes(config: StudyConfig) -> int:
     """Classes of the first task of a study's data."""
-    return len(next(iter(open_data(config.data).tasks.values())))
+    return len(next(iter(tasks_of(config.data).values())))
 
 
 def bind_space(space: Space, backbone: str, options: Mapping[str, Any], frames: int, resolution: int) -> BoundSpace:

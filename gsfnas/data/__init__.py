@@ -3,8 +3,8 @@
 from gsfnas.data._check import Check, check
 from gsfnas.data._clips import ClipSplit, VideoData
 from gsfnas.data._export import export
-from gsfnas.data._open import open_data
+from gsfnas.data._open import open_data, tasks_of
 from gsfnas.data._preview import preview
 from gsfnas.data._settings import DataSettings
 
-__all__ = ["Check", "ClipSplit", "DataSettings", "VideoData", "check", "export", "open_data", "preview"]
+__all__ = ["Check", "ClipSplit", "DataSettings", "VideoData", "check", "export", "open_data", "preview", "tasks_of"]

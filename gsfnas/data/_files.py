@@ -12,20 +12,20 @@ from pathlib import Path
 import numpy as np
 
 from gsfnas.data._cache import cache_folder
-from gsfnas.data._catalogue import EMPTY, Catalogue, Problem, hold_out
-from gsfnas.data._clips import ClipSplit, Labels, VideoData
+from gsfnas.data._catalogue import EMPTY, Catalogue, Entry, Problem, hold_out
+from gsfnas.data._clips import Clips, ClipSplit, Labels, VideoData
 from gsfnas.data._diving48 import read_diving48
 from gsfnas.data._epic import read_epic_kitchens_100
 from gsfnas.data._folder import read_folder
 from gsfnas.data._kinetics import read_kinetics400
-from gsfnas.data._look import OnProgress, frame_index, look
+from gsfnas.data._look import Look, OnProgress, frame_index, look
 from gsfnas.data._mirror import mirror_of
-from gsfnas.data._reading import Clip, open_split
+from gsfnas.data._reading import Clip, Views, open_split
 from gsfnas.data._settings import SPLITS, DataSettings
 from gsfnas.data._something import read_something_v1, read_something_v2
 from gsfnas.data._table import read_table
 from gsfnas.data._twins_actions import CLASSES
-from gsfnas.errors import UserError
+from gsfnas.errors import UserError, unknown
 
 _READERS: Mapping[str, Callable[[Path], Catalogue]] = {
     "something_v1": read_something_v1,
@@ -34,6 +34,10 @@ _READERS: Mapping[str, Callable[[Path], Catalogue]] = {
     "diving48": read_diving48,
     "epic_kitchens_100": read_epic_kitchens_100,
 }
+# Of what the files hold, in the set's folder of the cache.
+_INDEX = "index.json"
+# So many clips of a class a preview tries before it leaves the class out.
+_TRIES = 3
 
 
 def open_files(settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> VideoData:
@@ -49,26 +53,23 @@ def open_files(settings: DataSettings, on_progress: OnProgress = lambda done, to
     if problems and not settings.skip_broken:
         raise UserError(f"{said(root, problems[0])}; mend it, or leave out such clips with data.skip_broken=true")
     entries = [entry for split in SPLITS for entry in catalogue.splits[split]]
-    looks = look(root, entries, home / "index.json", on_progress=on_progress)
+    looks = look(root, entries, home / _INDEX, on_progress=on_progress)
     skipped = [said(root, problem) for problem in problems]
-    clips: dict[str, list[Clip]] = {}
-    for split in SPLITS:
-        clips[split] = []
+    clips: dict[str, list[Clip]] = {split: [] for split in SPLITS}
+    for split, found in clips.items():
         for entry in catalogue.splits[split]:
-            window = looks[entry.path].window(entry)
+            seen = looks[entry.path]
+            window = seen.window(entry)
             if window.broken is None:
-                seen = looks[entry.path]
-                index = None if entry.start is None else frame_index(home / "index.json", seen.digest)
-                span = (window.first, window.stop - window.first)
-                clips[split].append(Clip(root / entry.path, entry.labels, *span, seen.digest, index))
-                continue
-            if not settings.skip_broken and not window.is_checked:
+                found.append(_clip(root, home, entry, seen))
+            elif settings.skip_broken or window.is_checked:
+                skipped.append(f"{root / entry.path}: {window.broken}")
+            else:
                 raise UserError(
                     f"{root / entry.path} cannot be decoded: {window.broken}; mend it, or leave out such files with "
                     "data.skip_broken=true"
                 )
-            skipped.append(f"{root / entry.path}: {window.broken}")
-        if not clips[split]:
+        if not found:
             raise UserError(f"no clip in {split} of {root} can be decoded ({len(skipped)} clips were left out)")
     mirrors = _mirrors(catalogue.tasks, settings)
     notes = []
@@ -86,6 +87,36 @@ def open_files(settings: DataSettings, on_progress: OnProgress = lambda done, to
     cut = [settings.frames, settings.resolution, settings.side, *_augmented(settings, mirrors)]
     fingerprint = f"{settings.name}-{_hash(json.dumps([catalogue.tasks, cut, contents]))}"
     return VideoData(settings.name, catalogue.tasks, splits, fingerprint, tuple(skipped), tuple(notes))
+
+
+def first_clips(settings: DataSettings, split: str, count: int) -> tuple[list[str], Clips, dict[str, int]]:
+    """(names, (B, T, 3, R, R), clips of each split): of each of the first ``count`` classes of a split one clip that opens.
+
+    Only these are looked at, so that it takes seconds on any set. Raises UserError as ``open_files``, and for an unknown split.
+    """
+    root, home = places(settings)
+    catalogue = read_catalogue(settings)
+    if split not in catalogue.splits:
+        raise unknown("split", split, catalogue.splits)
+    # Of several tasks the first, which is the one that a study searches for.
+    names = next(iter(catalogue.tasks.values()))
+    members: dict[int, list[Entry]] = {}
+    for entry in catalogue.splits[split]:
+        members.setdefault(entry.labels[0], []).append(entry)
+    labels = sorted(members)[:count]
+    clips: dict[int, Clip] = {}
+    for attempt in range(_TRIES):
+        entries = [members[label][attempt] for label in labels if label not in clips and attempt < len(members[label])]
+        looks = look(root, entries, home / _INDEX)
+        for entry in entries:
+            if looks[entry.path].window(entry).broken is None:
+                clips[entry.labels[0]] = _clip(root, home, entry, looks[entry.path])
+    if not clips:
+        raise UserError(f"no clip in {split} of {root} can be decoded; gsfnas data check says why")
+    shown = sorted(clips)
+    read = Views(tuple(clips[label] for label in shown), settings.frames, settings.resolution, settings.side, views=1)
+    counts = {name: len(found) for name, found in catalogue.splits.items()}
+    return [names[label] for label in shown], read(np.arange(len(shown)), None), counts
 
 
 def said(root: Path, problem: Problem) -> str:
@@ -124,6 +155,12 @@ def _why_empty(catalogue: Catalogue) -> str:
     if not catalogue.problems:
         return "a split needs at least three clips of a class"
     return f"{len(catalogue.problems)} clips cannot be used, the first of them since {catalogue.problems[0].says}"
+
+
+def _clip(root: Path, home: Path, entry: Entry, seen: Look) -> Clip:
+    window = seen.window(entry)
+    index = None if entry.start is None else frame_index(home / _INDEX, seen.digest)
+    return Clip(root / entry.path, entry.labels, window.first, window.stop - window.first, seen.digest, index)
 
 
 def _mirrors(tasks: Mapping[str, Sequence[str]], settings: DataSettings) -> Mapping[str, Labels] | None:

@@ -129,15 +129,19 @@ def save(index: FrameIndex, file: Path) -> None:
         np.savez(stream, stamps=index.stamps, keys=index.keys, base=base)
 
 
-@lru_cache(maxsize=_NUM_REMEMBERED)
 def load(file: Path) -> FrameIndex | None:
-    """What ``save`` kept; None where there is nothing, or it is damaged."""
+    """What ``save`` kept, read once; None where there is nothing, or it is damaged."""
     try:
-        with np.load(file) as kept:
-            over, under, counted = kept["base"].tolist()
-            return FrameIndex(kept["stamps"], kept["keys"], Fraction(over, under), bool(counted))
+        return _read(file)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, ZeroDivisionError):
         return None
+
+
+@lru_cache(maxsize=_NUM_REMEMBERED)
+def _read(file: Path) -> FrameIndex:
+    with np.load(file) as kept:
+        over, under, counted = kept["base"].tolist()
+        return FrameIndex(kept["stamps"], kept["keys"], Fraction(over, under), bool(counted))
 
 
 def _key(path: Path) -> tuple[str, int, int]:

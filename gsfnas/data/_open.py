@@ -1,10 +1,18 @@
 """Data sets by name."""
 
+from collections.abc import Mapping
+
 from gsfnas.data._clips import VideoData
-from gsfnas.data._files import open_files
+from gsfnas.data._files import open_files, read_catalogue
 from gsfnas.data._look import OnProgress
 from gsfnas.data._settings import DataSettings
-from gsfnas.data._twins import open_twins
+from gsfnas.data._twins import TASK, open_twins
+from gsfnas.data._twins_actions import CLASSES
+
+
+def tasks_of(settings: DataSettings) -> Mapping[str, tuple[str, ...]]:
+    """Task -> class names, from the annotations alone. Raises UserError where they cannot be used."""
+    return {TASK: CLASSES} if settings.name == "twins" else read_catalogue(settings).tasks
 
 
 def open_data(settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> VideoData:

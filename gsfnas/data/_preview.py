@@ -1,6 +1,5 @@
 """A contact sheet: one clip a class, its frames from left to right, its class above."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,9 @@ import numpy as np
 
 from gsfnas.data._cache import replacing
 from gsfnas.data._clips import Clips
-from gsfnas.data._open import open_data
-from gsfnas.data._settings import DataSettings
+from gsfnas.data._files import first_clips
+from gsfnas.data._settings import SPLITS, DataSettings
+from gsfnas.data._twins import open_twins
 
 # Pixels of the sheet.
 _GAP = 3
@@ -28,25 +28,31 @@ def preview(settings: DataSettings, path: Path | str, *, split: str = "test", cl
 
     In Twins each action stands beside its reversal. Raises UserError for an unknown split and where the file cannot be written.
     """
-    # Only the clips that are shown are decoded.
-    data = open_data(dataclasses.replace(settings, cache_gb=0.0))
-    clips = data.split(split)
-    # Of several tasks the first, which is the one that a study searches for.
-    task, names = next(iter(data.tasks.items()))
-    labels = clips.labels[task]
-    firsts = [(name, int(np.argmax(labels == label))) for label, name in enumerate(names[:classes]) if label in labels]
-    read = clips.read(np.array([index for _, index in firsts]), None)
-    shown = np.unique(np.linspace(0, settings.frames - 1, _FRAMES).round().astype(int))
-    counts = f"{len(data.splits['train'])} / {len(data.splits['val'])} / {len(data.splits['test'])} clips"
+    if settings.name == "twins":
+        shown, read, counts = _of_twins(settings, split, classes)
+    else:
+        shown, read, counts = first_clips(settings, split, classes)
+    places = np.unique(np.linspace(0, settings.frames - 1, _FRAMES).round().astype(int))
+    clips = " / ".join(str(counts[name]) for name in SPLITS)
     size = f"{settings.frames} frames at {settings.resolution} px"
-    title = f"{settings.name}: {len(names)} classes, {counts} (train / val / test), {size}"
-    sheet = _sheet(title, [name for name, _ in firsts], read[:, shown])
+    title = f"{settings.name}: {clips} clips (train / val / test), {len(shown)} classes of {split}, {size}"
+    sheet = _sheet(title, shown, read[:, places])
     path = Path(path).expanduser()
     if path.suffix.lower() != ".png":
         path = path.with_name(path.name + ".png")
     with replacing(path) as temporary:
         sheet.save(temporary, format="PNG", optimize=True)
     return path
+
+
+def _of_twins(settings: DataSettings, split: str, count: int) -> tuple[list[str], Clips, dict[str, int]]:
+    data = open_twins(settings)
+    clips = data.split(split)
+    ((task, names),) = data.tasks.items()
+    labels = clips.labels[task]
+    firsts = {name: int(np.argmax(labels == label)) for label, name in enumerate(names[:count]) if label in labels}
+    read = clips.read(np.array(list(firsts.values())), None)
+    return list(firsts), read, {name: len(found) for name, found in data.splits.items()}
 
 
 def _sheet(title: str, names: list[str], clips: Clips) -> Any:

@@ -71,7 +71,7 @@ def open_split(
     shift = settings.resolution // 16 if settings.augment == "light" else 0
     contents = [[(clip.digest, *clip.window) for clip in clips], *pixels, any_frame]
     place = home / f"{split}-{hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]}.npy"
-    read: Any = _AnyFrame(tuple(clips), *pixels) if any_frame else _Views(tuple(clips), *pixels, _views(split, clips, settings))
+    read: Any = _AnyFrame(tuple(clips), *pixels) if any_frame else Views(tuple(clips), *pixels, _views(split, clips, settings))
     if read.bytes > settings.cache_gb * 1e9:
         return ClipSplit(labels, read, shift=shift, ahead=2)
     try:
@@ -87,7 +87,7 @@ def _views(split: str, clips: Sequence[Clip], settings: DataSettings) -> int:
 
 
 @dataclass(frozen=True)
-class _Views:
+class Views:
     """A few fixed places of each segment, the centre of the picture: (B, T, 3, R, R)."""
 
     clips: tuple[Clip, ...]
@@ -131,7 +131,7 @@ class _Views:
 
 @dataclass(frozen=True)
 class _KeptViews:
-    """What ``_Views`` gives, from a file of (clips, T, V, 3, R, R)."""
+    """What ``Views`` gives, from a file of (clips, T, V, 3, R, R)."""
 
     path: Path
 

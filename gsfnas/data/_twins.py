@@ -22,14 +22,14 @@ from gsfnas.data._settings import SPLITS, DataSettings
 from gsfnas.data._twins_actions import ACTIONS, CLASSES, MIRROR
 from gsfnas.data._twins_render import VERSION, render
 
-_TASK = "class"
+TASK = "class"
 
 
 def open_twins(settings: DataSettings) -> VideoData:
     """Twins as ``settings`` say, rendered into the cache where they are not there yet."""
     labels = {split: twins_labels(split, count) for split, count in _counts(settings).items()}
     specification = _specification(settings)
-    mirror = {_TASK: np.array(MIRROR)} if settings.flip != "none" else None
+    mirror = {TASK: np.array(MIRROR)} if settings.flip != "none" else None
     is_light = settings.augment == "light"
     folder = cache_folder(settings.cache) / "twins" / _hash(specification)
     splits = {}
@@ -38,7 +38,7 @@ def open_twins(settings: DataSettings) -> VideoData:
         path = folder / f"{split}-{len(labels[split])}.npy"
         cached_array(path, shape, functools.partial(_rows, split, shape[0], settings))
         splits[split] = ClipSplit(
-            labels={_TASK: labels[split]},
+            labels={TASK: labels[split]},
             read=_Rendered(path, settings.resolution, is_cropped=not is_light),
             mirror=mirror,
             shift=settings.resolution // 16 if is_light else 0,
@@ -51,7 +51,7 @@ def open_twins(settings: DataSettings) -> VideoData:
     }
     training |= {} if mirror else {"flip": "none"}
     fingerprint = "twins-" + _hash({**specification, "clips": _counts(settings), **training})
-    return VideoData("twins", {_TASK: CLASSES}, splits, fingerprint)
+    return VideoData("twins", {TASK: CLASSES}, splits, fingerprint)
 
 
 def twins_labels(split: str, count: int) -> Labels:

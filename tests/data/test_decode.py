@@ -16,7 +16,6 @@ from gsfnas.data._decode import DecodeError, FrameIndex, check, decode, frame_fi
 
 from .media import numbered, numbers_of, write_images, write_sound, write_video
 
-
 WRITES_ROTATION = hasattr(av.video.stream.VideoStream, "set_display_rotation")
 
 

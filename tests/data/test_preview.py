@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gsfnas.data import DataSettings, open_data, preview
+from gsfnas.data import DataSettings, _look, open_data, preview
 from gsfnas.errors import UserError
 
 from .media import numbered, write_images
@@ -53,3 +53,27 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         preview(twins(tmp_path), tmp_path / "file" / "sheet.png")
+
+
+def test_only_what_is_shown_is_opened_and_a_broken_clip_gives_way_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        for number in range(9):
+            write_images(tmp_path / "set" / name / str(number), list(numbered(4, 16, 16)))
+    settings = DataSettings(name="folder", root=str(tmp_path / "set"), resolution=16, cache=str(tmp_path / "cache"))
+    opened: list[Path] = []
+    probe = _look.probe
+
+    def probing(path: Path) -> object:
+        opened.append(path)
+        return probe(path)
+
+    monkeypatch.setattr(_look, "probe", probing)
+    preview(settings, tmp_path / "sheet.png", split="train")
+    assert len(opened) == 2
+    # The clip that was shown cannot be opened any more.
+    for image in opened[0].iterdir():
+        image.write_bytes(b"")
+    preview(settings, tmp_path / "sheet.png", split="train")
+    assert len(opened) == 2 + 2

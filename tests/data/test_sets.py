@@ -341,5 +341,5 @@ def test_windows_of_a_long_video_do_not_read_through_it_again(
     # Damaged or gone, it is made again from the file.
     for kept in tmp_path.rglob("*.npz"):
         kept.write_bytes(b"")
-    _index.load.cache_clear()
+    _index._read.cache_clear()
     assert np.array_equal(everything(open_data(settings(exports / "epic_kitchens_100", **values)), "test")[0], before)
