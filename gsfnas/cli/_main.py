@@ -102,4 +102,4 @@ def _usage(error: TyperException) -> str:
     """A mistyped command or option, and whose help would tell."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "gsfnas"
-    return f"{error.format_message().strip().rstrip('.')} (see {path} --help)"
+    return f"{error.format_message().strip().rstrip('.').replace('Value error, ', '')} (see {path} --help)"

@@ -62,10 +62,20 @@ def table(
     numbers = _table_wiring.numbers_of(number)
     if len(numbers) > 1 and (row is not None or study is not None):
         raise UserError("--row and --study go with one table, not with all")
+    if out is not None and (row is not None or format is not TableFormat.table):
+        raise UserError("--out writes whole tables as Markdown, CSV and LaTeX; leave out --row and --format")
+    if not runs.is_dir() and runs != Path("runs"):
+        raise UserError(
+            f"--runs must be the folder that holds studies, but {runs} {'is a file' if runs.exists() else 'does not exist'}"
+        )
     if out is not None:
         _table_wiring.check_writable(out)
     found = _table_wiring.tables(numbers, runs, study=study, row=row, measures=latency, config_root=config_root)
     if format is TableFormat.json:
+        if row is not None and not found[0].candidates:
+            raise UserError(
+                f"row {row!r} of table {number} is a published number, not a network of ours, so it has no candidate"
+            )
         for one in found:
             for candidate in one.candidates.values():
                 typer.echo(candidate.to_json())

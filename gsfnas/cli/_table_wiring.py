@@ -63,16 +63,21 @@ def tables(
     found = []
     studies = _Studies(runs)
     with _show.counting("counting operations") as progress:
-        for done, number in enumerate(numbers):
+        total = sum(row.reference is not None for number in numbers for row in load_table(number).rows)
+        done = 0
+        for number in numbers:
             table = load_table(number)
             if row is not None:
                 table.row(row)
-            progress(done, len(numbers))
             candidates = {one.name: _candidate(one.reference, config_root) for one in table.rows if one.reference is not None}
             if row is not None:
                 candidates = {name: candidate for name, candidate in candidates.items() if name == row}
-            found.append(_table(table, candidates, studies, study, measures, config_root))
-            progress(done + 1, len(numbers))
+            costs = {}
+            for name, candidate in candidates.items():
+                costs[name] = _cost(table, name, candidate)
+                done += 1
+                progress(done, total)
+            found.append(_table(table, candidates, costs, studies, study, measures, config_root))
     if row is None:
         return found
     (one,) = found
@@ -99,12 +104,12 @@ def write(found: Sequence[AblationTable], folder: Path) -> list[Path]:
 def _table(
     table: PaperTable,
     candidates: Mapping[str, Candidate],
+    costs: Mapping[str, RowCost],
     studies: "_Studies",
     asked: str | None,
     measures: bool,
     config_root: Path | None,
 ) -> FoundTable:
-    costs = {name: _cost(table, name, candidate) for name, candidate in candidates.items()}
     keys = {name: candidate.key for name, candidate in candidates.items()}
     if table.study is None and asked is not None:
         raise UserError(

@@ -100,7 +100,13 @@ def compose_data(name: str, overrides: Sequence[str] = (), config_root: Path | N
 def load_space(name: str, config_root: Path | None = None) -> Space:
     """The space of that name. Raises UserError for a name or a file that is none."""
     path = find_roots(config_root).file("spaces", name, "space")
-    return Space.from_dict({"name": path.stem, **_read(path)})
+    values = _read(path)
+    if not values:
+        raise UserError(f"{path} is empty; a space has sites and insertions, or rows")
+    try:
+        return Space.from_dict({"name": path.stem, **values})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def _compose(config_name: str | None, overrides: list[str], roots: ConfigRoots, path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gsfnas.convention import Convention
 from gsfnas.report._ablation import COST_DECIMALS, AblationLine, AblationTable, Difference, Order
 from gsfnas.report._metrics import NOT_RUN
 
@@ -16,6 +17,8 @@ EQUAL, NOT_PRINTED, PUBLISHED, OTHER_SETTING, CHANGED = (
     "other setting",
     "rows changed",
 )
+# How many 10^6 parameters a printed number may lie from ours.
+PARAMS_BAR = 0.01
 _LABELS = {
     "top1": "top-1",
     "top1_ssv2": "top-1 V2",
@@ -32,14 +35,19 @@ class Column:
     is_number: bool = True
 
 
-def verdict(printed: float | None, ours: float | None, decimals: int = COST_DECIMALS) -> str:
-    """How our number stands to a printed one, both rounded as it is printed: equal, or by how much it differs."""
+def verdict(printed: float | None, ours: float | None, decimals: int = COST_DECIMALS, bar: float | None = None) -> str:
+    """How our number stands to a printed one, both rounded as it is printed: equal, or by how much it differs.
+
+    A difference of up to ``bar`` says so.
+    """
     if ours is None:
         return NOT_RUN
     if printed is None:
         return NOT_PRINTED
-    gap = round(ours, decimals) - printed
-    return EQUAL if abs(gap) < 0.5 * 10**-decimals else f"differs by {ours - printed:+.{decimals + 1}f}"
+    if abs(round(ours, decimals) - printed) < 0.5 * 10**-decimals:
+        return EQUAL
+    within = f" (within {bar:g})" if bar is not None and abs(ours - printed) <= bar else ""
+    return f"differs by {ours - printed:+.{decimals + 1}f}{within}"
 
 
 def verdicts(found: AblationTable, line: AblationLine) -> dict[str, str]:
@@ -53,10 +61,15 @@ def verdicts(found: AblationTable, line: AblationLine) -> dict[str, str]:
     elif line.top1 and found.study is not None and not found.study.is_papers:
         top1 = OTHER_SETTING
     return {
-        "params": verdict(printed.get("params_m"), line.params_m),
-        "gmacs": verdict(printed.get("gmacs"), line.gmacs),
+        "params": verdict(printed.get("params_m"), line.params_m, bar=PARAMS_BAR),
+        "gmacs": verdict(printed.get("gmacs"), line.gmacs, bar=_gmacs_bar(line)),
         "top1": top1,
     }
+
+
+def _gmacs_bar(line: AblationLine) -> float | None:
+    rule, reference = line.row.convention, line.row.reference
+    return None if rule is None or rule.bar is None or reference is None else rule.bar * reference.frames / 8
 
 
 def summary(found: AblationTable, line: AblationLine) -> str:
@@ -67,7 +80,7 @@ def summary(found: AblationTable, line: AblationLine) -> str:
     if each["params"] == each["gmacs"]:
         each = {"costs": each["params"], "top1": each["top1"]}
     words = {"params": "params", "gmacs": "GMACs", "costs": "costs", "top1": "top-1"}
-    return "; ".join(f"{words[name]} {text}" for name, text in each.items() if text != NOT_PRINTED)
+    return "; ".join(f"{words[name]}: {text}" for name, text in each.items() if text != NOT_PRINTED)
 
 
 def columns(found: AblationTable) -> list[Column]:
@@ -76,7 +89,7 @@ def columns(found: AblationTable) -> list[Column]:
     shown = [Column("row", lambda line: line.row.name, is_number=False)]
     if "params_m" in table.printed:
         shown.append(Column("params (M), print", lambda line: _printed(line, "params_m")))
-    shown.append(Column("params (M), ours", lambda line: _number(line.params_m, 3, line)))
+    shown.append(Column("params (M), ours", lambda line: _number(line.params_m, 4, line)))
     if "gmacs" in table.printed:
         shown.append(Column("GMACs, print", lambda line: _printed(line, "gmacs")))
     shown.append(Column("ptflops", lambda line: _number(line.gmacs, 3, line)))
@@ -93,11 +106,11 @@ def columns(found: AblationTable) -> list[Column]:
     if "top1" in table.printed:
         shown.append(Column("top-1 (%), ours", _accuracy))
     else:
-        shown.append(Column("ours (%)", lambda line: "" if line.key is None else NOT_RUN))
+        shown.append(Column("action (%), ours", lambda line: "" if line.key is None else NOT_RUN))
     if found.differences:
-        shown.append(Column(f"− {table.baseline}", lambda line: difference_text(found.differences.get(line.row.name))))
+        shown.append(Column("− baseline", lambda line: difference_text(found.differences.get(line.row.name))))
     if found.pairs:
-        shown.append(Column("order, holds/rev./open", lambda line: _order_cell(found.orders[line.row.name])))
+        shown.append(Column("order, holds/reversed, /undecided", lambda line: _order_cell(found.orders[line.row.name])))
     shown.append(Column("verdict", lambda line: summary(found, line), is_number=False))
     return shown
 
@@ -105,10 +118,8 @@ def columns(found: AblationTable) -> list[Column]:
 def notes(found: AblationTable) -> list[str]:
     """What a reader must know of the numbers above, a sentence or two each."""
     table = found.table
-    said = [
-        f"ptflops is counted as {one.name}: {one.says}. Parameters are with {_heads(table.classes)}."
-        for one in table.conventions
-    ]
+    said = [f"ptflops{_rows_of(found, one)} is counted as {one.name}: {one.says}." for one in table.conventions]
+    said.append(f"Parameters and fvcore are with {_heads(table.classes)}.")
     if table.note:
         said.append(table.note.strip())
     said += [f"{line.row.name}: {line.row.note}." for line in found.lines if line.row.note]
@@ -121,11 +132,17 @@ def notes(found: AblationTable) -> list[str]:
         said.append(f"Top-1: study {study.name} ({study.setting}), {where}. Test clips, mean ± standard deviation over seeds.")
         if study.changed:
             rows = ", ".join(study.changed)
-            said.append(f"Changed since study {study.name} ran, and left out: {rows}. Run it again under another study.name.")
+            again = f"gsfnas study run {table.study} study.name={study.name}-again"
+            said.append(
+                f"Changed since study {study.name} ran, and left out: {rows}. To run them as they are: {again}, then gsfnas "
+                f"table {table.number} --study {study.name}-again."
+            )
     elif table.study is not None:
         said.append(f"No accuracy was measured: gsfnas study run {table.study} fills the column.")
     if found.others:
         said.append(f"Other studies of these rows: {', '.join(found.others)} (--study NAME).")
+    if found.differences:
+        said.append(f"− baseline: the difference to {table.baseline}, seed by seed, with its 95 % interval.")
     if order_text(found):
         said.append(order_text(found))
     return said
@@ -137,11 +154,13 @@ def order_text(found: AblationTable) -> str:
     if not order.pairs:
         return ""
     seeds = sorted({len(line.top1) for line in found.lines if line.top1})
-    tau = "" if found.kendall is None else f"; Kendall's tau of the means {found.kendall:+.2f}".replace("-", "−")
+    tau = ""
+    if found.kendall is not None:
+        tau = f"; Kendall's tau of the means, undecided pairs and all, {found.kendall:+.2f}".replace("-", "−")
     many = f"{seeds[0]} seed{'' if seeds[0] == 1 else 's'}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     return (
-        f"Published order: of {order.pairs} pairs of rows {order.holds} hold, {order.reversed} are reversed, {order.undecided} "
-        f"are undecided (95 % interval of the paired difference, {many}, each pair by itself){tau}."
+        f"Published order: of {order.pairs} pairs of rows, holds {order.holds}, reversed {order.reversed}, undecided "
+        f"{order.undecided} (95 % interval of the paired difference, {many}, each pair by itself){tau}."
     )
 
 
@@ -170,15 +189,16 @@ def markdown(found: AblationTable) -> str:
 
 
 def latex(found: AblationTable) -> str:
-    """A ``table`` environment; the document needs booktabs and graphicx."""
+    """A ``table*`` environment, the notes below it; the document needs booktabs and graphicx."""
     shown = columns(found)
     body = [" & ".join(_tex(column.cell(line)) for column in shown) + r" \\" for line in found.lines]
+    said = [rf"    \item {_tex(note)}" for note in notes(found)]
     return "\n".join(
         [
             "% needs \\usepackage{booktabs,graphicx}",
-            r"\begin{table}",
+            r"\begin{table*}",
             r"  \centering",
-            rf"  \caption{{{_tex(found.table.title)}. {' '.join(map(_tex, notes(found)))}}}",
+            rf"  \caption{{{_tex(found.table.title)}.}}",
             rf"  \label{{tab:gsfnas-{found.table.number}}}",
             r"  \resizebox{\textwidth}{!}{%",
             rf"  \begin{{tabular}}{{{''.join('r' if column.is_number else 'l' for column in shown)}}}",
@@ -188,7 +208,10 @@ def latex(found: AblationTable) -> str:
             *(f"    {line}" for line in body),
             r"    \bottomrule",
             r"  \end{tabular}}",
-            r"\end{table}",
+            r"  \begin{itemize}\footnotesize",
+            *said,
+            r"  \end{itemize}",
+            r"\end{table*}",
             "",
         ]
     )
@@ -270,6 +293,14 @@ def _pairs(found: AblationTable) -> list[str]:
             for pair in found.pairs
         ),
     ]
+
+
+def _rows_of(found: AblationTable, rule: Convention) -> str:
+    """Which rows a rule is for, where there are several."""
+    if len(found.table.conventions) == 1:
+        return ""
+    rows = [line.row for line in found.lines if line.row.convention == rule and line.row.reference is not None]
+    return f" of {', '.join(dict.fromkeys(row.reference.backbone for row in rows if row.reference))}"
 
 
 def _order_cell(order: Order) -> str:

@@ -20,6 +20,8 @@ MAY_DIFFER = (
     "*.device",
     "data.root",
     "data.cache",
+    "data.cache_gb",
+    "data.workers",
     "executor",
     "executor.*",
     "workers",
@@ -29,6 +31,8 @@ MAY_DIFFER = (
 )
 
 _SHOWN = 4
+# Those whose settings have defaults.
+_SECTIONS = ("data", "study", "train")
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -45,7 +49,9 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """``dotted.key: old -> new`` for each key that may not differ and does."""
     before, after = flatten(old), flatten(new)
-    keys = [key for key in sorted({*before, *after}) if not any(fnmatchcase(key, pattern) for pattern in MAY_DIFFER)]
+    # A setting that a later version brought: what it changes, the fingerprints of recipe and data tell.
+    later = {key for key in after.keys() - before.keys() if key.partition(".")[0] in _SECTIONS}
+    keys = [key for key in sorted({*before, *after} - later) if not any(fnmatchcase(key, pattern) for pattern in MAY_DIFFER)]
     return [
         f"{key}: {_show(before, key)} -> {_show(after, key)}"
         for key in keys

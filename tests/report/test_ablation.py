@@ -73,7 +73,7 @@ def test_the_published_order_is_judged_pair_by_pair() -> None:
     assert "| 2/0/1 |" in markdown(table)
     assert table.orders[NAMES[1]] == Order(holds=2, undecided=1)
     assert table.kendall == pytest.approx((5 - 1) / 6)
-    assert "of 6 pairs of rows 5 hold, 0 are reversed, 1 are undecided" in " ".join(notes(table))
+    assert "of 6 pairs of rows, holds 5, reversed 0, undecided 1" in " ".join(notes(table))
     assert [(pair.higher, pair.lower, pair.agreement) for pair in table.pairs] == [
         *((name, NAMES[0], 1) for name in NAMES[1:]),
         *((NAMES[2], NAMES[1], 0), (NAMES[3], NAMES[1], 1), (NAMES[3], NAMES[2], 1)),
@@ -96,22 +96,22 @@ def test_seeds_are_paired_by_replicate_and_one_pair_has_no_interval() -> None:
     [
         (23.97, 23.9747, "equal to print"),
         (10.5, 10.4954, "equal to print"),
-        (10.5, 10.4949, "differs by -0.005"),
         (26.85, 26.9632, "differs by +0.113"),
+        (10.5, 10.4949, "differs by -0.005 (within 0.01)"),
         (None, 1.0, "not printed"),
         (16.53, None, "not run"),
     ],
 )
 def test_verdicts(printed: float | None, ours: float | None, expected: str) -> None:
-    assert verdict(printed, ours) == expected
+    assert verdict(printed, ours, bar=0.01) == expected
 
 
 def test_another_setting_is_never_compared_with_the_print() -> None:
     table = filled()
-    assert summary(table, table.lines[1]) == "costs equal to print; top-1 other setting"
+    assert summary(table, table.lines[1]) == "costs: equal to print; top-1: other setting"
     assert "study table6 (twins, bninception(width=0.25), 8 frames at 32 px), not the paper's setting" in " ".join(notes(table))
     own = filled(data="something_v1")
-    assert summary(own, own.lines[1]) == "costs equal to print; top-1 differs by +30.10"
+    assert summary(own, own.lines[1]) == "costs: equal to print; top-1: differs by +30.10"
     # The paper's data with another network is another setting too.
     rows = study_rows(study(), TABLE, KEYS, dict.fromkeys(KEYS, "c1-other"), SETTING | {"data": "something_v1"})
     assert not rows.is_papers
@@ -119,11 +119,11 @@ def test_another_setting_is_never_compared_with_the_print() -> None:
 
 def test_what_nobody_ran_says_so() -> None:
     table = ablation_table(TABLE, KEYS, costs())
-    assert all(summary(table, line) == "costs equal to print; top-1 not run" for line in table.lines)
+    assert all(summary(table, line) == "costs: equal to print; top-1: not run" for line in table.lines)
     assert table.order.pairs == 0
     assert "gsfnas study run table6 fills the column" in " ".join(notes(table))
     some = filled(study([TOP1[0], (), TOP1[2], TOP1[3]]))
-    assert "top-1 not run" in summary(some, some.lines[1])
+    assert "top-1: not run" in summary(some, some.lines[1])
     assert some.order.pairs == 3
 
 
@@ -133,7 +133,7 @@ def test_rows_that_changed_are_left_out_by_name() -> None:
     table = ablation_table(TABLE, KEYS, costs(), study=rows)
     assert rows.changed == (NAMES[2],)
     assert (table.lines[2].mean, table.lines[1].mean) == (None, pytest.approx(62.0))
-    assert summary(table, table.lines[2]).endswith("top-1 rows changed")
+    assert summary(table, table.lines[2]).endswith("top-1: rows changed")
     assert f"Changed since study table6 ran, and left out: {NAMES[2]}." in " ".join(notes(table))
     assert all(NAMES[2] not in (pair.higher, pair.lower) for pair in table.pairs)
 
@@ -197,7 +197,7 @@ def test_markdown_tables_are_whole(number: int) -> None:
 
 def test_latex_is_a_booktabs_table_with_its_signs_escaped() -> None:
     text = latex(filled())
-    for part in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{table}", r"\end{table}", r"40.0 $\pm$ 1.0 (3)", r"95 \%"):
+    for part in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{table*}", r"\end{table*}", r"40.0 $\pm$ 1.0 (3)", r"95 \%"):
         assert part in text
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len({line.count("&") - line.count(r"\&") for line in rows}) == 1
