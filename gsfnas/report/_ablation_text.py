@@ -110,7 +110,7 @@ def columns(found: AblationTable) -> list[Column]:
     if found.differences:
         shown.append(Column("− baseline", lambda line: difference_text(found.differences.get(line.row.name))))
     if found.pairs:
-        shown.append(Column("order, holds/reversed, /undecided", lambda line: _order_cell(found.orders[line.row.name])))
+        shown.append(Column("order, holds/rev./?", lambda line: _order_cell(found.orders[line.row.name])))
     shown.append(Column("verdict", lambda line: summary(found, line), is_number=False))
     return shown
 
@@ -159,6 +159,7 @@ def order_text(found: AblationTable) -> str:
         tau = f"; Kendall's tau of the means, undecided pairs and all, {found.kendall:+.2f}".replace("-", "−")
     many = f"{seeds[0]} seed{'' if seeds[0] == 1 else 's'}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     return (
+        "order: how many of a row's pairs hold / are reversed / are undecided. "
         f"Published order: of {order.pairs} pairs of rows, holds {order.holds}, reversed {order.reversed}, undecided "
         f"{order.undecided} (95 % interval of the paired difference, {many}, each pair by itself){tau}."
     )
