@@ -187,8 +187,9 @@ def _open(settings: DataSettings) -> VideoData:
     with _show.counting("looking at the clips") as on_progress:
         data = open_data(settings, on_progress)
     if data.skipped:
-        more = f" and {len(data.skipped) - 3} more (gsfnas data check lists them)" if len(data.skipped) > 3 else ""
-        print(f"left out: {'; '.join(data.skipped[:3])}{more}", file=sys.stderr)
+        clips = "1 clip is" if len(data.skipped) == 1 else f"{len(data.skipped)} clips are"
+        more = " ... (gsfnas data check lists them all)" if len(data.skipped) > 3 else ""
+        print(f"{clips} left out: {'; '.join(data.skipped[:3])}{more}", file=sys.stderr)
     for note in data.notes:
         print(note, file=sys.stderr)
     return data

@@ -60,6 +60,17 @@ class Catalogue:
     problems: tuple[Problem, ...] = ()
 
 
+def empty_classes(tasks: Mapping[str, tuple[str, ...]], labels: Sequence[tuple[int, ...]]) -> list[tuple[str, str]]:
+    """(task, class) of each class that none of the clips with these labels has."""
+    used = [set(column) for column in zip(*labels, strict=True)] or [set[int]() for _ in tasks]
+    return [
+        (task, name)
+        for (task, names), known in zip(tasks.items(), used, strict=True)
+        for number, name in enumerate(names)
+        if number not in known
+    ]
+
+
 def why_refused(path: str) -> str | None:
     """Why a path or a name from an annotation is not followed; None where it stays below the root by what it says."""
     if not path or "\0" in path or "\\" in path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsfnas.data._cache import replacing
-from gsfnas.data._catalogue import MISSING, SHORT, UNREADABLE
+from gsfnas.data._catalogue import EMPTY, MISSING, SHORT, UNREADABLE, empty_classes
 from gsfnas.data._files import places, read_catalogue
 from gsfnas.data._look import OnProgress, look
 from gsfnas.data._settings import SPLITS, DataSettings
@@ -27,7 +27,7 @@ class CheckRow:
 
 @dataclass(frozen=True)
 class Check:
-    """``clips`` that each split has by its annotations, and what was found wrong."""
+    """``clips`` that each split has that can be used, and what was found wrong."""
 
     clips: dict[str, int]
     rows: tuple[CheckRow, ...]
@@ -70,6 +70,16 @@ def check(settings: DataSettings, on_progress: OnProgress = lambda done, total: 
             kind = MISSING if not (root / entry.path).exists() else kind
             rows.append(CheckRow(split, entry.id, entry.path, kind, window.broken, is_used=False))
         elif window.stop - window.first < settings.frames:
-            says = f"{window.stop - window.first} frames, fewer than the {settings.frames} of a clip, so that some are repeated"
-            rows.append(CheckRow(split, entry.id, entry.path, SHORT, says, is_used=True))
-    return Check({split: len(catalogue.splits[split]) for split in SPLITS}, tuple(rows))
+            frames = window.stop - window.first
+            says = f"{frames} frame{'' if frames == 1 else 's'}, fewer than the {settings.frames} of a clip; some are repeated"
+            rows.append(CheckRow(split, entry.id, entry.path, SHORT, window.note or says, is_used=True))
+        elif window.note is not None:
+            rows.append(CheckRow(split, entry.id, entry.path, SHORT, window.note, is_used=True))
+    used = {split: [entry for part, entry in entries if part == split] for split in SPLITS}
+    used = {split: [one for one in found if looks[one.path].window(one).broken is None] for split, found in used.items()}
+    known = {problem.id for problem in catalogue.problems if problem.kind == EMPTY}
+    for task, name in empty_classes(catalogue.tasks, [entry.labels for entry in used["train"]]):
+        if name not in known:
+            says = f"{task} {name!r} has no clip in train that can be used"
+            rows.append(CheckRow("train", name, "", EMPTY, says, is_used=False))
+    return Check({split: len(found) for split, found in used.items()}, tuple(rows))

@@ -7,7 +7,7 @@ the test set are withheld: ``test`` is the validation set.
 from pathlib import Path
 
 from gsfnas.data._annotations import Draft, Step, check_classes, find_annotation, find_media, number_of, read_rows
-from gsfnas.data._catalogue import MISLABELLED, Catalogue, Unit
+from gsfnas.data._catalogue import MISLABELLED, REFUSED, Catalogue, Unit, why_refused
 from gsfnas.errors import UserError
 
 _FILES = {"train": "EPIC_100_train.csv", "test": "EPIC_100_validation.csv"}
@@ -36,6 +36,9 @@ def read_epic_kitchens_100(root: Path) -> Catalogue:
         for row in part:
             clip, video = row["narration_id"], row["video_id"]
             if not draft.admit(split, clip):
+                continue
+            if reason := why_refused(video) or why_refused(row["participant_id"]):
+                draft.reject(split, clip, "", REFUSED, reason)
                 continue
             path, wanted = media.find(video), f"{row['participant_id']}/videos/{video}.MP4"
             verb, noun = verbs.get(row["verb_class"]), nouns.get(row["noun_class"])

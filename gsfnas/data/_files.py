@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gsfnas.data._cache import cache_folder
-from gsfnas.data._catalogue import EMPTY, Catalogue, Entry, Problem, hold_out
+from gsfnas.data._catalogue import EMPTY, Catalogue, Entry, Problem, empty_classes, hold_out
 from gsfnas.data._clips import Clips, ClipSplit, Labels, VideoData
 from gsfnas.data._diving48 import read_diving48
 from gsfnas.data._epic import read_epic_kitchens_100
@@ -73,8 +73,10 @@ def open_files(settings: DataSettings, on_progress: OnProgress = lambda done, to
             raise UserError(f"no clip in {split} of {root} can be decoded ({len(skipped)} clips were left out)")
     mirrors = _mirrors(catalogue.tasks, settings)
     notes = []
-    if empty := [problem.says for problem in catalogue.problems if problem.kind == EMPTY]:
-        notes.append(empty[0] if len(empty) == 1 else f"{len(empty)} classes have no clip in train; {empty[0]}")
+    if empty := empty_classes(catalogue.tasks, [clip.labels for clip in clips["train"]]):
+        task, name = empty[0]
+        more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
+        notes.append(f"without a clip in train: {task} {name!r}{more}")
     splits: dict[str, ClipSplit] = {}
     for split in SPLITS:
         labels = {

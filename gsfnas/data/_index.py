@@ -54,6 +54,11 @@ class FrameIndex:
     def __len__(self) -> int:
         return len(self.stamps)
 
+    @property
+    def seconds(self) -> float:
+        """When the last frame is shown, after the first one."""
+        return float((int(self.stamps[-1]) - int(self.stamps[0])) * self.time_base) if len(self) else 0.0
+
     def between(self, start_s: float, stop_s: float) -> tuple[int, int]:
         """Numbers [first, stop) of the frames whose time after the first one's lies in [start_s, stop_s).
 

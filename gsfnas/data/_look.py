@@ -4,19 +4,22 @@ A look opens a file, decodes one frame and counts the others. A check decodes al
 index.
 """
 
+import bisect
 import json
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gsfnas.data._cache import replacing
+from gsfnas.data._cache import CannotWriteError, replacing
 from gsfnas.data._catalogue import Entry
-from gsfnas.data._decode import DecodeError, check, probe, scan
+from gsfnas.data._decode import DecodeError, check, frame_files, probe, scan
 from gsfnas.data._index import save
+from gsfnas.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,16 +27,22 @@ OnProgress = Callable[[int, int], None]
 
 # So many files are looked at between two writes of the index: what a kill may lose.
 _BETWEEN_WRITES = 2000
+# Annotations are made by hand, and end a little after the video.
+_SPARE_S = 0.5
 
 
 @dataclass(frozen=True)
 class Window:
-    """The frames [first, stop) of a file that a clip is; ``broken`` says why they cannot be used, where a check found so."""
+    """The frames [first, stop) of a file that a clip is; ``broken`` says why they cannot be used, where a check found so.
+
+    ``note`` says what is odd about a window that is used all the same.
+    """
 
     first: int
     stop: int
     broken: str | None = None
     is_checked: bool = False
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +143,8 @@ def _look(root: Path, name: str, windows: Mapping[str, Entry], index: Path, chec
         seen = probe(path)
         if "" not in windows and path.is_file():
             save(scan(path), frame_index(index, seen.digest))
-        found = {name: _resolve(path, entry, seen.frames) for name, entry in windows.items()}
+        numbers = _frame_numbers(path) if "" not in windows and path.is_dir() else None
+        found = {name: _resolve(path, entry, seen.frames, numbers) for name, entry in windows.items()}
         if checks:
             found = {name: _checked(path, windows[name], window, seen.frames) for name, window in found.items()}
     except DecodeError as error:
@@ -152,19 +162,38 @@ def _leading_out(root: Path, path: Path) -> str | None:
     return next((Path(link).name for link in links if not Path(link).resolve().is_relative_to(root.resolve())), None)
 
 
-def _resolve(path: Path, entry: Entry, frames: int) -> Window:
-    """A window in frames that the file has; one that lies beyond its end is broken."""
+def _frame_numbers(folder: Path) -> list[int] | None:
+    """The numbers in the names of a folder's images, counted from 0 as the first one's 1; None where they have none."""
+    numbers = [re.search(r"(\d+)\D*$", file.stem) for file in frame_files(folder)]
+    return [int(number[1]) - 1 for number in numbers if number] if all(numbers) else None
+
+
+def _resolve(path: Path, entry: Entry, frames: int, numbers: list[int] | None) -> Window:
+    """A window in frames that the file has; one of which it has none is broken.
+
+    In a folder of images a frame goes by the number in its name: where some are lost, those after them do not move up.
+    """
     if entry.start is None or entry.stop is None:
         return Window(0, frames)
+    note = None
     if entry.unit == "seconds":
-        first, stop = scan(path).between(entry.start, entry.stop)
+        index = scan(path)
+        first, stop = index.between(entry.start, entry.stop)
+        if len(index) and entry.stop > index.seconds + _SPARE_S:
+            note = f"it goes on to {entry.stop:g} s, but the video ends after {index.seconds:.2f} s"
     else:
         first, stop = int(entry.start), int(entry.stop)
-    first, stop = max(0, first), min(stop, frames)
+        wanted = stop - first
+        if numbers is not None:
+            first, stop = bisect.bisect_left(numbers, first), bisect.bisect_left(numbers, stop)
+        first, stop = max(0, first), min(stop, frames)
+        if stop - first < wanted:
+            note = f"of its {wanted} frames {wanted - max(0, stop - first)} are not there"
     if first < stop:
-        return Window(first, stop)
+        return Window(first, stop, note=note)
     span = f"{entry.start:g} to {entry.stop:g}"
-    return Window(first, first, f"no frame lies in {span} {entry.unit}, since the video has {frames} frames", is_checked=True)
+    says = f"no frame lies in {span} {entry.unit}, since the video has {frames} frames"
+    return Window(first, first, says, is_checked=True)
 
 
 def _checked(path: Path, entry: Entry, window: Window, frames: int) -> Window:
@@ -172,7 +201,7 @@ def _checked(path: Path, entry: Entry, window: Window, frames: int) -> Window:
         return window
     is_whole = entry.start is None or (window.first, window.stop) == (0, frames)
     reason = check(path, None if is_whole else (window.first, window.stop))
-    return Window(window.first, window.stop, reason, is_checked=True)
+    return replace(window, broken=reason, is_checked=True)
 
 
 def _window_name(entry: Entry) -> str:
@@ -212,7 +241,7 @@ def _remembered(entry: Any, state: list[int] | None, windows: Mapping[str, Entry
 def _entry(found: Look, state: list[int] | None) -> dict[str, Any]:
     if found.broken is not None:
         return {"state": state, "broken": found.broken, "is_checked": found.is_checked}
-    windows = {name: [one.first, one.stop, one.broken, one.is_checked] for name, one in found.windows.items()}
+    windows = {name: astuple(one) for name, one in found.windows.items()}
     return {"state": state, "frames": found.frames, "digest": found.digest, "windows": windows}
 
 
@@ -225,5 +254,8 @@ def _read_index(index: Path) -> dict[str, Any]:
 
 
 def _write_index(index: Path, known: Mapping[str, Any]) -> None:
-    with replacing(index) as temporary:
-        temporary.write_text(json.dumps(known), encoding="utf-8")
+    try:
+        with replacing(index) as temporary:
+            temporary.write_text(json.dumps(known), encoding="utf-8")
+    except CannotWriteError as error:
+        raise UserError(f"{error}; data.cache=FOLDER names another place for the cache") from None

@@ -50,7 +50,7 @@ def read_table(root: Path, csv: Path) -> Catalogue:
             draft.reject(split, row["path"], "", REFUSED, why_refused(row["path"]) or "")
             continue
         start, stop = (number_of(row[name]) for name in ("start", "stop")) if has_window else (None, None)
-        clip = path if start is None else f"{path}@{start:.10g}"
+        clip = path if start is None else f"{path}@{start:.10g}" + ("" if stop is None else f"-{stop:.10g}")
         if split not in SPLITS:
             draft.reject(split, clip, path, MISLABELLED, f"the split {split!r} is none of {', '.join(SPLITS)}")
         elif not draft.admit(split, clip):

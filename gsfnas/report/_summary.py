@@ -10,7 +10,7 @@ _GMACS = METRICS["macs_fvcore"]
 
 def summary(numbers: Numbers) -> str:
     """In plain words, for whatever there is: nothing, a few runs, a whole study."""
-    return " ".join([_tried(numbers), *_best(numbers)])
+    return " ".join([_tried(numbers), *_best(numbers), *_left_out(numbers)])
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -47,6 +47,16 @@ def _tried(numbers: Numbers) -> str:
     return (
         f"Of the {big(study.space_size)} candidates of the space `{study.space}`, {done:,}{share} "
         f"{'was' if done == 1 else 'were'} trained and tested ({where}){again}{missing}."
+    )
+
+
+def _left_out(numbers: Numbers) -> list[str]:
+    """How many clips of the data set nothing was trained or tested on, where there are any."""
+    most = max((len(found.get("files_left_out", ())) for found in numbers.study.environments.values()), default=0)
+    return (
+        [f"{count(most, 'clip')} of the data set could not be used and {'is' if most == 1 else 'are'} left out."]
+        if most
+        else []
     )
 
 

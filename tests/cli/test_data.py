@@ -27,7 +27,9 @@ def test_a_study_runs_on_an_export_and_says_what_it_left_out(gsfnas, tmp_path, l
         assert [row["id"] for row in csv.DictReader((tmp_path / "broken.csv").read_text().splitlines())] == ["3"]
     code, out, err = gsfnas("study", "run", "placement", f"data={layout}", "data.root=set", *STUDY)
     assert code == 0
-    assert ("left out: " in err) == (layout == "something_v2")
+    assert ("1 clip is left out: " in err) == (layout == "something_v2")
+    page = (tmp_path / "reports/tiny/report.md").read_text()
+    assert ("1 clip of the data set could not be used and is left out." in page) == (layout == "something_v2")
     trials = list(csv.DictReader((tmp_path / "reports/tiny/trials.csv").read_text().splitlines()))
     assert {trial["outcome"] for trial in trials} == {"complete"}
     if len(tasks) > 1:

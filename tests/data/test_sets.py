@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gsfnas.data import DataSettings, VideoData, _cache, _decode, _index, _look, _reading, check, export, open_data, preview
 from gsfnas.data._twins_actions import CLASSES, MIRROR
@@ -343,3 +344,76 @@ def test_windows_of_a_long_video_do_not_read_through_it_again(
         kept.write_bytes(b"")
     _index._read.cache_clear()
     assert np.array_equal(everything(open_data(settings(exports / "epic_kitchens_100", **values)), "test")[0], before)
+
+
+def as_frames(root: Path) -> None:
+    """The videos of an EPIC export as folders of numbered images."""
+    for video in sorted(root.glob("P*/videos/*.mp4"), key=lambda path: path.name) or sorted(root.glob("P*/videos/*.MP4")):
+        folder = video.parents[1] / "rgb_frames" / video.stem
+        folder.mkdir(parents=True)
+        count = len(_index.scan(video))
+        for number, frame in enumerate(_decode.decode(video, range(count)), 1):
+            Image.fromarray(frame).save(folder / f"frame_{number:010d}.png")
+    for videos in root.glob("P*/videos"):
+        shutil.rmtree(videos)
+
+
+def test_frames_in_folders_go_by_their_numbers(exports: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(exports / "epic_kitchens_100", tmp_path / "epic"))
+    as_frames(root)
+    before = open_data(settings(root, "epic_kitchens_100"))
+    videos = open_data(settings(exports / "epic_kitchens_100", "epic_kitchens_100", cache=str(tmp_path / "other")))
+    for split in ("train", "val", "test"):
+        assert np.array_equal(everything(before, split)[0], everything(videos, split)[0])
+    folders = sorted(root.glob("P*/rgb_frames/*"))
+    (folders[0] / "frame_0000000002.png").unlink()
+    found = check(settings(root, "epic_kitchens_100"))
+    assert [(row.problem, row.says, row.is_used) for row in found.rows] == [
+        ("too short", "of its 4 frames 1 are not there", True)
+    ]
+    after = open_data(settings(root, "epic_kitchens_100"))
+    differing = [
+        not np.array_equal(one, other)
+        for split in ("train", "val", "test")
+        for one, other in zip(everything(before, split)[0], everything(after, split)[0], strict=True)
+    ]
+    assert sum(differing) == 1, "a lost frame moves no other clip"
+
+
+def test_a_window_that_goes_on_after_the_video_is_used_as_far_as_it_goes_and_has_a_row(exports: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(exports / "diving48", tmp_path / "set"))
+    path = root / "Diving48_V2_train.json"
+    items = json.loads(path.read_text())
+    items[0]["end_frame"] = 900
+    path.write_text(json.dumps(items))
+    found = check(settings(root, "diving48"))
+    assert [(row.problem, row.says, row.is_used) for row in found.rows] == [
+        ("too short", "of its 900 frames 896 are not there", True)
+    ]
+    assert found.clips == {"train": 96, "val": 48, "test": 48}
+
+
+def test_a_class_of_which_no_clip_can_be_used_is_said(root: Path) -> None:
+    train = json.loads((root / "something-something-v2-train.json").read_text())
+    gone = [item["id"] for item in train if item["template"] == "moves up"]
+    for clip in gone:
+        (root / "20bn-something-something-v2" / f"{clip}.webm").write_bytes(b"")
+    found = check(settings(root))
+    assert found.counts == {"unreadable": len(gone), "empty class": 1}
+    assert sum(found.clips.values()) == 192 - len(gone)
+    assert open_data(settings(root)).notes == ("without a clip in train: class 'moves up'",)
+
+
+def test_two_classes_in_one_window_and_two_windows_from_one_start(tmp_path: Path) -> None:
+    for name in "ab":
+        write_video(tmp_path / f"{name}.mp4", numbered(40))
+    rows = [f"{name}.mp4,{name},0,{stop},{split}" for name in "ab" for split, stop in (("train", 1), ("val", 2), ("test", 3))]
+    (tmp_path / "clips.csv").write_text("path,label,start,stop,split\n" + "\n".join(rows) + "\n")
+    data = open_data(settings(tmp_path, "folder", csv="clips.csv", skip_broken=False, cache=str(tmp_path / "cache")))
+    assert [len(split) for split in data.splits.values()] == [2, 2, 2]
+
+
+def test_a_cache_that_cannot_be_written_says_which_setting(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"data\.cache=FOLDER names another place for the cache"):
+        open_data(settings(root, cache=str(tmp_path / "file")))

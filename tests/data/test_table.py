@@ -37,8 +37,8 @@ def test_windows_and_splits(root: Path) -> None:
     assert list(catalogue.splits) == ["train", "val", "test"]
     assert catalogue.splits == {
         "train": (
-            Entry("a/1.mp4@0", "a/1.mp4", (1,), 0.0, 1.5, "seconds"),
-            Entry("a/1.mp4@1.5", "a/1.mp4", (0,), 1.5, 3.0, "seconds"),
+            Entry("a/1.mp4@0-1.5", "a/1.mp4", (1,), 0.0, 1.5, "seconds"),
+            Entry("a/1.mp4@1.5-3", "a/1.mp4", (0,), 1.5, 3.0, "seconds"),
         ),
         "val": (Entry("a/2.webm", "a/2.webm", (1,)),),
         "test": (Entry("b/3", "b/3", (0,)),),
@@ -86,14 +86,14 @@ def test_what_is_wrong_with_a_clip_is_a_row(root: Path, tmp_path: Path) -> None:
         "b/notes.txt": UNREADABLE,
         "link.mp4": REFUSED,
         "out/x.mp4": REFUSED,
-        "4.avi@2": MISLABELLED,
+        "4.avi@2-1": MISLABELLED,
         "4.avi@3": MISLABELLED,
         "4.avi": MISLABELLED,
         "a/4.avi": MISLABELLED,
     }
     assert says(catalogue, "4.avi") == "the split 'tset' is none of train, val, test"
     assert "must both be seconds" in says(catalogue, "4.avi@3")
-    assert [entry.id for entry in catalogue.splits["train"]] == ["a/1.mp4", "b/3", "4.avi@7"]
+    assert [entry.id for entry in catalogue.splits["train"]] == ["a/1.mp4", "b/3", "4.avi@7-8"]
     assert [entry.id for entry in catalogue.splits["test"]] == ["4.avi"]
 
 
