@@ -1,14 +1,18 @@
 """Clips decoded a second, 8 frames of 40 each at 320 x 240, one process: gsfnas beside plain PyAV and OpenCV.
 
+One clip after another, where other readers' decoders may use idle cores; and several at once on all cores, as a loader reads.
+
 python benchmarks/decode.py
 OpenCV is not needed for gsfnas; to compare with it: pip install opencv-python-headless
 """
 
 import argparse
+import functools
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -17,6 +21,7 @@ from _measure import Parser, positive, print_wide, run
 from rich.table import Table
 
 from gsfnas.data._decode import decode
+from gsfnas.study import num_cores
 
 CODECS = {"webm": ("libvpx-vp9", {"crf": "32", "b": "0", "cpu-used": "4"}), "mp4": ("libx264", {})}
 FRAMES, HEIGHT, WIDTH = 40, 240, 320
@@ -106,40 +111,49 @@ def main() -> bool:
         readers["OpenCV"] = opencv
 
     table = Table(title=f"{len(WANTED)} of {FRAMES} frames, {WIDTH} x {HEIGHT}", title_justify="left", title_style="")
-    for name in ("format", "reader", "clips a second", "ms a clip", "x gsfnas", "CPU ms a clip"):
+    for name in ("format", "at once", "reader", "clips a second", "ms a clip", "x gsfnas", "CPU ms a clip"):
         table.add_column(name, justify="left" if name in ("format", "reader") else "right", no_wrap=True)
     with tempfile.TemporaryDirectory() as folder:
         for suffix in CODECS:
             paths = [Path(folder) / f"{clip}.{suffix}" for clip in range(arguments.clips)]
             for seed, path in enumerate(paths):
                 write(path, moving_scene(seed))
-            wall_ms, cpu_ms = time_readers(readers, paths, arguments.rounds)
-            ours = statistics.median(wall_ms["gsfnas"])
-            for name in readers:
-                wall, cpu = statistics.median(wall_ms[name]), statistics.median(cpu_ms[name])
-                table.add_row(suffix, name, f"{1e3 / wall:.1f}", f"{wall:.2f}", f"{wall / ours:.2f}", f"{cpu:.2f}")
+            for at_once in sorted({1, num_cores()}):
+                wall_ms, cpu_ms = time_readers(readers, paths, arguments.rounds, at_once)
+                ours = statistics.median(wall_ms["gsfnas"])
+                for name in readers:
+                    wall, cpu = statistics.median(wall_ms[name]), statistics.median(cpu_ms[name])
+                    cells = (f"{1e3 / wall:.1f}", f"{wall:.2f}", f"{wall / ours:.2f}", f"{cpu:.2f}")
+                    table.add_row(suffix, str(at_once), name, *cells)
     print_wide(table)
     return False
 
 
 def time_readers(
-    readers: dict[str, Reader], paths: Sequence[Path], rounds: int
+    readers: dict[str, Reader], paths: Sequence[Path], rounds: int, at_once: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Wall-clock and processor time of each reader in each round; the readers take turns, a different one first each time."""
+    """Wall-clock and processor time a clip of each reader in each round; the readers take turns, another one first each time.
+
+    A round is one clip, or with several at once by as many threads four for each.
+    """
+    number = 1 if at_once == 1 else 4 * at_once
+    pool = ThreadPoolExecutor(at_once)
     wall_ms: dict[str, list[float]] = {name: [] for name in readers}
     cpu_ms: dict[str, list[float]] = {name: [] for name in readers}
     names = list(readers)
     for turn in range(-2, rounds):
-        path = paths[turn % len(paths)]
+        chosen = [paths[(turn + place) % len(paths)] for place in range(number)]
         for place in range(len(names)):
             name = names[(turn + place) % len(names)]
             wall, cpu = time.perf_counter(), time.process_time()
-            images = readers[name](path, WANTED)
-            took = time.perf_counter() - wall, time.process_time() - cpu
-            assert images.shape == (len(WANTED), HEIGHT, WIDTH, 3)
+            read = functools.partial(readers[name], indices=WANTED)
+            clips = [read(path) for path in chosen] if at_once == 1 else list(pool.map(read, chosen))
+            took = (time.perf_counter() - wall) / number, (time.process_time() - cpu) / number
+            assert all(images.shape == (len(WANTED), HEIGHT, WIDTH, 3) for images in clips)
             if turn >= 0:
                 wall_ms[name].append(took[0] * 1e3)
                 cpu_ms[name].append(took[1] * 1e3)
+    pool.shutdown()
     return wall_ms, cpu_ms
 
 
