@@ -92,7 +92,7 @@ def test_files_that_are_left_out_are_named(gsfnas, tmp_path):
     assert (code, err.count("\n")) == (2, 1)
     code, _, err = gsfnas(*asked, "data.skip_broken=true")
     assert code == 0
-    assert err.startswith("left out: ")
+    assert err.startswith("1 clip is left out: ")
     assert broken.name in err
 
 
