@@ -8,6 +8,7 @@ import bisect
 import json
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,8 +26,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 OnProgress = Callable[[int, int], None]
 
-# So many files are looked at between two writes of the index: what a kill may lose.
-_BETWEEN_WRITES = 2000
+# The index is written so often: what a kill may lose. Ctrl-C loses nothing.
+_SECONDS_BETWEEN_WRITES = 30.0
 # Annotations are made by hand, and end a little after the video.
 _SPARE_S = 0.5
 
@@ -97,17 +98,19 @@ def look(
         path, state = item
         return _look(root, path, wanted[path], index, checks, state is None)
 
-    unwritten = 0
-    for (path, state), found in zip(new, in_threads(one, new), strict=True):
-        looks[path] = found
-        known[path] = _entry(found, state)
-        unwritten += 1
-        if unwritten == _BETWEEN_WRITES:
+    written, is_written = time.monotonic(), True
+    try:
+        for (path, state), found in zip(new, in_threads(one, new), strict=True):
+            looks[path] = found
+            known[path] = _entry(found, state, known.get(path))
+            is_written = False
+            if time.monotonic() - written > _SECONDS_BETWEEN_WRITES:
+                _write_index(index, known)
+                written, is_written = time.monotonic(), True
+            on_progress(len(looks), len(wanted))
+    finally:
+        if not is_written:
             _write_index(index, known)
-            unwritten = 0
-        on_progress(len(looks), len(wanted))
-    if unwritten:
-        _write_index(index, known)
     return {path: looks[path] for path in wanted}
 
 
@@ -238,10 +241,14 @@ def _remembered(entry: Any, state: list[int] | None, windows: Mapping[str, Entry
     return None
 
 
-def _entry(found: Look, state: list[int] | None) -> dict[str, Any]:
+def _entry(found: Look, state: list[int] | None, before: Any) -> dict[str, Any]:
+    """A look for the index, together with the other windows that were known of the unchanged file."""
     if found.broken is not None:
         return {"state": state, "broken": found.broken, "is_checked": found.is_checked}
     windows = {name: astuple(one) for name, one in found.windows.items()}
+    match before:
+        case {"state": then, "windows": dict(known)} if then == state:
+            windows = known | windows
     return {"state": state, "frames": found.frames, "digest": found.digest, "windows": windows}
 
 

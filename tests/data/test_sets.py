@@ -6,13 +6,27 @@ import json
 import pickle
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gsfnas.data import DataSettings, VideoData, _cache, _decode, _index, _look, _reading, check, export, open_data, preview
+from gsfnas.data import (
+    DataSettings,
+    VideoData,
+    _cache,
+    _decode,
+    _files,
+    _index,
+    _look,
+    _reading,
+    check,
+    export,
+    open_data,
+    preview,
+)
 from gsfnas.data._twins_actions import CLASSES, MIRROR
 from gsfnas.errors import UserError
 
@@ -234,11 +248,7 @@ def test_a_look_alone_does_not_find_what_only_a_check_can(root: Path) -> None:
     assert len(open_data(settings(root)).skipped) == 1
 
 
-def test_a_check_that_was_stopped_goes_on_and_what_changed_is_checked_again(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_look, "_BETWEEN_WRITES", 10)
-
+def test_a_check_that_was_stopped_goes_on_and_what_changed_is_checked_again(root: Path) -> None:
     def stop(done: int, total: int) -> None:
         if done >= 60:
             raise KeyboardInterrupt
@@ -417,3 +427,14 @@ def test_a_cache_that_cannot_be_written_says_which_setting(root: Path, tmp_path:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"data\.cache=FOLDER names another place for the cache"):
         open_data(settings(root, cache=str(tmp_path / "file")))
+
+
+def test_a_check_survives_a_look_at_other_windows(exports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = settings(exports / "epic_kitchens_100", "epic_kitchens_100", cache=str(tmp_path))
+    check(asked)
+    entries = _files.read_catalogue(asked).splits["test"]
+    other = replace(entries[0], start=0.0, stop=0.25)
+    (index,) = tmp_path.rglob("index.json")
+    _look.look(exports / "epic_kitchens_100", [other], index)
+    monkeypatch.setattr(_look, "check", lambda *_: pytest.fail("checked again"))
+    assert check(asked).rows == ()
