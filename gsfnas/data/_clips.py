@@ -3,6 +3,7 @@
 Shapes: B clips, T frames, 3 channels, H height, W width; uint8.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -127,7 +128,11 @@ def _in_processes(
     load: _Batches, numbers: range, workers: int, pinned: bool
 ) -> "Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]":
     """``load`` of each number in order, by processes that keep two batches each ready."""
+    # What reading needs, before the processes are forked: each would take seconds to import it, in every epoch.
+    import av  # noqa: F401
+    import PIL.Image  # noqa: F401
     import torch
+    import torchvision.transforms.v2  # noqa: F401
     from torch.utils.data import DataLoader
 
     # A generator of its own: the loader would draw from the one that training draws from.
@@ -137,6 +142,8 @@ def _in_processes(
         sampler=numbers,
         num_workers=min(workers, max(1, len(numbers))),
         pin_memory=pinned,
+        # A study's worker is spawned, and would spawn in turn: torch imported anew by each process, in every epoch.
+        multiprocessing_context="fork" if sys.platform == "linux" else None,
         prefetch_factor=2,
         generator=torch.Generator(),
     )
