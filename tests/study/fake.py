@@ -5,6 +5,7 @@ insertions that fail), ``die`` (kill -9 after that many measurements), and every
 """
 
 import errno
+import fcntl
 import json
 import os
 import random
@@ -84,16 +85,20 @@ class FakeEvaluator:
 
     def take_one(self, name: str) -> bool:
         """Counts an order down; true, once, when it reaches zero."""
-        left = self.order(name)
-        if left is None:
+        if self.order(name) is None:
             return False
-        if int(left) > 1:
-            # At once: another worker may be reading.
-            (self.orders / f"{name}.new").write_text(str(int(left) - 1))
-            (self.orders / f"{name}.new").replace(self.orders / name)
-            return False
-        (self.orders / name).unlink()
-        return True
+        # One at a time: another worker may be counting.
+        with (self.orders / f"{name}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            left = self.order(name)
+            if left is None:
+                return False
+            if int(left) > 1:
+                (self.orders / f"{name}.new").write_text(str(int(left) - 1))
+                (self.orders / f"{name}.new").replace(self.orders / name)
+                return False
+            (self.orders / name).unlink()
+            return True
 
 
 def metrics_of(candidate: Candidate, seed: int, epoch: int, is_last: bool) -> dict[str, float]:
