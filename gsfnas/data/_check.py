@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gsfnas.data._cache import replacing
 from gsfnas.data._catalogue import EMPTY, MISSING, SHORT, UNREADABLE, empty_classes
-from gsfnas.data._files import places, read_catalogue
+from gsfnas.data._files import INDEX, places, read_catalogue
 from gsfnas.data._look import OnProgress, look
 from gsfnas.data._settings import SPLITS, DataSettings
 from gsfnas.errors import UserError
@@ -61,7 +61,7 @@ def check(settings: DataSettings, on_progress: OnProgress = lambda done, total: 
         for problem in catalogue.problems
     ]
     entries = [(split, entry) for split in SPLITS for entry in catalogue.splits[split]]
-    looks = look(root, [entry for _, entry in entries], home / "index.json", checks=True, on_progress=on_progress)
+    looks = look(root, [entry for _, entry in entries], home / INDEX, checks=True, on_progress=on_progress)
     for split, entry in entries:
         seen = looks[entry.path]
         window = seen.window(entry)

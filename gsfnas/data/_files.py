@@ -35,7 +35,7 @@ _READERS: Mapping[str, Callable[[Path], Catalogue]] = {
     "epic_kitchens_100": read_epic_kitchens_100,
 }
 # Of what the files hold, in the set's folder of the cache.
-_INDEX = "index.json"
+INDEX = "index.json"
 # So many clips of a class a preview tries before it leaves the class out.
 _TRIES = 3
 
@@ -53,7 +53,7 @@ def open_files(settings: DataSettings, on_progress: OnProgress = lambda done, to
     if problems and not settings.skip_broken:
         raise UserError(f"{said(root, problems[0])}; mend it, or leave out such clips with data.skip_broken=true")
     entries = [entry for split in SPLITS for entry in catalogue.splits[split]]
-    looks = look(root, entries, home / _INDEX, on_progress=on_progress)
+    looks = look(root, entries, home / INDEX, on_progress=on_progress)
     skipped = [said(root, problem) for problem in problems]
     clips: dict[str, list[Clip]] = {split: [] for split in SPLITS}
     for split, found in clips.items():
@@ -109,7 +109,7 @@ def first_clips(settings: DataSettings, split: str, count: int) -> tuple[list[st
     clips: dict[int, Clip] = {}
     for attempt in range(_TRIES):
         entries = [members[label][attempt] for label in labels if label not in clips and attempt < len(members[label])]
-        looks = look(root, entries, home / _INDEX)
+        looks = look(root, entries, home / INDEX)
         for entry in entries:
             if looks[entry.path].window(entry).broken is None:
                 clips[entry.labels[0]] = _clip(root, home, entry, looks[entry.path])
@@ -161,7 +161,7 @@ def _why_empty(catalogue: Catalogue) -> str:
 
 def _clip(root: Path, home: Path, entry: Entry, seen: Look) -> Clip:
     window = seen.window(entry)
-    index = None if entry.start is None else frame_index(home / _INDEX, seen.digest)
+    index = None if entry.start is None else frame_index(home / INDEX, seen.digest)
     return Clip(root / entry.path, entry.labels, window.first, window.stop - window.first, seen.digest, index)
 
 
