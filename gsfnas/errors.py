@@ -13,5 +13,6 @@ def unknown(kind: str, value: str, choices: Iterable[str]) -> UserError:
     names = sorted(choices)
     near = get_close_matches(value, names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    shown = [repr(name) if "," in name else name for name in names[:12]]
+    listed = ", ".join(shown) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     return UserError(f"unknown {kind} {value!r}{hint} (choices: {listed or 'none'})")

@@ -76,3 +76,8 @@ def test_a_table_or_row_that_does_not_exist_is_refused() -> None:
         load_table(13)
     with pytest.raises(UserError, match=r"unknown row of table 5 'TSMM'; did you mean 'TSM'\?"):
         load_table(5).row("TSMM")
+
+
+def test_rows_with_commas_in_their_names_are_told_apart_when_listed() -> None:
+    with pytest.raises(UserError, match=r"choices: 'ABM \[81\], ResNet-50, 16 x 3 x 1', 'CT-Net"):
+        load_table(8).row("GST")
