@@ -55,6 +55,9 @@ class Desk:
                 lock = self._own(run.record)
                 if lock is None:
                     continue
+                if lock.left == self.job.call:
+                    # Whoever held it within this call neither ended the run nor gave it back.
+                    run = self.storage.add_death(run)
                 if run.deaths < _MAX_DEATHS:
                     known = None if run.record.curve else self._elsewhere.find(run.record.run_id)
                     return Claim(run, lock, is_new=False, known=known)
@@ -127,7 +130,10 @@ class Desk:
         return Claim(self.storage.start(record, job.space), lock, is_new=True, known=known)
 
     def _own(self, record: Record) -> FileLock | None:
-        return FileLock.take(self.job.folder / "locks" / f"{record.candidate.key}-{record.seed}")
+        lock = FileLock.take(self.job.folder / "locks" / f"{record.candidate.key}-{record.seed}")
+        if lock is not None:
+            lock.note(self.job.call)
+        return lock
 
     def _end(self, claim: Claim, record: Record) -> None:
         self.storage.finish(claim.run, record)

@@ -13,9 +13,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from gsfnas.errors import UserError
-from gsfnas.record import Record
 from gsfnas.study._job import Job
-from gsfnas.study._storage import StudyStorage
 from gsfnas.study._worker import Event, work
 
 _MAX_RESTARTS = 8
@@ -45,7 +43,8 @@ def share_devices(workers: int, device: str) -> list[str]:
 def run_workers(job: Job, device: str, tell: TellWorker, say: Callable[[str], None]) -> None:
     """Has every run of the job evaluated. Raises UserError where a worker met what the user must mend.
 
-    A worker whose process dies is replaced, a bounded number of times; its run is taken up by whichever worker asks next.
+    A worker whose process dies is replaced, a bounded number of times; its run is taken up by whichever worker asks next, which
+    is where the death is counted.
     """
     workers = job.settings.workers
     threads = max(1, num_cores() // workers)
@@ -64,7 +63,6 @@ class _Worker:
     index: int
     process: BaseProcess
     connection: Connection
-    current: Record | None = None
     is_done: bool = False
 
 
@@ -109,8 +107,6 @@ class _Crew:
     def _receive(self, worker: _Worker, message: Any) -> None:
         kind, content = message
         if kind == "event":
-            if content.kind != "progress":
-                worker.current = content.record if content.kind == "begin" else None
             self._tell(worker.index, content)
         elif kind == "done":
             worker.is_done = True
@@ -128,22 +124,12 @@ class _Crew:
             return
         code = worker.process.exitcode or 0
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        if worker.current is not None:
-            self._mark_death(worker.current)
         if self._restarts < _MAX_RESTARTS:
             self._restarts += 1
             self._say(f"worker {worker.index} died ({how}); another takes its place and its run is taken up")
             self._start(worker.index)
         elif not self._workers:
             raise UserError(f"the workers keep dying (last: {how}); where memory is short, ask for fewer `study.workers`")
-
-    def _mark_death(self, record: Record) -> None:
-        storage = StudyStorage(self._job.folder, self._job.settings.name)
-        with storage.claiming():
-            for run in storage.runs():
-                same = (run.record.candidate, run.record.seed) == (record.candidate, record.seed)
-                if same and run.record.outcome == "running":
-                    storage.add_death(run)
 
 
 @contextmanager

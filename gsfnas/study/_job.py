@@ -1,8 +1,9 @@
 """What every worker of a study must know, as one value that can be sent to a process."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 from gsfnas.candidate import Candidate
 from gsfnas.evaluator import Evaluator
@@ -15,7 +16,7 @@ class Job:
     """The question, the space, how a candidate is measured and priced, and what the records are to say.
 
     ``environment`` and ``configuration`` are the hashes under which the study keeps them. ``deadline`` is a time in seconds
-    since the epoch.
+    since the epoch. ``call`` names this call of the study among all others.
     """
 
     settings: StudySettings
@@ -28,6 +29,7 @@ class Job:
     environment: str
     configuration: str
     deadline: float | None = None
+    call: str = field(default_factory=lambda: uuid4().hex)
 
     @property
     def folder(self) -> Path:

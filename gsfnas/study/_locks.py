@@ -20,6 +20,9 @@ class FileLock:
     def __init__(self, file: IO[str], path: Path) -> None:
         self._file = file
         self.path = path
+        file.seek(0)
+        # What its last holder noted; nothing where that one released it.
+        self.left = file.read()
 
     @classmethod
     def take(cls, path: Path, *, patience: float = 0.0) -> Self | None:
@@ -44,7 +47,9 @@ class FileLock:
         self._file.flush()
 
     def release(self) -> None:
-        self._file.close()
+        if not self._file.closed:
+            self._file.truncate(0)
+            self._file.close()
 
 
 @contextmanager

@@ -165,9 +165,10 @@ class StudyStorage:
     def add_epoch(self, run: Run, epoch: Epoch) -> None:
         self._storage.set_trial_user_attr(run.trial, *epoch_attribute(epoch))
 
-    def add_death(self, run: Run) -> None:
+    def add_death(self, run: Run) -> Run:
         """One more process died while it evaluated this run."""
         self._storage.set_trial_user_attr(run.trial, "deaths", run.deaths + 1)
+        return replace(run, deaths=run.deaths + 1)
 
     def finish(self, run: Run, record: Record) -> None:
         """Ends a trial: complete with its values, or failed. ``record`` carries the outcome."""
