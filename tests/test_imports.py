@@ -29,13 +29,14 @@ ALLOWED = {
     # Data builds no network and knows none.
     "data": VALUES,
     "cost": {*VALUES, "record", "model", "backbone", "temporal"},
-    "train": {*VALUES, "record", "evaluator", "model", "backbone", "temporal", "data"},
+    "weights": {*VALUES, "model", "backbone", "temporal"},
+    "train": {*VALUES, "record", "evaluator", "model", "backbone", "temporal", "data", "weights"},
     "study": {*VALUES, "record", "evaluator", "model", "backbone", "temporal", "data", "cost", "train"},
     "report": {*VALUES, "record", "paper"},
 }
 # Settings are values that cost nothing; configuration makes them, and the command line alone asks it to.
-ALLOWED["config"] = {*VALUES, "data._settings", "train._settings", "study._settings"}
-ALLOWED["cli"] = {*ALLOWED["study"], "study", "report", "config", "paper"}
+ALLOWED["config"] = {*VALUES, "data._settings", "train._protocol", "train._settings", "study._settings"}
+ALLOWED["cli"] = {*ALLOWED["study"], "study", "report", "config", "paper", "weights"}
 
 # Parts that a program may import without waiting for torch.
 LIGHT = [

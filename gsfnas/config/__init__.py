@@ -3,7 +3,17 @@
 The only place that knows Hydra and OmegaConf; neither leaves it.
 """
 
-from gsfnas.config._compose import StudyConfig, compose_data, compose_study, load_space
+from gsfnas.config._compose import RunConfig, StudyConfig, compose_data, compose_run, compose_study, load_space
 from gsfnas.config._roots import ConfigRoots, find_roots, headline
 
-__all__ = ["ConfigRoots", "StudyConfig", "compose_data", "compose_study", "find_roots", "headline", "load_space"]
+__all__ = [
+    "ConfigRoots",
+    "RunConfig",
+    "StudyConfig",
+    "compose_data",
+    "compose_run",
+    "compose_study",
+    "find_roots",
+    "headline",
+    "load_space",
+]

@@ -17,17 +17,25 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gsfnas.config._override import Rewriter
+from gsfnas.config._override import Rewriter, quoted
 from gsfnas.config._roots import ConfigRoots, find_roots
 from gsfnas.config._typed import field_names, to_settings
 from gsfnas.data._settings import DataSettings
 from gsfnas.errors import UserError, unknown
 from gsfnas.space import Space
 from gsfnas.study._settings import StudySettings
+from gsfnas.train._protocol import ProtocolSettings
 from gsfnas.train._settings import TrainSettings
 
-SECTIONS: Mapping[str, type[Any]] = {"study": StudySettings, "data": DataSettings, "train": TrainSettings}
-GROUPS = ("space", "backbone", "data", "train")
+SECTIONS: Mapping[str, type[Any]] = {
+    "study": StudySettings,
+    "data": DataSettings,
+    "train": TrainSettings,
+    "protocol": ProtocolSettings,
+}
+GROUPS = ("space", "backbone", "data", "train", "protocol")
+# What a run has of these, and the option of each where none is named.
+RUN_GROUPS: Mapping[str, str] = {"data": "twins", "train": "quick", "protocol": "efficiency"}
 
 _SEARCHED: ContextVar[tuple[Path, ...]] = ContextVar("searched", default=())
 
@@ -44,6 +52,17 @@ class StudyConfig:
     train: TrainSettings
     resolved: Mapping[str, Any]
     yaml: str
+    protocol: ProtocolSettings = dataclasses.field(default_factory=ProtocolSettings)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What it takes to train and test one candidate; ``resolved`` is the whole as plain values."""
+
+    data: DataSettings
+    train: TrainSettings
+    protocol: ProtocolSettings
+    resolved: Mapping[str, Any]
 
 
 def compose_study(name: str, overrides: Sequence[str] = (), config_root: Path | None = None) -> StudyConfig:
@@ -66,6 +85,7 @@ def compose_study(name: str, overrides: Sequence[str] = (), config_root: Path | 
     study = to_settings(StudySettings, {"name": path.stem, **_section(values, "study", path)}, "study")
     data = to_settings(DataSettings, _section(values, "data", path), "data")
     train = to_settings(TrainSettings, _section(values, "train", path), "train")
+    protocol = to_settings(ProtocolSettings, _section(values, "protocol", path), "protocol")
     backbone = {"name": "micro", **_section(values, "backbone", path)}
     if "space" not in values:
         raise UserError(f"{path} chooses no space: put `- /spaces@space: NAME` into its defaults, or add space=NAME")
@@ -75,6 +95,7 @@ def compose_study(name: str, overrides: Sequence[str] = (), config_root: Path | 
         "backbone": backbone,
         "data": dataclasses.asdict(data),
         "train": dataclasses.asdict(train),
+        "protocol": dataclasses.asdict(protocol),
     }
     return StudyConfig(
         study=study,
@@ -83,6 +104,7 @@ def compose_study(name: str, overrides: Sequence[str] = (), config_root: Path | 
         backbone_options={option: value for option, value in backbone.items() if option != "name"},
         data=data,
         train=train,
+        protocol=protocol,
         resolved=resolved,
         yaml=f"# @package _global_\n{yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=120)}",
     )
@@ -91,10 +113,49 @@ def compose_study(name: str, overrides: Sequence[str] = (), config_root: Path | 
 def compose_data(name: str, overrides: Sequence[str] = (), config_root: Path | None = None) -> DataSettings:
     """The settings of a data set alone. Raises UserError as ``compose_study`` does."""
     roots = find_roots(config_root)
-    rewrite = Rewriter(roots, _fields({"data": DataSettings}), (), ("data",))
+    rewrite = Rewriter(roots, _fields({"data": DataSettings}), {}, ("data",))
     path = roots.file("data", name, "data set")
     values = _compose(None, rewrite([f"data={name}", *overrides]), roots, path)
     return to_settings(DataSettings, _section(values, "data", path), "data")
+
+
+def compose_run(
+    overrides: Sequence[str] = (), config_root: Path | None = None, base: Mapping[str, Mapping[str, Any]] | None = None
+) -> RunConfig:
+    """Data set, recipe and protocol of one run.
+
+    ``base`` are sections that hold where no override chooses from their group. Raises UserError as ``compose_study`` does.
+    """
+    roots = find_roots(config_root)
+    named = {override.lstrip("+").partition("=")[0] for override in overrides}
+    base = {section: values for section, values in (base or {}).items() if section not in named}
+    data = str(base["data"]["name"]) if "data" in base else RUN_GROUPS["data"]
+    first = [f"{group}={data if group == 'data' else option}" for group, option in RUN_GROUPS.items() if group not in named]
+    rewrite = Rewriter(roots, _fields({section: SECTIONS[section] for section in RUN_GROUPS}), {}, tuple(RUN_GROUPS))
+    chosen = [override for override in overrides if override.lstrip("+").partition("=")[0] in RUN_GROUPS]
+    # The data set first: what a recipe says of it must come after it.
+    lines = rewrite(sorted([*first, *chosen], key=lambda override: not override.lstrip("+").startswith("data=")))
+    rest = rewrite([override for override in overrides if override not in chosen])
+    path = roots.file("data", data, "data set")
+    # What the recipe says of the data stands before what the base says of them.
+    alone, both = (_section(_compose(None, some, roots, path), "data", path) for some in (lines[:1], lines))
+    theirs = {name for name in both if both[name] != alone.get(name)}
+    given = [
+        f"++{section}.{name}={_literal(value)}"
+        for section, values in base.items()
+        for name, value in values.items()
+        if section != "data" or name not in theirs
+    ]
+    values = _compose(None, [*lines, *given, *rest], roots, path)
+    sections = {name: to_settings(SECTIONS[name], _section(values, name, path), name) for name in RUN_GROUPS}
+    return RunConfig(**sections, resolved={name: dataclasses.asdict(section) for name, section in sections.items()})
+
+
+def _literal(value: Any) -> str:
+    """A plain value as Hydra reads it."""
+    if value is None:
+        return "null"
+    return quoted(value) if isinstance(value, str) else str(value).lower()
 
 
 def load_space(name: str, config_root: Path | None = None) -> Space:
@@ -154,8 +215,8 @@ def _read(path: Path) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
-def _chosen_groups(path: Path, roots: ConfigRoots) -> set[str]:
-    """The groups in a study's defaults list and those of the studies that it builds on, as overrides name them.
+def _chosen_groups(path: Path, roots: ConfigRoots) -> dict[str, str]:
+    """Group -> option of a study's defaults list and of those of the studies that it builds on, as overrides name them.
 
     Raises UserError where the list does not say whether the study's own settings come before or after it.
     """
@@ -163,10 +224,10 @@ def _chosen_groups(path: Path, roots: ConfigRoots) -> set[str]:
     entries = values.get("defaults") or []
     if entries and len(values) > 1 and "_self_" not in entries:
         raise UserError(f"the defaults of {path} must end with `- _self_`, so that its own settings come after them")
-    chosen: set[str] = set()
+    chosen: dict[str, str] = {}
     for entry in entries:
         if isinstance(entry, dict):
-            chosen |= {str(group).lstrip("/") for group in entry}
+            chosen |= {str(group).lstrip("/"): str(option) for group, option in entry.items()}
         elif entry.startswith("/studies/"):
             chosen |= _chosen_groups(roots.file("studies", entry.removeprefix("/studies/"), "study"), roots)
     return chosen

@@ -16,7 +16,16 @@ from gsfnas.errors import UserError, unknown
 SHORT: Mapping[str, str] = {"workers": "study.workers"}
 
 # What the options of a group are called.
-NAMED: Mapping[str, str] = {"space": "space", "backbone": "backbone", "data": "data set", "train": "recipe"}
+NAMED: Mapping[str, str] = {
+    "space": "space",
+    "backbone": "backbone",
+    "data": "data set",
+    "train": "recipe",
+    "protocol": "protocol",
+}
+
+# Groups whose option may have a file of its own for a data set, beside it: paper and paper_diving48.
+BY_DATA = ("train", "protocol")
 
 # Sections whose settings are free: the backbone and the space check their own.
 FREE = ("backbone", "space")
@@ -25,11 +34,13 @@ FREE = ("backbone", "space")
 class Rewriter:
     """Rewrites the overrides of one study.
 
-    ``fields`` are the settings by their full names (``train.epochs``); ``chosen`` are the groups that the study's file chooses
-    from, as its defaults list names them (``data``, ``spaces@space``): choosing from another one adds it.
+    ``fields`` are the settings by their full names (``train.epochs``); ``chosen`` maps the groups that the study's file chooses
+    from, as its defaults list names them (``data``, ``spaces@space``), to the option: choosing from another one adds it.
+
+    Where an option of BY_DATA has a file for the data set, ``NAME_DATA``, that one is meant by ``NAME``.
     """
 
-    def __init__(self, roots: ConfigRoots, fields: Collection[str], chosen: Collection[str], groups: Collection[str]) -> None:
+    def __init__(self, roots: ConfigRoots, fields: Collection[str], chosen: Mapping[str, str], groups: Collection[str]) -> None:
         self._roots = roots
         self._fields = fields
         self._chosen = chosen
@@ -37,7 +48,18 @@ class Rewriter:
 
     def __call__(self, overrides: Collection[str]) -> list[str]:
         """Hydra's overrides, in order. Raises UserError for one that cannot be read or names nothing."""
-        return [line for override in overrides for line in self._rewrite(override)]
+        named = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
+        self._data = named.get("data", self._chosen.get("data", "twins"))
+        kept = [
+            f"{group}={self._for_data(group, option)}"
+            for group, option in self._chosen.items()
+            if group in BY_DATA and group not in named and self._for_data(group, option) != option
+        ]
+        return kept + [line for override in overrides for line in self._rewrite(override)]
+
+    def _for_data(self, group: str, option: str) -> str:
+        own = f"{option}_{self._data}"
+        return own if group in BY_DATA and own in self._roots.files(group) else option
 
     def _rewrite(self, text: str) -> list[str]:
         key, equals, value = text.partition("=")
@@ -60,18 +82,19 @@ class Rewriter:
             raise unknown("override", name, [*self._fields, *self._groups, *SHORT])
         if not equals:
             raise UserError(f"`{name}` cannot be taken away, only set: {name}=VALUE")
-        return [f"++{name}={value if _is_one_value(value) else _quoted(value)}"]
+        return [f"++{name}={value if _is_one_value(value) else quoted(value)}"]
 
     def _choose(self, group: str, value: str) -> list[str]:
         """An option of a group; a backbone without a file of its own is a network of timm or a factory."""
         folder, key = ("spaces", "spaces@space") if group == "space" else (group, group)
         prefix = "" if key in self._chosen else "+"
         options = self._roots.files(folder)
+        value = self._for_data(group, value)
         if value in options:
             return [f"{prefix}{key}={value}"]
         if group != "backbone" or not value or value[0] in "{[":
             raise unknown(NAMED[group], value, options)
-        return [f"{prefix}backbone=timm", f"++backbone.name={_quoted(value)}"]
+        return [f"{prefix}backbone=timm", f"++backbone.name={quoted(value)}"]
 
     def _fields_of(self, section: str) -> list[str]:
         return [field for field in self._fields if field.startswith(f"{section}.")]
@@ -95,6 +118,6 @@ def _is_one_value(value: str) -> bool:
     return True
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """As a string, whatever it holds: a folder may have brackets and commas in its name."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -74,6 +74,25 @@ def centre_crop(clip: Clip, short_side: int, resolution: int) -> Clip:
     return _array(transforms.center_crop(_tensor(resized(clip, short_side)), [resolution, resolution]))
 
 
+def three_crops(clip: Clip, short_side: int, resolution: int, crops: int) -> list[Clip]:
+    """(T, 3, H, W) -> ``crops`` times (T, 3, R, R): the centre, or from one end of the longer side to the other.
+
+    The published code cuts at the left, the right and the centre; a picture taller than wide is cut at its top and bottom here.
+    """
+    if crops == 1:
+        return [centre_crop(clip, short_side, resolution)]
+    clip = resized(clip, short_side)
+    height, width = clip.shape[-2:]
+    assert crops == 3
+    assert resolution <= min(height, width)
+    cuts = []
+    for share in (0.0, 0.5, 1.0):
+        top = round((height - resolution) * (share if height > width else 0.5))
+        left = round((width - resolution) * (0.5 if height > width else share))
+        cuts.append(clip[..., top : top + resolution, left : left + resolution])
+    return cuts
+
+
 def resized(clip: Clip, short_side: int) -> Clip:
     """(T, 3, H, W), its short side resized with a smoothing filter where it differs."""
     from torchvision.transforms.v2 import InterpolationMode

@@ -5,10 +5,10 @@ Shapes: B clips, T frames, 3 channels, H height, W width; uint8.
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,25 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Labels = npt.NDArray[np.int64]
 Clips = npt.NDArray[np.uint8]
-# (indices (B,), a generator for a random choice of frames, or None for the middle one of each segment) -> (B, T, 3, H, W).
-Read = Callable[[Labels, np.random.Generator | None], Clips]
+ALL = slice(None)
+
+
+class Read(Protocol):
+    """(indices (B,), a generator for a random choice of frames, or None for the middle one of each segment) -> (B, T, 3, H, W).
+
+    With a ``part`` only those of the batch are read, and each is what it is in the whole batch.
+    """
+
+    def __call__(self, indices: Labels, generator: np.random.Generator | None, part: slice = ALL) -> Clips: ...
+
+
+class OpenViews(Protocol):
+    """A reader of several views of each clip, (B, V, T, 3, H, W), clip after clip, in each its crops from left to right.
+
+    Raises UserError where no clip has as many different ones; says for how many that is so.
+    """
+
+    def __call__(self, clips: int, crops: int) -> "tuple[Read, int]": ...
 
 
 @dataclass(frozen=True)
@@ -33,7 +50,7 @@ class ClipSplit:
     ``mirror`` gives each task's class of a clip whose left and right are swapped, -1 where it has none; without it no clip is
     ever mirrored, since the label could change. ``shift`` is how many pixels an augmented clip may move, the same for all of
     its frames; ``policy`` is a further augmentation. ``ahead`` batches are read by a thread while the one before is used; with
-    ``workers`` that many processes read instead.
+    ``workers`` that many processes read instead. ``names`` say which clip is which; ``open_views`` reads several views of it.
     """
 
     labels: Mapping[str, Labels]
@@ -43,6 +60,8 @@ class ClipSplit:
     policy: str = "none"
     ahead: int = 0
     workers: int = 0
+    names: Sequence[str] = field(default=(), repr=False)
+    open_views: OpenViews | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(next(iter(self.labels.values())))
@@ -55,19 +74,20 @@ class ClipSplit:
         augment_seed: int | None = None,
         start: int = 0,
         pinned: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> "Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]":
         """One epoch: uint8 (B, T, 3, H, W) and {task: int64 (B,)}, the last batch as long as what remains.
 
         Without a shuffle seed in the order of the clips, without an augment seed as they are. ``start`` skips that many batches
         and reads nothing of them; those that follow are the same as if it had not. ``pinned`` memory is what a GPU copies from
-        while it computes.
+        while it computes. ``share`` (k, of) gives that part of each batch alone, as ``part_of`` cuts it.
         """
         import torch
 
         order = np.arange(len(self))
         if shuffle_seed is not None:
             order = np.random.default_rng([shuffle_seed, 0]).permutation(len(self))
-        load = _Batches(self, order, batch_size, augment_seed)
+        load = _Batches(self, order, batch_size, augment_seed, share)
         numbers = range(start, -(-len(self) // batch_size))
         if self.workers:
             yield from _in_processes(load, numbers, self.workers, pinned)
@@ -76,13 +96,33 @@ class ClipSplit:
             found = torch.from_numpy(clips)
             yield found.pin_memory() if pinned else found, {task: torch.from_numpy(each) for task, each in labels.items()}
 
+    def section(self, start: int, stop: int) -> "ClipSplit":
+        """The clips from ``start`` to before ``stop`` as a split, which may be empty."""
+        labels = {task: values[start:stop] for task, values in self.labels.items()}
+        return replace(self, labels=labels, read=_Shifted(self.read, start), names=self.names[start:stop], open_views=None)
+
+    def viewed(self, clips: int, crops: int) -> "tuple[ClipSplit, int]":
+        """The same clips, each in ``clips`` x ``crops`` views: (B, V, T, 3, H, W); and how many have fewer different ones.
+
+        ``clips`` take different places of the segments; ``crops`` are the centre, or the two ends and the centre of the longer
+        side. Raises UserError where no clip of the split has as many.
+        """
+        if (clips, crops) == (1, 1):
+            one = _OneView(self.read)
+            return replace(self, read=one), 0
+        assert self.open_views is not None
+        read, short = self.open_views(clips, crops)
+        return replace(self, read=read, ahead=2), short
+
     def augmented(
-        self, clips: Clips, labels: dict[str, Labels], generator: np.random.Generator
+        self, clips: Clips, labels: dict[str, Labels], generator: np.random.Generator, count: int, part: slice
     ) -> tuple[Clips, dict[str, Labels]]:
-        """Each clip moved, its edges repeated, and where that is allowed mirrored with its label; then what the policy does."""
-        count = len(clips)
-        shifts = generator.integers(-self.shift, self.shift + 1, size=(count, 2)).tolist()
-        mirrored = np.less(generator.random(size=count), 0.5)
+        """Each clip moved, its edges repeated, and where that is allowed mirrored with its label; then what the policy does.
+
+        The clips are ``part`` of a batch of ``count``; all that is drawn is drawn for the whole batch.
+        """
+        shifts = generator.integers(-self.shift, self.shift + 1, size=(count, 2))[part].tolist()
+        mirrored = np.less(generator.random(size=count), 0.5)[part]
         if self.mirror is None:
             mirrored[:] = False
         else:
@@ -91,7 +131,7 @@ class ClipSplit:
         moved = (shift(clip, down, across) for clip, (down, across) in zip(clips, shifts, strict=True))
         turned = [flip(clip) if is_mirrored else clip for clip, is_mirrored in zip(moved, mirrored, strict=True)]
         if self.policy != "none":
-            draws = generator.spawn(count)
+            draws = generator.spawn(count)[part]
             turned = [apply_policy(clip, self.policy, draw) for clip, draw in zip(turned, draws, strict=True)]
         return np.stack(turned), labels
 
@@ -104,14 +144,17 @@ class _Batches:
     order: Labels
     batch_size: int
     augment_seed: int | None
+    share: tuple[int, int] = (0, 1)
 
     def __call__(self, batch: int) -> tuple[Clips, dict[str, Labels]]:
         indices = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
-        labels = {task: values[indices] for task, values in self.split.labels.items()}
+        part = part_of(len(indices), *self.share)
+        labels = {task: values[indices[part]] for task, values in self.split.labels.items()}
         if self.augment_seed is None:
-            return self.split.read(indices, None), labels
+            return self.split.read(indices[part], None), labels
         generator = np.random.default_rng([self.augment_seed, 1, batch])
-        return self.split.augmented(self.split.read(indices, generator), labels, generator)
+        clips = self.split.read(indices, generator, part)
+        return self.split.augmented(clips, labels, generator, len(indices), part)
 
     def __getitem__(self, batch: int) -> "tuple[torch.Tensor, dict[str, torch.Tensor]] | str":
         """For torch's loader. A mistake of the user comes as its text: the loader would wrap it in a traceback."""
@@ -122,6 +165,36 @@ class _Batches:
         except UserError as error:
             return str(error)
         return torch.from_numpy(clips), {task: torch.from_numpy(values) for task, values in labels.items()}
+
+
+def part_of(count: int, k: int, of: int) -> slice:
+    """The k-th of ``of`` parts of a batch of ``count`` clips, in order and as even as can be; the first clip where it is empty.
+
+    Nobody can compute on an empty batch: who has no clip of his own takes that one, and counts it for nothing.
+    """
+    start, stop = count * k // of, count * (k + 1) // of
+    return slice(start, stop) if start < stop else slice(0, 1)
+
+
+@dataclass(frozen=True)
+class _OneView:
+    """What a reader gives, as the one view of each clip."""
+
+    read: Read
+
+    def __call__(self, indices: Labels, generator: np.random.Generator | None, part: slice = ALL) -> Clips:
+        return self.read(indices, generator, part)[:, None]
+
+
+@dataclass(frozen=True)
+class _Shifted:
+    """A reader whose clip 0 is another's clip ``start``."""
+
+    read: Read
+    start: int
+
+    def __call__(self, indices: Labels, generator: np.random.Generator | None, part: slice = ALL) -> Clips:
+        return self.read(indices + self.start, generator, part)
 
 
 def _in_processes(

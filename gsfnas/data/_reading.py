@@ -10,20 +10,20 @@ Shapes: B clips, T segments, V views, R the resolution, S the short side.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gsfnas.data._augment import centre_crop, multi_scale_crop, resized
+from gsfnas.data._augment import centre_crop, multi_scale_crop, resized, three_crops
 from gsfnas.data._cache import Array, CannotWriteError, Ragged, cached_array, cached_ragged
-from gsfnas.data._clips import Clips, ClipSplit, Labels
+from gsfnas.data._clips import ALL, Clips, ClipSplit, Labels
 from gsfnas.data._decode import DecodeError, decode
 from gsfnas.data._index import load
 from gsfnas.data._look import in_threads
-from gsfnas.data._sampling import TRAIN_VIEWS, choose_views, segment_draw, segment_frames
+from gsfnas.data._sampling import TRAIN_VIEWS, choose_views, clip_frames, segment_draw, segment_frames
 from gsfnas.data._settings import DataSettings
 from gsfnas.errors import UserError
 
@@ -72,18 +72,63 @@ def open_split(
     contents = [[(clip.digest, *clip.window) for clip in clips], *pixels, any_frame]
     place = home / f"{split}-{hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]}.npy"
     read: Any = _AnyFrame(tuple(clips), *pixels) if any_frame else Views(tuple(clips), *pixels, _views(split, clips, settings))
+    names = tuple(_name(clip) for clip in clips)
+    direct = ClipSplit(labels, read, shift=shift, ahead=2, names=names, open_views=partial(_open_views, tuple(clips), *pixels))
     if read.bytes > settings.cache_gb * 1e9:
-        return ClipSplit(labels, read, shift=shift, ahead=2)
+        return direct
     try:
-        return ClipSplit(labels, read.kept(place), shift=shift)
+        return replace(direct, read=read.kept(place), ahead=0)
     except CannotWriteError as error:
         notes.append(f"{split} is decoded in each epoch anew, since {error}")
-        return ClipSplit(labels, read, shift=shift, ahead=2)
+        return direct
+
+
+def _name(clip: Clip) -> str:
+    """Two steps of its path, and its first frame where it is a part of a video."""
+    place = f"{clip.path.parent.name}/{clip.path.name}"
+    return place if clip.index is None else f"{place}:{clip.first}"
 
 
 def _views(split: str, clips: Sequence[Clip], settings: DataSettings) -> int:
     many = split == "train" and any(clip.frames > settings.frames for clip in clips)
     return TRAIN_VIEWS if many else 1
+
+
+@dataclass(frozen=True)
+class _TestViews:
+    """Several clips and crops of each video, decoded as they are asked for: (B, V, T, 3, R, R)."""
+
+    videos: tuple[Clip, ...]
+    segments: int
+    resolution: int
+    side: int
+    clips: int
+    crops: int
+
+    def __call__(self, indices: Labels, generator: np.random.Generator | None, part: slice = ALL) -> Clips:
+        return np.stack(list(in_threads(self._one, indices[part].tolist())))
+
+    def _one(self, number: int) -> Clips:
+        video = self.videos[number]
+        frames = clip_frames(video.frames, self.segments, self.clips)
+        wanted, places = np.unique(frames, return_inverse=True)
+        pictures = video.decode(wanted.tolist(), self.side)
+        cuts = three_crops(pictures, self.side, self.resolution, self.crops)
+        return np.stack([cut[clip] for clip in places.reshape(frames.shape) for cut in cuts])
+
+
+def _open_views(
+    videos: tuple[Clip, ...], segments: int, resolution: int, side: int, clips: int, crops: int
+) -> tuple[_TestViews, int]:
+    """A reader of views, and how many videos are too short for that: their clips repeat, as in the published code."""
+    short = sum(len(np.unique(clip_frames(video.frames, segments, clips), axis=0)) < clips for video in videos)
+    if short == len(videos):
+        longest = max(video.frames for video in videos)
+        raise UserError(
+            f"{clips} clips of {segments} frames are asked of each video, but the longest has {longest} frames, which give "
+            f"fewer; ask for protocol.clips=1, or for longer videos"
+        )
+    return _TestViews(videos, segments, resolution, side, clips, crops), short
 
 
 @dataclass(frozen=True)
@@ -100,7 +145,7 @@ class Views:
     def bytes(self) -> float:
         return float(np.prod(self._shape, dtype=float)) * len(self.clips)
 
-    def __call__(self, indices: Labels, generator: np.random.Generator | None) -> Clips:
+    def __call__(self, indices: Labels, generator: np.random.Generator | None, part: slice = ALL) -> Clips:
         chosen = choose_views(len(indices), self.segments, self.views, generator)
 
         def one(place: int) -> Clips:
@@ -108,7 +153,7 @@ class Views:
             frames = segment_frames(clip.frames, self.segments, self.views)[np.arange(self.segments), chosen[place]]
             return self._read(clip, frames.tolist())
 
-        return np.stack(list(in_threads(one, range(len(indices)))))
+        return np.stack(list(in_threads(one, range(len(indices))[part])))
 
     def kept(self, place: Path) -> "_KeptViews":
         """The same from a file that holds all views."""
@@ -135,10 +180,10 @@ class _KeptViews:
 
     path: Path
 
-    def __call__(self, indices: Labels, generator: np.random.Generator | None) -> Clips:
+    def __call__(self, indices: Labels, generator: np.random.Generator | None, part: slice = ALL) -> Clips:
         _, segments, views = self._array.shape[:3]
         chosen = choose_views(len(indices), segments, views, generator)
-        return np.asarray(self._array[indices[:, None], np.arange(segments), chosen])
+        return np.asarray(self._array[indices[part, None], np.arange(segments), chosen[part]])
 
     @cached_property
     def _array(self) -> Array:
@@ -165,7 +210,7 @@ class _AnyFrame:
         """About, and at the most, unless pictures are wider than 16 to 9."""
         return sum(clip.frames for clip in self.clips) * 3.0 * self.side**2 * _WIDEST
 
-    def __call__(self, indices: Labels, generator: np.random.Generator | None) -> Clips:
+    def __call__(self, indices: Labels, generator: np.random.Generator | None, part: slice = ALL) -> Clips:
         draws = [None] * len(indices) if generator is None else generator.spawn(len(indices))
 
         def one(place: int) -> Clips:
@@ -177,7 +222,7 @@ class _AnyFrame:
                 return centre_crop(pictures, self.side, self.resolution)
             return multi_scale_crop(pictures, self.resolution, draw)
 
-        return np.stack(list(in_threads(one, range(len(indices)))))
+        return np.stack(list(in_threads(one, range(len(indices))[part])))
 
     def kept(self, place: Path) -> "_AnyFrame":
         """The same from a file that holds all frames, their short side resized."""

@@ -20,6 +20,18 @@ def segment_frames(num_frames: int, segments: int, views: int = 1) -> npt.NDArra
     return places * num_frames // (2 * views * segments)
 
 
+def clip_frames(num_frames: int, segments: int, clips: int) -> npt.NDArray[np.int64]:
+    """(clips, segments) indices of a video's frames for testing, never falling within a clip.
+
+    One clip takes the middle of each segment. Of several, clip k of K takes the place k / K of each segment: for two the
+    beginning and the middle, as the published code does. (For ten that code draws at random; these are the same every time.)
+    """
+    assert num_frames >= 1
+    if clips == 1:
+        return segment_frames(num_frames, segments).T
+    return (np.arange(segments) * clips + np.arange(clips)[:, None]) * num_frames // (clips * segments)
+
+
 def choose_views(count: int, segments: int, views: int, generator: np.random.Generator | None) -> npt.NDArray[np.int64]:
     """(count, segments) views: random ones, or the middle one of every segment where there is no generator."""
     if generator is None or views == 1:

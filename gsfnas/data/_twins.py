@@ -17,10 +17,11 @@ import numpy as np
 
 from gsfnas.data._augment import multi_scale_crop
 from gsfnas.data._cache import Array, cache_folder, cached_array
-from gsfnas.data._clips import Clips, ClipSplit, Labels, VideoData
+from gsfnas.data._clips import ALL, Clips, ClipSplit, Labels, Read, VideoData
 from gsfnas.data._settings import SPLITS, DataSettings
 from gsfnas.data._twins_actions import ACTIONS, CLASSES, MIRROR
 from gsfnas.data._twins_render import VERSION, render
+from gsfnas.errors import UserError
 
 TASK = "class"
 
@@ -44,6 +45,8 @@ def open_twins(settings: DataSettings) -> VideoData:
             shift=settings.resolution // 16 if is_light else 0,
             policy=settings.policy,
             workers=settings.workers,
+            names=tuple(f"{split}/{index}" for index in range(shape[0])),
+            open_views=functools.partial(_open_views, settings),
         )
     # What differs from the default alone, so that runs of before keep their name.
     training = {
@@ -87,11 +90,11 @@ class _Rendered:
     resolution: int
     is_cropped: bool
 
-    def __call__(self, indices: Labels, generator: np.random.Generator | None) -> Clips:
-        clips = np.asarray(self._array[indices])
+    def __call__(self, indices: Labels, generator: np.random.Generator | None, part: slice = ALL) -> Clips:
+        clips = np.asarray(self._array[indices[part]])
         if generator is None or not self.is_cropped:
             return clips
-        draws = generator.spawn(len(indices))
+        draws = generator.spawn(len(indices))[part]
         return np.stack([multi_scale_crop(clip, self.resolution, draw) for clip, draw in zip(clips, draws, strict=True)])
 
     @cached_property
@@ -102,6 +105,16 @@ class _Rendered:
     def __reduce__(self) -> tuple[Any, ...]:
         # A map travels to another process as its name, not as its bytes.
         return _Rendered, (self.path, self.resolution, self.is_cropped)
+
+
+def _open_views(settings: DataSettings, clips: int, crops: int) -> tuple[Read, int]:
+    asked, given = (clips, "clips"), f"{settings.frames} frames"
+    if clips == 1:
+        asked, given = (crops, "crops"), f"{settings.resolution} px"
+    raise UserError(
+        f"{asked[0]} {asked[1]} are asked of each video, but one of twins in memory has {given}, which give one; export "
+        "it as longer and larger videos (gsfnas data export twins --as something_v2), or ask for protocol=efficiency"
+    )
 
 
 def _rows(split: str, count: int, settings: DataSettings) -> Iterator[Array]:

@@ -17,6 +17,7 @@ MAY_DIFFER = (
     "study.runs",
     "study.reports",
     "study.report*",
+    "protocol.*",
     "*.device",
     "data.root",
     "data.cache",
@@ -32,7 +33,7 @@ MAY_DIFFER = (
 
 _SHOWN = 4
 # Those whose settings have defaults.
-_SECTIONS = ("data", "study", "train")
+_SECTIONS = ("data", "study", "train", "protocol")
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,6 +6,7 @@ The settings cost no torch; the rest is loaded on first use.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gsfnas.train._protocol import ProtocolSettings
 from gsfnas.train._settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -15,24 +16,40 @@ if TYPE_CHECKING:
     from gsfnas.train._evaluate import evaluate_split as evaluate_split
     from gsfnas.train._evaluator import TrainEvaluator as TrainEvaluator
     from gsfnas.train._fit import fit_epoch as fit_epoch
+    from gsfnas.train._scores import TaskScores as TaskScores
+    from gsfnas.train._scores import VideoScores as VideoScores
+    from gsfnas.train._scores import read_scores as read_scores
+    from gsfnas.train._testing import Trained as Trained
+    from gsfnas.train._testing import run_test as run_test
 
 __all__ = [
+    "ProtocolSettings",
     "Score",
+    "TaskScores",
     "TrainEvaluator",
     "TrainSettings",
+    "Trained",
+    "VideoScores",
     "estimate_seconds",
     "evaluate_split",
     "fit_epoch",
+    "read_scores",
     "resolve_device",
+    "run_test",
 ]
 
 _HOME = {
     "Score": "_evaluate",
+    "TaskScores": "_scores",
     "TrainEvaluator": "_evaluator",
+    "Trained": "_testing",
+    "VideoScores": "_scores",
     "estimate_seconds": "_estimate",
     "evaluate_split": "_evaluate",
     "fit_epoch": "_fit",
+    "read_scores": "_scores",
     "resolve_device": "_device",
+    "run_test": "_testing",
 }
 
 

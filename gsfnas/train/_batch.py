@@ -9,23 +9,25 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-# ImageNet's, in bytes: what pretrained weights expect, and close enough to standardised for the rest.
-_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+from gsfnas.weights._pixels import IMAGENET, Pixels
 
 
-def to_frames(clips: Tensor, device: torch.device) -> Tensor:
-    """uint8 (B,T,3,H,W) -> float (N,3,H,W) on the device, normalised, channels last. Bytes travel, not floats."""
-    frames = clips.to(device, non_blocking=True).flatten(0, 1)
-    floats = frames.to(torch.float32, memory_format=torch.channels_last)
-    mean, std = _mean_and_std(device)
+def to_frames(clips: Tensor, device: torch.device, pixels: Pixels = IMAGENET, *, is_channels_last: bool = True) -> Tensor:
+    """uint8 (..., T,3,H,W) -> float (N,3,H,W) on the device, as ``pixels`` say. Bytes travel, not floats."""
+    frames = clips.to(device, non_blocking=True).flatten(0, -4)
+    if pixels.order == "bgr":
+        frames = frames.flip(1)
+    layout = torch.channels_last if is_channels_last else torch.contiguous_format
+    floats = frames.to(torch.float32, memory_format=layout)
+    mean, std = _mean_and_std(pixels, device)
     return floats.sub_(mean).div_(std)
 
 
 @cache
-def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
+def _mean_and_std(pixels: Pixels, device: torch.device) -> tuple[Tensor, Tensor]:
     """On the device once: a copy in each step would make a GPU wait."""
-    return (torch.tensor(_MEAN, device=device).view(1, 3, 1, 1), torch.tensor(_STD, device=device).view(1, 3, 1, 1))
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (pixels.mean, pixels.std))
+    return mean, std
 
 
 def to_device(labels: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

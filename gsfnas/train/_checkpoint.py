@@ -43,6 +43,8 @@ class RunIdentity:
 class Checkpoint:
     """A run after its epoch ``epoch``. ``curve`` holds each epoch's metrics; a finished run carries no states, only them.
 
+    ``scaler`` is the state of the loss scaling in half precision, ``pixels`` what the weights take a picture to be.
+
     No generator's state is kept: every epoch seeds its own from the run's seed. The schedule's position is the epoch.
     """
 
@@ -52,6 +54,8 @@ class Checkpoint:
     is_finished: bool = False
     model: Mapping[str, Tensor] | None = None
     optimiser: Mapping[str, Any] | None = None
+    scaler: Mapping[str, Any] | None = None
+    pixels: str | None = None
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> Path:

@@ -1,7 +1,11 @@
 """Where a run computes and in which precision; what ``auto`` comes to."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from gsfnas.errors import UserError
 
@@ -33,7 +37,21 @@ def resolve_precision(name: str, device: torch.device) -> str:
     return "32-true"
 
 
-def make_fabric(device: torch.device, precision: str) -> Fabric:
-    """Fabric on one device."""
-    devices = [device.index or 0] if device.type == "cuda" else 1
-    return Fabric(accelerator=device.type, devices=devices, precision=precision)  # type: ignore[arg-type]
+def devices_from(device: torch.device, count: int) -> list[int]:
+    """The numbers of ``count`` devices from ``device`` on, around to the first. Raises UserError where there are fewer."""
+    if device.type != "cuda":
+        return list(range(count))
+    there = torch.cuda.device_count()
+    if count > there:
+        raise UserError(f"train: `devices` asks for {count} CUDA devices, but there are {there}")
+    return [((device.index or 0) + number) % there for number in range(count)]
+
+
+def make_fabric(device: torch.device, precision: str, devices: Sequence[int] = ()) -> Fabric:
+    """Fabric on one device, or on several of that kind, this process being the one that the environment says."""
+    chosen: Any = [device.index or 0] if device.type == "cuda" else 1
+    if not devices:
+        return Fabric(accelerator=device.type, devices=chosen, precision=precision)  # type: ignore[arg-type]
+    chosen = list(devices) if device.type == "cuda" else len(devices)
+    strategy = DDPStrategy(process_group_backend="nccl" if device.type == "cuda" else "gloo")
+    return Fabric(accelerator=device.type, devices=chosen, precision=precision, strategy=strategy)  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ def estimate_seconds(candidate: Candidate, settings: TrainSettings, data: VideoD
         fit_epoch(model, optimiser, fabric, split, settings, epoch=1, seed=0)
 
     def score(split: ClipSplit) -> None:
-        evaluate_split(model, split, device=fabric.device, batch_size=2 * settings.batch_size)
+        evaluate_split(network, split, device=fabric.device, batch_size=2 * settings.batch_size, fabric=fabric)
 
     some = _first(train, _STEPS * settings.batch_size)
     seconds = []

@@ -1,13 +1,16 @@
 """Scores of a network on a split: top-1, top-5 and loss of each task."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from gsfnas.data import ClipSplit
 from gsfnas.train._batch import to_device, to_frames
+from gsfnas.weights._pixels import IMAGENET, Pixels
 
 
 @dataclass(frozen=True)
@@ -20,19 +23,37 @@ class Score:
 
 
 @torch.inference_mode()
-def evaluate_split(model: nn.Module, split: ClipSplit, *, device: torch.device, batch_size: int = 64) -> dict[str, Score]:
-    """The score of each task over every clip of the split, each counted once. Leaves the model in eval mode."""
+def evaluate_split(
+    model: nn.Module,
+    split: ClipSplit,
+    *,
+    device: torch.device,
+    batch_size: int = 64,
+    pixels: Pixels = IMAGENET,
+    fabric: Fabric | None = None,
+) -> dict[str, Score]:
+    """The score of each task over every clip of the split, each counted once. Leaves the model in eval mode.
+
+    With ``fabric`` the model computes in its precision, and of several processes each takes a section of the clips; all get the
+    same scores.
+    """
     model.eval()
-    sums: dict[str, Tensor] = {}
-    clips_seen = 0
-    for clips, labels in split.batches(batch_size, pinned=device.type == "cuda"):
-        logits = model(to_frames(clips, device))
-        clips_seen += len(clips)
+    rank, world = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
+    autocast = nullcontext if fabric is None else fabric.autocast
+    wide = torch.float32 if device.type == "mps" else torch.float64
+    sums = {task: torch.zeros(4, dtype=wide, device=device) for task in split.labels}
+    own = split if world == 1 else split.section(len(split) * rank // world, len(split) * (rank + 1) // world)
+    for clips, labels in own.batches(batch_size, pinned=device.type == "cuda"):
+        with autocast():
+            logits = model(to_frames(clips, device, pixels))
         for task, target in to_device(labels, device).items():
-            counts = _counts(logits[task].float(), target)
-            sums[task] = sums[task] + counts if task in sums else counts
-    assert clips_seen == len(split)
-    return {task: Score(*(total / clips_seen for total in values.tolist())) for task, values in sums.items()}
+            sums[task] += _counts(logits[task].float(), target)
+    if fabric is not None and world > 1:
+        for counts in sums.values():
+            torch.distributed.all_reduce(counts)
+    found = {task: counts.tolist() for task, counts in sums.items()}
+    assert all(counts[3] == len(split) for counts in found.values())
+    return {task: Score(*(total / counts[3] for total in counts[:3])) for task, counts in found.items()}
 
 
 def metrics_of(scores: dict[str, Score], prefix: str) -> dict[str, float]:
@@ -49,8 +70,9 @@ def metrics_of(scores: dict[str, Score], prefix: str) -> dict[str, float]:
 
 
 def _counts(logits: Tensor, target: Tensor) -> Tensor:
-    """Top-1 hits, top-5 hits and summed loss of a batch, as a float64 tensor of 3 (float32 where a device has no doubles)."""
+    """Top-1 hits, top-5 hits, summed loss and clips of a batch, as float64 (float32 where a device has no doubles)."""
     ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == target[:, None]
     loss = F.cross_entropy(logits, target, reduction="sum")
     wide = torch.float32 if logits.device.type == "mps" else torch.float64
-    return torch.stack([ranked[:, 0].sum().to(wide), ranked.sum().to(wide), loss.to(wide)])
+    count = torch.tensor(len(target), dtype=wide, device=logits.device)
+    return torch.stack([ranked[:, 0].sum().to(wide), ranked.sum().to(wide), loss.to(wide), count])

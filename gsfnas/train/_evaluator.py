@@ -1,27 +1,28 @@
 """The evaluator that trains each candidate from its initialisation with one recipe."""
 
 import dataclasses
+import gc
 import time
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 
 from gsfnas.candidate import Candidate
 from gsfnas.data import DataSettings, VideoData, open_data
 from gsfnas.errors import UserError
 from gsfnas.evaluator import Context, Measurement
-from gsfnas.model import build_model
 from gsfnas.train import _checkpoint
-from gsfnas.train._batch import channels_last
 from gsfnas.train._checkpoint import Checkpoint, RunIdentity
-from gsfnas.train._device import make_fabric, resolve_device, resolve_precision
-from gsfnas.train._evaluate import evaluate_split, metrics_of
-from gsfnas.train._fit import fit_epoch, num_steps
-from gsfnas.train._optimiser import build_optimiser, learning_rate
+from gsfnas.train._device import devices_from, make_fabric, resolve_device, resolve_precision
+from gsfnas.train._ranks import Tell, in_ranks
+from gsfnas.train._run import RunPlan, run_epochs
 from gsfnas.train._settings import TrainSettings
+
+_TELL_SECONDS = 0.2
 
 
 class TrainEvaluator:
@@ -36,6 +37,7 @@ class TrainEvaluator:
         self.data = data
         self._context: Context | None = None
         self._opened: VideoData | None = None
+        self._resume_from: Path | None = None
 
     @property
     def recipe_hash(self) -> str:
@@ -62,7 +64,12 @@ class TrainEvaluator:
         self._context = context
         self._device = resolve_device(self.train.device if context.device == "auto" else context.device)
         torch.set_num_threads(context.threads)
-        assert self.opened.tasks
+        devices_from(self._device, self.train.devices)
+        clips = len(self.opened.splits["train"])
+        if self.train.batch_size > clips:
+            raise UserError(
+                f"train: `batch_size` must be at most the {clips} clips of the training split, but got {self.train.batch_size}"
+            )
 
     def evaluate(
         self, candidate: Candidate, *, seed: int, budget: int, resume_from: Path | None = None
@@ -75,13 +82,16 @@ class TrainEvaluator:
         A run goes on after the last epoch found in ``resume_from`` or, where none is given, in its own folder. The measurement
         of that epoch comes first, once more, in case it was not recorded; for a finished run it is the only one. A checkpoint
         that cannot be read counts as none. Raises UserError where ``resume_from`` is of another run and where the data's clips
-        do not fit the candidate; FloatingPointError where a loss is not finite; OSError where a checkpoint cannot be written.
+        do not fit the candidate; FloatingPointError where a loss is not finite; OSError where a checkpoint cannot be written;
+        RuntimeError where one of several processes dies. Where memory runs out, the batch is computed in twice as many parts
+        from the last epoch on, and ``accumulate`` among the metrics says in how many.
         """
         assert self._context is not None, "prepare comes first"
         settings = dataclasses.replace(self.train, epochs=budget)
         self._check_clips(candidate)
         identity = RunIdentity.of(candidate.to_json(), self.heads, seed, settings.recipe_hash(), self.data_fingerprint)
         folder = self._context.folder / f"{candidate.key}-{seed}"
+        self._resume_from = resume_from
         found = self._find(folder, identity, resume_from)
         if found is not None:
             path = resume_from or folder / _checkpoint.LAST
@@ -93,63 +103,39 @@ class TrainEvaluator:
     def _run(
         self, candidate: Candidate, identity: RunIdentity, settings: TrainSettings, folder: Path, found: Checkpoint | None
     ) -> Iterator[Measurement]:
-        assert self._context is not None
-        torch.set_num_threads(self._context.threads)
-        fabric = make_fabric(self._device, resolve_precision(settings.precision, self._device))
-        network = build_model(candidate, self.heads, seed=identity.seed, dropout=settings.dropout)
-        channels_last(network)
-        model, optimiser = fabric.setup(network, build_optimiser(network, settings))
-        curve = []
-        if found is not None:
-            assert found.model is not None
-            assert found.optimiser is not None
-            network.load_state_dict(found.model)
-            optimiser.load_state_dict(found.optimiser)
-            curve = list(found.curve)
-
-        splits = self.opened.splits
-        steps = num_steps(len(splits["train"]), settings.batch_size)
-        earlier = curve[-1]["seconds"] if curve else 0.0
-        started = time.monotonic()
-        for epoch in range(len(curve) + 1, settings.epochs + 1):
-            loss = fit_epoch(
-                model,
-                optimiser,
-                fabric,
-                splits["train"],
-                settings,
-                epoch=epoch,
-                seed=identity.seed,
-                on_step=partial(self._tell, epoch, settings.epochs, steps * settings.epochs),
+        """Epoch by epoch; where memory runs out, from the last one on in parts half as large."""
+        halvings = int(found.curve[-1].get("accumulate", settings.accumulate)) if found is not None else settings.accumulate
+        while True:
+            plan = RunPlan(
+                candidate, identity, dataclasses.replace(settings, accumulate=halvings), tuple(self.heads.items()), folder
             )
-            is_last = epoch == settings.epochs
-            metrics = {"train_loss": loss, "lr": learning_rate(epoch * steps - 1, settings, steps)}
-            for split in ("val", "test") if is_last else ("val",):
-                scores = evaluate_split(model, splits[split], device=fabric.device, batch_size=2 * settings.batch_size)
-                metrics |= metrics_of(scores, split)
-            if not abs(metrics["val_loss"]) < float("inf"):
-                raise FloatingPointError(f"the validation loss is {metrics['val_loss']} after epoch {epoch}")
-            metrics["seconds"] = earlier + time.monotonic() - started
-            curve.append(metrics)
-            path = self._save(folder, identity, curve, is_last, network, optimiser)
-            yield Measurement(epoch, metrics, path, is_last)
+            try:
+                yield from self._attempt(plan, found)
+                return
+            except torch.OutOfMemoryError:
+                halvings *= 2
+                if halvings * settings.devices > settings.batch_size:
+                    raise
+            gc.collect()
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            found = self._find(folder, identity, None)
 
-    def _save(
-        self,
-        folder: Path,
-        identity: RunIdentity,
-        curve: list[Any],
-        is_last: bool,
-        network: torch.nn.Module,
-        optimiser: Any,
-    ) -> Path:
-        state = network.state_dict()
-        if is_last:
-            metadata = {name: str(value) for name, value in dataclasses.asdict(identity).items()}
-            _checkpoint.save_weights(folder, state, metadata)
-            return _checkpoint.save(folder, Checkpoint(identity, len(curve), tuple(curve), is_finished=True))
-        checkpoint = Checkpoint(identity, len(curve), tuple(curve), model=state, optimiser=optimiser.state_dict())
-        return _checkpoint.save(folder, checkpoint)
+    def _attempt(self, plan: RunPlan, found: Checkpoint | None) -> Iterator[Measurement]:
+        assert self._context is not None
+        context, precision = self._context, resolve_precision(plan.settings.precision, self._device)
+        if plan.settings.devices == 1:
+            torch.set_num_threads(context.threads)
+            yield from run_epochs(plan, self.opened, make_fabric(self._device, precision), found, context.on_progress)
+            return
+        devices = devices_from(self._device, plan.settings.devices)
+        resume_from = None if found is None else self._resume_from or plan.folder / _checkpoint.LAST
+        work = _RankWork(plan, self.data, resume_from)
+        for told in in_ranks(work, self._device, precision, devices, max(1, context.threads // len(devices))):
+            if isinstance(told, Measurement):
+                yield told
+            else:
+                context.on_progress(*told)
 
     def _find(self, folder: Path, identity: RunIdentity, resume_from: Path | None) -> Checkpoint | None:
         found = _checkpoint.load(resume_from or folder / _checkpoint.LAST, self._device)
@@ -171,11 +157,29 @@ class TrainEvaluator:
                 f"the candidate reads {asked[0]} frames at {asked[1]} px, but the data give {given[0]} frames at {given[1]} px"
             )
 
-    def _tell(self, epoch: int, epochs: int, total: int, step: int, loss: float) -> None:
-        assert self._context is not None
-        self._context.on_progress(step, total, f"epoch {epoch}/{epochs}, loss {loss:.3f}")
-
     def close(self) -> None:
         """Lets the data go."""
         self._opened = None
         self._context = None
+
+
+@dataclass(frozen=True)
+class _RankWork:
+    """What each of several processes does for one run: opens the data by itself, and goes through the epochs."""
+
+    plan: RunPlan
+    data: DataSettings
+    resume_from: Path | None
+
+    def __call__(self, fabric: Fabric, tell: Tell) -> None:
+        found = None if self.resume_from is None else _checkpoint.load(self.resume_from, fabric.device)
+        latest = 0.0
+
+        def on_progress(done: int, total: int, text: str) -> None:
+            nonlocal latest
+            if time.monotonic() - latest > _TELL_SECONDS:
+                latest = time.monotonic()
+                tell((done, total, text))
+
+        for measurement in run_epochs(self.plan, open_data(self.data), fabric, found, on_progress):
+            tell(measurement)

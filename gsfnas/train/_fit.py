@@ -1,17 +1,19 @@
 """One epoch of training."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from gsfnas.data import ClipSplit
+from gsfnas.data import ClipSplit, part_of
 from gsfnas.train._batch import to_device, to_frames
 from gsfnas.train._optimiser import learning_rate, set_learning_rate
 from gsfnas.train._seed import derive, seed_all
 from gsfnas.train._settings import TrainSettings
+from gsfnas.weights._pixels import IMAGENET, Pixels
 
 # How often the loss is fetched and progress told: each time a GPU must finish what it was given.
 _STEPS_BETWEEN_LOOKS = 10
@@ -37,15 +39,18 @@ def fit_epoch(
     *,
     epoch: int,
     seed: int,
+    pixels: Pixels = IMAGENET,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> float:
     """Trains epoch 1, 2, ... on every clip once and returns the mean loss over clips (with label smoothing), in nats.
 
     ``model`` and ``optimiser`` come from ``fabric.setup``. The order of clips, their augmentation and dropout follow from seed
-    and epoch alone, so an epoch is the same after an interruption. ``on_step(step, loss)`` is called every few steps, with the
-    steps done in all epochs. Raises FloatingPointError, naming epoch and step, where a loss is not finite.
+    and epoch alone, so an epoch is the same after an interruption. Where fabric has several processes, each computes its share
+    of every batch; each share is computed in ``settings.accumulate`` parts. ``on_step(step, loss)`` is called every few steps,
+    with the steps done in all epochs. Raises FloatingPointError, naming epoch and step, where a loss is not finite.
     """
-    seed_all(derive(seed, "epoch", epoch))
+    rank, world = fabric.global_rank, fabric.world_size
+    seed_all(derive(seed, "epoch", epoch) if rank == 0 else derive(seed, "epoch", epoch, "rank", rank))
     model.train()
     steps = num_steps(len(split), settings.batch_size)
     before = (epoch - 1) * steps
@@ -54,24 +59,42 @@ def fit_epoch(
         shuffle_seed=derive(seed, "order", epoch),
         augment_seed=derive(seed, "augment", epoch),
         pinned=fabric.device.type == "cuda",
+        share=(rank, world),
     )
     losses: list[Tensor] = []
     total = 0.0
     for step, (clips, labels) in enumerate(batches, start=1):
         set_learning_rate(optimiser, learning_rate(before + step - 1, settings, steps))
-        loss = clip_loss(model(to_frames(clips, fabric.device)), to_device(labels, fabric.device), settings.label_smoothing)
         optimiser.zero_grad()
-        fabric.backward(loss)
+        in_batch = min(settings.batch_size, len(split) - (step - 1) * settings.batch_size)
+        own = in_batch * (rank + 1) // world - in_batch * rank // world
+        told = clips.new_zeros((), dtype=torch.float32, device=fabric.device)
+        for part in range(settings.accumulate):
+            piece = part_of(len(clips), part, settings.accumulate)
+            counted = (own * (part + 1) // settings.accumulate) - own * part // settings.accumulate
+            frames = to_frames(clips[piece], fabric.device, pixels, is_channels_last=settings.channels_last)
+            targets = to_device({task: values[piece] for task, values in labels.items()}, fabric.device)
+            is_synchronised = world == 1 or part == settings.accumulate - 1
+            with nullcontext() if is_synchronised else fabric.no_backward_sync(model):  # type: ignore[arg-type]
+                loss = clip_loss(model(frames), targets, settings.label_smoothing)
+                # The mean over the whole batch, of which the processes' gradients are averaged.
+                share = counted * world / in_batch
+                fabric.backward(loss if share == 1 else loss * share)
+            told = told + loss.detach() * counted
         if settings.clip_gradient:
             fabric.clip_gradients(model, optimiser, max_norm=settings.clip_gradient, error_if_nonfinite=False)
         optimiser.step()
-        losses.append(loss.detach() * len(clips))
+        losses.append(told)
         if step % _STEPS_BETWEEN_LOOKS == 0 or step == steps:
             values = torch.stack(losses).tolist()
             _require_finite(values, epoch, step - len(values) + 1)
             total += sum(values)
             losses.clear()
-            on_step(before + step, values[-1] / len(clips))
+            on_step(before + step, values[-1] / max(own, 1))
+    if world > 1:
+        summed = fabric.all_reduce(torch.tensor(total, dtype=torch.float64, device=fabric.device), reduce_op="sum")
+        assert isinstance(summed, Tensor)
+        total = summed.item()
     return total / len(split)
 
 

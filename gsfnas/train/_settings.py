@@ -6,20 +6,28 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from gsfnas.errors import UserError, unknown
 
 RECIPE_VERSION = "r1"
-PRECISIONS = ("auto", "32-true", "bf16-mixed")
+_LATER = ("lr_batch", "groups", "init", "accumulate", "devices", "compile", "channels_last")
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+GROUPS = ("decay", "published")
 
 
 @dataclass(frozen=True)
 class TrainSettings:
     """SGD with momentum, linear warm-up, then a cosine to zero; one learning rate a step.
 
-    ``lr`` is the peak for a batch of ``batch_size`` clips. ``warmup_epochs`` may be a fraction. ``weight_decay`` spares biases
-    and normalisation. ``clip_gradient`` bounds the gradient's norm, 0 for no bound. ``precision=auto`` is bf16 on a GPU that
-    computes in it, else 32 bits; ``device=auto`` is the first of cuda, mps, cpu. Raises UserError for a value out of range.
+    ``lr`` is the peak for a batch of ``lr_batch`` clips and goes in proportion to ``batch_size``; without ``lr_batch`` it is
+    the peak as it stands. ``warmup_epochs`` may be a fraction. ``weight_decay`` spares biases and normalisation;
+    ``groups=published`` also lets biases learn twice as fast, as the published code. ``clip_gradient`` bounds the gradient's
+    norm, 0 for no bound. ``init`` is ``scratch``, ``imagenet`` or a file of weights.
+
+    A batch is computed in ``accumulate`` parts, one after the other, by ``devices`` processes at once; each part is normalised
+    by itself. ``precision=auto`` is bf16 on a GPU that computes in it, else 32 bits; ``device=auto`` is the first of cuda, mps
+    and cpu. ``compile`` and ``channels_last`` change speed alone. Raises UserError for a value out of range.
     """
 
     epochs: int = 8
@@ -34,9 +42,16 @@ class TrainSettings:
     clip_gradient: float = 20.0
     precision: str = "auto"
     device: str = "auto"
+    lr_batch: int | None = None
+    groups: str = "decay"
+    init: str = "scratch"
+    accumulate: int = 1
+    devices: int = 1
+    compile: bool = False
+    channels_last: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "accumulate", "devices", *(["lr_batch"] if self.lr_batch is not None else [])):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f"train: `{name}` must be an integer of at least 1, but got {value!r}")
@@ -57,6 +72,14 @@ class TrainSettings:
             f"at least 0 and below `epochs` ({self.epochs})",
             self.warmup_epochs,
         )
+        parts = self.accumulate * self.devices
+        _require(parts <= self.batch_size, "batch_size", f"at least `accumulate` x `devices` ({parts})", self.batch_size)
+        if self.devices > 1 and re.fullmatch(r"mps|cuda:\d+", self.device):
+            raise UserError(f"train: `devices` above 1 go with `device` auto, cpu or cuda, but got {self.device!r}")
+        if self.groups not in GROUPS:
+            raise unknown("`train.groups`", self.groups, GROUPS)
+        if not self.init:
+            raise UserError("train: `init` must be scratch, imagenet or a file of weights, but got ''")
         if self.nesterov and not self.momentum:
             raise UserError("train: `nesterov` needs a `momentum` above 0, but got 0")
         if self.precision not in PRECISIONS:
@@ -64,14 +87,30 @@ class TrainSettings:
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             raise UserError(f"train: `device` must be auto, cpu, mps, cuda or cuda:N, but got {self.device!r}")
 
+    @property
+    def peak_lr(self) -> float:
+        """The peak learning rate of a batch of ``batch_size`` clips."""
+        return self.lr if self.lr_batch is None else self.lr * self.batch_size / self.lr_batch
+
     def recipe_hash(self) -> str:
-        """``r1-`` and 12 hexadecimal digits over every setting but the device, which says where and not how."""
+        """``r1-`` and 12 hexadecimal digits over every setting but the device, which says where and not how.
+
+        A setting that came later counts where it differs from its default alone, so that runs of before keep their name; of a
+        file of weights its contents count, not its place.
+        """
         recipe = {
             field.name: float(getattr(self, field.name)) if field.type is float else getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.name != "device"
+            if field.name != "device" and not (field.name in _LATER and getattr(self, field.name) == field.default)
         }
+        if Path(self.init).is_file():
+            recipe["init"] = _digest(self.init)
         return f"{RECIPE_VERSION}-{hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]}"
+
+
+def _digest(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require(holds: bool, name: str, rule: str, value: float) -> None:

@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gsfnas.data import ClipSplit, VideoData
+from gsfnas.data._clips import ALL
 from gsfnas.errors import UserError
 
 CLIPS = np.random.default_rng(0).integers(0, 256, (23, 4, 3, 10, 12)).astype(np.uint8)
 LABELS = {"class": np.arange(23) % 4, "noun": np.arange(23) % 3}
 
 
-def read(indices, generator):
-    return CLIPS[indices]
+def read(indices, generator, part=ALL):
+    return CLIPS[indices[part]]
 
 
 def split(ahead: int = 0, mirror: bool = False, shift: int = 0, **more) -> ClipSplit:
@@ -58,9 +59,9 @@ def test_seeds_determine_the_batches_wherever_one_begins(size: int, shuffle: int
 def test_skipped_batches_are_not_read() -> None:
     seen = []
 
-    def reading(indices, generator):
+    def reading(indices, generator, part=ALL):
         seen.extend(indices.tolist())
-        return CLIPS[indices]
+        return CLIPS[indices[part]]
 
     list(ClipSplit(LABELS, reading).batches(5, start=4))
     assert seen == [20, 21, 22]
@@ -75,7 +76,7 @@ def test_seeds_matter() -> None:
 
 def test_a_shift_moves_all_frames_of_a_clip_alike_and_repeats_the_edge() -> None:
     still = np.repeat(CLIPS[:, :1], 4, axis=1)
-    still_split = ClipSplit(LABELS, lambda indices, generator: still[indices], shift=3)
+    still_split = ClipSplit(LABELS, lambda indices, generator, part=ALL: still[indices[part]], shift=3)
     ((clips, _),) = collect(still_split.batches(23, augment_seed=0))
     assert np.array_equal(clips, np.repeat(clips[:, :1], 4, axis=1))
     shifts = range(-3, 4)
@@ -135,10 +136,10 @@ def test_a_mistake_in_a_worker_process_is_one_line() -> None:
     assert str(caught.value) == "clip 10 is gone"
 
 
-def broken(indices, generator):
+def broken(indices, generator, part=ALL):
     if 10 in indices:
         raise UserError("clip 10 is gone")
-    return CLIPS[indices]
+    return CLIPS[indices[part]]
 
 
 def test_an_error_while_reading_ahead_reaches_the_caller() -> None:
@@ -149,9 +150,9 @@ def test_an_error_while_reading_ahead_reaches_the_caller() -> None:
 def test_leaving_early_stops_reading_ahead() -> None:
     seen = []
 
-    def reading(indices, generator):
+    def reading(indices, generator, part=ALL):
         seen.append(int(indices[0]))
-        return CLIPS[indices]
+        return CLIPS[indices[part]]
 
     for _ in ClipSplit(LABELS, reading, ahead=2).batches(1):
         break

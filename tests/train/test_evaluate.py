@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from gsfnas.data import ClipSplit
+from gsfnas.data._clips import ALL
 from gsfnas.train import evaluate_split
 from gsfnas.train._batch import to_frames
 from gsfnas.train._evaluate import Score, metrics_of
@@ -25,7 +26,7 @@ def split() -> ClipSplit:
     generator = np.random.default_rng(0)
     clips = generator.integers(0, 256, (CLIPS, FRAMES, 3, 4, 4), dtype=np.uint8)
     labels = {"verb": generator.integers(0, 7, CLIPS), "noun": generator.integers(0, 3, CLIPS)}
-    return ClipSplit(labels=labels, read=lambda indices, generator: clips[indices])
+    return ClipSplit(labels=labels, read=lambda indices, generator, part=ALL: clips[indices[part]])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])

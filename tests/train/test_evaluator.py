@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from gsfnas.candidate import Candidate
 from gsfnas.data import ClipSplit, open_data
+from gsfnas.data._clips import ALL
 from gsfnas.errors import UserError
 from gsfnas.evaluator import Context
 from gsfnas.train import TrainEvaluator, _checkpoint
@@ -69,9 +70,9 @@ def test_the_test_split_is_not_read_before_the_last_epoch(tmp_path, make_evaluat
     splits = dict(evaluator.opened.splits)
     test = splits["test"]
 
-    def counting(indices, generator):
+    def counting(indices, generator, part=ALL):
         read.append(len(indices))
-        return test.read(indices, generator)
+        return test.read(indices, generator, part)
 
     splits["test"] = ClipSplit(test.labels, counting)
     evaluator._opened = dataclasses.replace(evaluator.opened, splits=splits)

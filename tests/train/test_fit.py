@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from gsfnas.data import ClipSplit
+from gsfnas.data._clips import ALL
 from gsfnas.train import TrainSettings, evaluate_split, fit_epoch
 from gsfnas.train._device import make_fabric
 from gsfnas.train._fit import clip_loss
@@ -36,7 +37,11 @@ def toy_split(tasks=("class",)) -> ClipSplit:
     labels = {"class": np.arange(20) % 2, "other": np.arange(20) % 3}
     clips[1::2] += 100
     clips[np.arange(20), :, labels["other"]] += 60
-    return ClipSplit(labels={task: labels[task] for task in tasks}, read=lambda indices, generator: clips[indices])
+
+    def read(indices, generator, part=ALL):
+        return clips[indices[part]]
+
+    return ClipSplit(labels={task: labels[task] for task in tasks}, read=read)
 
 
 def run(settings=SETTINGS, *, model=None, tasks=("class",), epochs=4, **more):

@@ -24,6 +24,15 @@ from gsfnas.train import TrainSettings
         ({"momentum": 0}, "`nesterov` needs a `momentum` above 0"),
         ({"precision": "bf16"}, "unknown precision 'bf16'"),
         ({"device": "gpu"}, "`device` must be auto, cpu, mps, cuda or cuda:N, but got 'gpu'"),
+        ({"accumulate": 0}, "`accumulate` must be an integer of at least 1, but got 0"),
+        (
+            {"batch_size": 8, "accumulate": 4, "devices": 4},
+            "`batch_size` must be at least `accumulate` x `devices` (16), but got 8",
+        ),
+        ({"devices": 2, "device": "cuda:1"}, "`devices` above 1 go with `device` auto, cpu or cuda, but got 'cuda:1'"),
+        ({"groups": "publised"}, "unknown `train.groups` 'publised'; did you mean 'published'"),
+        ({"init": ""}, "`init` must be scratch, imagenet or a file of weights, but got ''"),
+        ({"lr_batch": 0}, "`lr_batch` must be an integer of at least 1, but got 0"),
     ],
 )
 def test_a_value_out_of_range_is_one_line(values, said):
@@ -39,11 +48,31 @@ def test_the_recipe_is_every_setting_but_the_device():
     assert TrainSettings(warmup_epochs=1).recipe_hash() == TrainSettings(warmup_epochs=1.0).recipe_hash()
     changed = {
         "epochs": 99, "batch_size": 7, "lr": 0.3, "momentum": 0.5, "nesterov": False, "weight_decay": 0.1, "warmup_epochs": 0.2,
-        "label_smoothing": 0.3, "dropout": 0.7, "clip_gradient": 3.0, "precision": "32-true",
+        "label_smoothing": 0.3, "dropout": 0.7, "clip_gradient": 3.0, "precision": "32-true", "lr_batch": 12,
+        "groups": "published", "init": "imagenet", "accumulate": 2, "devices": 2, "compile": True, "channels_last": False,
     }  # fmt: skip
     assert changed.keys() == {field.name for field in dataclasses.fields(base)} - {"device"}
     hashes = {dataclasses.replace(base, **{name: value}).recipe_hash() for name, value in changed.items()}
     assert len(hashes | {base.recipe_hash()}) == len(changed) + 1
+
+
+def test_the_default_recipe_keeps_the_name_that_it_had_before_it_had_more_settings():
+    assert TrainSettings().recipe_hash() == "r1-de3b2c2a501a"
+
+
+def test_of_a_file_of_weights_the_contents_count(tmp_path):
+    first, second, other = (tmp_path / name for name in ("a", "b", "c"))
+    first.write_bytes(b"1")
+    second.write_bytes(b"1")
+    other.write_bytes(b"2")
+    hashes = [TrainSettings(init=str(path)).recipe_hash() for path in (first, second, other)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_the_rate_goes_with_the_batch():
+    assert TrainSettings(lr=0.01, lr_batch=32, batch_size=32).peak_lr == 0.01
+    assert TrainSettings(lr=0.01, lr_batch=32, batch_size=128).peak_lr == pytest.approx(0.04)
+    assert TrainSettings(lr=0.01, batch_size=128).peak_lr == 0.01
 
 
 def test_the_shipped_recipe_is_the_default():

@@ -1,0 +1,189 @@
+"""Tests a network under a protocol: several views of each video, their logits averaged."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from gsfnas.candidate import Candidate
+from gsfnas.data import ClipSplit, DataSettings, VideoData, open_data
+from gsfnas.errors import UserError
+from gsfnas.model import VideoModel, build_model
+from gsfnas.train._batch import to_frames
+from gsfnas.train._checkpoint import WEIGHTS
+from gsfnas.train._device import devices_from, make_fabric, resolve_device, resolve_precision
+from gsfnas.train._protocol import ProtocolSettings
+from gsfnas.train._ranks import Tell, in_ranks
+from gsfnas.train._scores import TaskScores, VideoScores, joined
+from gsfnas.train._settings import TrainSettings
+from gsfnas.weights import Pixels, read_metadata, read_state
+from gsfnas.weights._pixels import IMAGENET
+
+# Clips of this many views in all go through the network at once, unless one video has more.
+_VIEWS_AT_ONCE = 64
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a file of weights says that it is: a candidate, the classes of its heads, the pixels that it expects."""
+
+    path: Path
+    candidate: Candidate
+    heads: tuple[tuple[str, int], ...]
+    pixels: Pixels
+
+    @classmethod
+    def of(cls, path: Path) -> "Trained":
+        """Of a run's folder or a safetensors file. Raises UserError where there are no weights that say what they are."""
+        if path.is_dir():
+            if not (path / WEIGHTS).is_file():
+                raise UserError(f"{path} has no {WEIGHTS}: the run has not ended; the command that began it goes on with it")
+            path = path / WEIGHTS
+        if not path.is_file():
+            raise UserError(f"there is no run and no file of weights {str(path)!r}")
+        if path.suffix != ".safetensors":
+            raise UserError(f"{path} does not say of which network it is; import it first: gsfnas weights import {path}")
+        metadata = read_metadata(path)
+        try:
+            candidate, heads = Candidate.from_json(metadata["candidate"]), json.loads(metadata["heads"])
+        except (KeyError, ValueError):
+            raise UserError(f"{path} does not say of which candidate it is; import it with gsfnas weights import") from None
+        if not heads:
+            raise UserError(f"{path} has no head, only a backbone; train it with train.init={path}")
+        pixels = Pixels.from_text(metadata["pixels"]) if "pixels" in metadata else IMAGENET
+        return cls(path, candidate, tuple(heads.items()), pixels)
+
+    def build(self) -> VideoModel:
+        """The network with its weights."""
+        network = build_model(self.candidate, dict(self.heads), dropout=0.0)
+        state = read_state(self.path)
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise UserError(f"{self.path} does not fit its candidate: {' '.join(str(error).split())[:160]}") from None
+        return network.eval()
+
+
+def check_data(trained: Trained, settings: DataSettings, data: VideoData) -> None:
+    """Raises UserError where weights and data do not go together."""
+    candidate = trained.candidate
+    if (candidate.frames, candidate.resolution) != (settings.frames, settings.resolution):
+        raise UserError(
+            f"{trained.path} reads {candidate.frames} frames at {candidate.resolution} px, but the data give {settings.frames} "
+            f"frames at {settings.resolution} px"
+        )
+    classes = {task: len(names) for task, names in data.tasks.items()}
+    heads = dict(trained.heads)
+    if len(classes) == len(heads) == 1:
+        heads = dict(zip(classes, heads.values(), strict=True))
+    if heads != classes:
+        raise UserError(f"{trained.path} has heads of {_said(heads)} classes, but the data have {_said(classes)}")
+
+
+def run_test(
+    trained: Trained,
+    settings: DataSettings,
+    train: TrainSettings,
+    protocol: ProtocolSettings,
+    *,
+    data: VideoData | None = None,
+    split: str = "test",
+    threads: int = 1,
+    on_progress: OnProgress = lambda done, total: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> VideoScores:
+    """The scores of every video of a split, each once; by ``train.devices`` processes where there are several.
+
+    ``say`` is told what a user should know of the views. Raises UserError where the data do not fit or have not as many views,
+    RuntimeError where a process dies.
+    """
+    data = open_data(settings) if data is None else data
+    check_data(trained, settings, data)
+    device = resolve_device(train.device)
+    devices, precision = devices_from(device, train.devices), resolve_precision(train.precision, device)
+    _, short = data.split(split).viewed(protocol.clips, protocol.crops)
+    if short:
+        say(f"{short} of {len(data.split(split))} videos are too short for {protocol.clips} different clips; theirs repeat")
+    if len(devices) == 1:
+        torch.set_num_threads(threads)
+        fabric = make_fabric(device, precision)
+        return score_split(trained, data, split, protocol, fabric, on_progress)
+    work = _RankTest(trained, settings, split, protocol)
+    parts: VideoScores | None = None
+    for told in in_ranks(work, device, precision, devices, max(1, threads // len(devices))):
+        if isinstance(told, VideoScores):
+            parts = told
+        else:
+            on_progress(*told)
+    assert parts is not None
+    return parts
+
+
+@torch.inference_mode()
+def score_split(
+    trained: Trained, data: VideoData, split: str, protocol: ProtocolSettings, fabric: Fabric, on_progress: OnProgress
+) -> VideoScores:
+    """(n, classes) logits of each task, the mean over the views.
+
+    Of several processes each scores a section, and all get the whole.
+    """
+    network = trained.build().to(fabric.device)
+    viewed, _ = data.split(split).viewed(protocol.clips, protocol.crops)
+    names = tuple(viewed.names) or tuple(str(number) for number in range(len(viewed)))
+    rank, world = fabric.global_rank, fabric.world_size
+    start, stop = len(viewed) * rank // world, len(viewed) * (rank + 1) // world
+    found: dict[str, list[Tensor]] = {task: [] for task in viewed.labels}
+    own = viewed.section(start, stop)
+    done = 0
+    for count, logits in _logits(network, own, protocol.views, fabric, trained.pixels):
+        for task, values in zip(viewed.labels, logits, strict=True):
+            found[task].append(values)
+        done += count
+        on_progress(min(done * world, len(viewed)), len(viewed))
+    tasks = {}
+    for task, labels in own.labels.items():
+        classes = data.tasks[task]
+        scores = torch.cat([torch.zeros(0, len(classes)), *found[task]]).numpy()
+        tasks[task] = TaskScores(scores, np.asarray(labels), classes)
+    tested = VideoScores(tasks, names[start:stop])
+    if world == 1:
+        return tested
+    parts: list[VideoScores] = [tested] * world
+    torch.distributed.all_gather_object(parts, tested)
+    whole = joined(parts)
+    assert len(whole.names) == len(viewed)
+    return whole
+
+
+def _logits(
+    network: VideoModel, split: ClipSplit, views: int, fabric: Fabric, pixels: Pixels
+) -> Iterator[tuple[int, list[Tensor]]]:
+    """Of a few videos at a time how many they are, and each head's (B, classes) mean logits."""
+    for clips, _ in split.batches(max(1, _VIEWS_AT_ONCE // views), pinned=fabric.device.type == "cuda"):
+        with fabric.autocast():
+            logits = network(to_frames(clips, fabric.device, pixels))
+        yield len(clips), [values.float().unflatten(0, (-1, views)).mean(dim=1).cpu() for values in logits.values()]
+
+
+@dataclass(frozen=True)
+class _RankTest:
+    """What each of several processes does for one test."""
+
+    trained: Trained
+    settings: DataSettings
+    split: str
+    protocol: ProtocolSettings
+
+    def __call__(self, fabric: Fabric, tell: Tell) -> None:
+        data = open_data(self.settings)
+        tell(score_split(self.trained, data, self.split, self.protocol, fabric, lambda done, total: tell((done, total))))
+
+
+def _said(heads: dict[str, int]) -> str:
+    return ", ".join(f"{count} of {task}" for task, count in heads.items())

@@ -1,0 +1,84 @@
+"""The weights that training begins with: the seed's, ImageNet's, or a file's."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from gsfnas.candidate import BackboneRef, Candidate
+from gsfnas.errors import UserError
+from gsfnas.model import VideoModel, insertion_name
+from gsfnas.weights._match import Match, match, require_backbone
+from gsfnas.weights._names import as_ours
+from gsfnas.weights._pixels import CAFFE, CAFFE_BACKBONES, IMAGENET, Pixels
+from gsfnas.weights._read import read_metadata, read_state
+
+SCRATCH, OF_IMAGENET = "scratch", "imagenet"
+# The weights of torchvision, which the paper's code starts from, where timm has them under this tag.
+_TAG = "tv_in1k"
+
+
+def initialise(model: VideoModel, candidate: Candidate, init: str) -> tuple[Pixels, Match | None]:
+    """Loads what ``init`` names into a freshly built model, and says what pixels its weights expect and what fitted.
+
+    ``scratch`` loads nothing; ``imagenet`` the backbone's weights of ImageNet, through timm; anything else is a file, of which
+    the backbone must fit whole, and insertions and heads are taken as far as they fit. Raises UserError where they do not.
+    """
+    if init == SCRATCH:
+        return IMAGENET, None
+    if init == OF_IMAGENET:
+        state, pixels = _imagenet(candidate.backbone)
+        what = "those that timm has for ImageNet"
+    else:
+        path = Path(init)
+        state, pixels, what = read_state(path), pixels_of_file(path, candidate.backbone), init
+    found = fit(state, model)
+    require_backbone(found, what, str(candidate.backbone))
+    model.load_state_dict(dict(found.tensors), strict=False)
+    return pixels, found
+
+
+def fit(state: dict[str, Tensor], model: VideoModel) -> Match:
+    """What of a public or an own state dict fits a model."""
+    sites = [inserted.site for inserted in model._inserted if inserted.site.kind == "after"]
+    places = {site.layer: insertion_name(site.name) for site in sites}
+    return match(as_ours(state, places, next(iter(model.heads))), model)
+
+
+def pixels_of_file(path: Path, backbone: BackboneRef) -> Pixels:
+    """What the weights in a file expect: as its metadata says, or as public ones of that backbone do."""
+    if path.suffix == ".safetensors":
+        metadata = read_metadata(path)
+        if "pixels" in metadata:
+            return Pixels.from_text(metadata["pixels"])
+        if "candidate" in metadata:
+            # Written before weights said so: all were trained on these.
+            return IMAGENET
+    return CAFFE if backbone.name in CAFFE_BACKBONES else IMAGENET
+
+
+def _imagenet(ref: BackboneRef) -> tuple[dict[str, Tensor], Pixels]:
+    """timm's weights and the pixels that they were trained on."""
+    import timm
+
+    name = ref.name
+    if name in CAFFE_BACKBONES and not ref.options:
+        raise UserError(
+            f"timm has no ImageNet weights for {name}; import the public ones once with gsfnas weights import FILE --backbone "
+            f"{name}, then train.init=FILE"
+        )
+    if ref.options or ":" in name or not timm.is_model(name) or not timm.is_model_pretrained(name):
+        raise UserError(f"there are no ImageNet weights for backbone {ref}; ask for train.init=scratch, or a file of weights")
+    tags = timm.list_pretrained(f"{name}.*")
+    full = f"{name}.{_TAG}" if f"{name}.{_TAG}" in tags else name
+    try:
+        network: nn.Module = timm.create_model(full, pretrained=True, num_classes=0)
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)[:120]
+        raise UserError(
+            f"the ImageNet weights of {full} could not be fetched ({reason}); fetch them where there is a network and ask for "
+            "train.init=FILE, or for train.init=scratch"
+        ) from None
+    config: Any = network.pretrained_cfg
+    mean, std = ((a * 255, b * 255, c * 255) for a, b, c in (config["mean"], config["std"]))
+    return {f"backbone.{layer}": tensor for layer, tensor in network.state_dict().items()}, Pixels(mean, std)

@@ -1,0 +1,64 @@
+"""Which tensors of a state dict fit a network: matched, reshaped, missing, left over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from gsfnas.errors import UserError
+
+
+@dataclass(frozen=True)
+class Match:
+    """``tensors`` fit; of them ``reshaped`` had axes of length 1 too many or too few.
+
+    ``missing`` names the network's own that the file has not (or has in another shape), ``left_over`` the file's that have no
+    place in the network.
+    """
+
+    tensors: Mapping[str, Tensor]
+    reshaped: tuple[str, ...]
+    missing: tuple[str, ...]
+    left_over: tuple[str, ...]
+
+    @property
+    def matched(self) -> tuple[str, ...]:
+        return tuple(name for name in self.tensors if name not in self.reshaped)
+
+    def summary(self) -> str:
+        """``481 tensors matched, 2 reshaped, 4 missing, 2 left over``."""
+        counts = (len(self.matched), len(self.reshaped), len(self.missing), len(self.left_over))
+        return "{} tensors matched, {} reshaped, {} missing, {} left over".format(*counts)
+
+
+def match(state: Mapping[str, Tensor], network: nn.Module) -> Match:
+    """What of ``state``, under our names, fits ``network``. A counter of batches that the file lacks is not missed."""
+    wanted = network.state_dict()
+    tensors, reshaped, left_over = {}, [], []
+    for name, tensor in state.items():
+        if name not in wanted:
+            left_over.append(name)
+        elif tensor.shape == wanted[name].shape:
+            tensors[name] = tensor
+        elif _squeezed(tensor) == _squeezed(wanted[name]):
+            tensors[name] = tensor.reshape(wanted[name].shape)
+            reshaped.append(name)
+        else:
+            left_over.append(f"{name} (of shape {tuple(tensor.shape)}, not {tuple(wanted[name].shape)})")
+    missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
+    return Match(tensors, tuple(reshaped), tuple(missing), tuple(left_over))
+
+
+def require_backbone(found: Match, what: str, backbone: str) -> None:
+    """Raises UserError unless every weight of the backbone is there."""
+    missing = [name for name in found.missing if name.startswith("backbone.")]
+    if missing:
+        have = sum(name.startswith("backbone.") for name in found.tensors)
+        raise UserError(
+            f"{what} are not the weights of {backbone}: of its backbone {have} tensors are there and {len(missing)} missing, "
+            f"the first of them {missing[0].removeprefix('backbone.')!r}"
+        )
+
+
+def _squeezed(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(size for size in tensor.shape if size != 1)
