@@ -73,6 +73,30 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class ProtocolScore:
+    """One run's weights under a protocol of testing: ``clips`` x ``crops`` views of each video of a split.
+
+    ``metrics``: ``<split>_top1``, ``_top5``, ``_mean_class``, as fractions. ``macs_fvcore`` is for one video, all views.
+    """
+
+    key: str
+    seed: int
+    protocol: str
+    clips: int
+    crops: int
+    split: str
+    videos: int
+    macs_fvcore: int
+    metrics: Mapping[str, float]
+    device: str = ""
+
+    @property
+    def identity(self) -> tuple[str, int, str, int, int, str]:
+        """What is measured: two scores that agree in it are one measurement made twice."""
+        return self.key, self.seed, self.protocol, self.clips, self.crops, self.split
+
+
+@dataclass(frozen=True)
 class StudyRecord:
     """All that a report needs to know of a study: its records, and how they came about.
 
@@ -89,6 +113,7 @@ class StudyRecord:
     records: tuple[Record, ...]
     replicates: tuple[Record, ...] = ()
     latencies: tuple[Latency, ...] = ()
+    protocols: tuple[ProtocolScore, ...] = ()
     environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     configurations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     study_yaml: str = ""
@@ -167,3 +192,11 @@ def latency_to_attributes(latency: Latency) -> dict[str, Any]:
 
 def latency_from_attributes(attributes: Mapping[str, Any]) -> Latency:
     return Latency(**attributes)
+
+
+def protocol_to_attributes(score: ProtocolScore) -> dict[str, Any]:
+    return asdict(score)
+
+
+def protocol_from_attributes(attributes: Mapping[str, Any]) -> ProtocolScore:
+    return ProtocolScore(**attributes)

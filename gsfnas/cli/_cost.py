@@ -1,6 +1,7 @@
 """``gsfnas cost``: what one candidate costs, by site."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,7 +39,8 @@ class Precision(StrEnum):
 
 def cost(
     candidate: Annotated[
-        str | None, typer.Argument(help="A candidate as JSON, a file of it, or - for standard input.", show_default=False)
+        str | None,
+        typer.Argument(help="A candidate: JSON, a file, - for standard input, a key, or REPORT:ROW.", show_default=False),
     ] = None,
     space: Annotated[
         str | None, typer.Option(help="Instead of a candidate: the full one of a space.", show_default=False)
@@ -94,11 +96,12 @@ def cost(
     if [candidate, space, study].count(None) != 2:
         raise UserError("give one of a candidate, --space and --study")
     from gsfnas.cli import _show, _wiring
+    from gsfnas.cli._candidate import find_candidate
     from gsfnas.config import compose_study, load_space
     from gsfnas.cost import price
 
     if candidate is not None:
-        priced = _wiring.read_candidate(candidate)
+        priced = find_candidate(candidate, Path("runs"))
     elif study is not None:
         config = compose_study(study, (), config_root)
         priced = _wiring.bind(config).full

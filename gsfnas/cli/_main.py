@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 import gsfnas
-from gsfnas.cli import _cost, _data, _report, _space, _study, _table
+from gsfnas.cli import _cost, _data, _report, _space, _study, _table, _train, _weights
 from gsfnas.errors import UserError
 
 DEBUG = "--debug"
@@ -30,9 +30,12 @@ Start here: `gsfnas study run placement` searches a small network on the embedde
 app = typer.Typer(name="gsfnas", help=_HELP, context_settings=_SETTINGS, rich_markup_mode="markdown", add_completion=False)
 app.add_typer(_study.app, name="study")
 app.add_typer(_space.app, name="space")
+app.command("train", epilog=_train.TRAIN_EXAMPLES)(_train.train)
+app.command("test", epilog=_train.TEST_EXAMPLES)(_train.evaluate)
 app.command("cost", epilog=_cost.EXAMPLES)(_cost.cost)
 app.command("table", epilog=_table.EXAMPLES)(_table.table)
 app.add_typer(_data.app, name="data")
+app.add_typer(_weights.app, name="weights")
 app.add_typer(_report.app, name="report")
 
 

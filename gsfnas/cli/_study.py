@@ -99,12 +99,31 @@ def best(
     format: Annotated[
         BestFormat, typer.Option("--format", help="As a table, or the best candidate as JSON.")
     ] = BestFormat.table,
+    train: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--train",
+            metavar="KEY=VALUE",
+            help="Train it once more, with these settings in place of the study's, as in --train train=paper; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="With --train: the folder of trained runs.")] = Path(
+        "runs/trained"
+    ),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="With --train: the seed.")] = 0,
 ) -> None:
     """The best candidate of a study by validation accuracy, beside the network without modules."""
     from gsfnas.cli import _show
     from gsfnas.study import load_study
 
     record = load_study(runs, name)
+    if train:
+        from gsfnas.cli import _train_wiring
+
+        found = _show.best_of(record)
+        _train_wiring.train_again(found, record, train, out, seed)
+        return
     if format is BestFormat.json:
         typer.echo(_show.best_of(record).candidate.to_json())
     else:

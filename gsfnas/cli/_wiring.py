@@ -18,11 +18,19 @@ from gsfnas.cost import Cost, Pricer, measure_latency, peak_inference_bytes
 from gsfnas.data import DataSettings, VideoData, open_data, tasks_of
 from gsfnas.errors import UserError
 from gsfnas.model import build_model
-from gsfnas.record import Latency, StudyRecord
+from gsfnas.record import Latency, ProtocolScore, Record, StudyRecord
 from gsfnas.report import build_report
 from gsfnas.space import BoundRows, BoundSpace, Space
 from gsfnas.study import StudyPlan, num_cores, plan_study, run_study
-from gsfnas.train import TrainEvaluator, TrainSettings, estimate_seconds, resolve_device
+from gsfnas.train import (
+    ProtocolSettings,
+    Trained,
+    TrainEvaluator,
+    TrainSettings,
+    estimate_seconds,
+    resolve_device,
+    run_test,
+)
 
 # Of how many rows a few steps are timed, to estimate what a study of rows takes.
 _TIMED_ROWS = 8
@@ -79,7 +87,7 @@ def width_option(width: float | None) -> dict[str, Any]:
 def run(config: StudyConfig) -> StudyRecord:
     """Runs the study to its end. Ctrl-C leaves with exit code 130, after the study has said how it goes on."""
     space = bind(config)
-    data = _open(config.data)
+    data = open_and_say(config.data)
     heads = {task: len(names) for task, names in data.tasks.items()}
     device = config.train.device
     environment = describe(device)
@@ -101,9 +109,55 @@ def run(config: StudyConfig) -> StudyRecord:
             device=device,
             measure_latency=functools.partial(_latency, heads, str(resolve_device(device))),
             latency_device=environment["device"],
+            protocol=protocol_name(config.protocol) if config.protocol.views > 1 else None,
+            measure_score=functools.partial(score, config.data, config.train, config.protocol, "test", data),
         )
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def protocol_name(protocol: ProtocolSettings, split: str = "test") -> tuple[str, int, int, str]:
+    """What a study's records of a protocol are known by."""
+    return protocol.name, protocol.clips, protocol.crops, split
+
+
+def score(
+    settings: DataSettings,
+    train: TrainSettings,
+    protocol: ProtocolSettings,
+    split: str,
+    data: VideoData,
+    record: Record,
+    weights: Path,
+) -> ProtocolScore:
+    """A run's weights under a protocol, as a study records it."""
+    from gsfnas.cli import _show
+
+    trained = Trained.of(weights)
+    with _show.counting(record.candidate.key) as on_progress:
+        found = run_test(
+            trained,
+            settings,
+            train,
+            protocol,
+            data=data,
+            split=split,
+            threads=num_cores(),
+            on_progress=on_progress,
+            say=lambda text: print(text, file=sys.stderr),
+        )
+    return ProtocolScore(
+        key=record.candidate.key,
+        seed=record.seed,
+        protocol=protocol.name,
+        clips=protocol.clips,
+        crops=protocol.crops,
+        split=split,
+        videos=len(found.names),
+        macs_fvcore=record.cost["macs_fvcore"] * protocol.views,
+        metrics=found.metrics(split),
+        device=str(resolve_device(train.device)),
+    )
 
 
 def check_writable(folder: Path) -> None:
@@ -125,7 +179,7 @@ def report(study: StudyRecord, reports: Path) -> Path:
 def plan(config: StudyConfig) -> DryRun:
     """Prices the space and times a few steps of its empty and its full candidate, or of its rows."""
     space = bind(config)
-    data = _open(config.data)
+    data = open_and_say(config.data)
     pricer = Pricer(space.backbone, space.frames, space.resolution, {task: len(names) for task, names in data.tasks.items()})
     threads = max(1, num_cores() // config.study.workers)
     if isinstance(space, BoundRows):
@@ -168,19 +222,7 @@ def measure(candidate: Candidate, classes: int, device: str, precision: str) -> 
     return Measured(latency, peak)
 
 
-def read_candidate(given: str) -> Candidate:
-    """A candidate from JSON text, a file of it, or standard input. Raises UserError where it is none of them."""
-    if given == "-":
-        return Candidate.from_json(sys.stdin.read())
-    if given.lstrip().startswith("{"):
-        return Candidate.from_json(given)
-    path = Path(given)
-    if not path.is_file():
-        raise UserError(f"a candidate is JSON, a file of it, or - for standard input, but there is no file {given!r}")
-    return Candidate.from_json(path.read_text(encoding="utf-8"))
-
-
-def _open(settings: DataSettings) -> VideoData:
+def open_and_say(settings: DataSettings) -> VideoData:
     """The data; what was left out of it is said, never silently so."""
     from gsfnas.cli import _show
 

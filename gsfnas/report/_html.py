@@ -100,6 +100,7 @@ def _body(numbers: Numbers, title: str) -> list[str]:
     for heading, table in (
         ("Seeds", _tables.seeds(numbers)),
         ("Runs without a result", _tables.failures(numbers)),
+        ("Under other protocols", _tables.protocols(numbers)),
         ("Latency under other conditions", _tables.latencies(numbers)),
     ):
         if table.rows:

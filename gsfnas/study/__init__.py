@@ -2,6 +2,8 @@
 
 from gsfnas.study._configuration import MAY_DIFFER, differences
 from gsfnas.study._executor import num_cores
+from gsfnas.study._locks import FileLock
+from gsfnas.study._protocols import measure_study
 from gsfnas.study._read import StudyPlan, StudySummary, list_studies, load_study, plan_study, study_names, summarise_study
 from gsfnas.study._run import run_study
 from gsfnas.study._seeds import run_id, training_seed
@@ -10,12 +12,14 @@ from gsfnas.study._settings import SAMPLERS, StudySettings
 __all__ = [
     "MAY_DIFFER",
     "SAMPLERS",
+    "FileLock",
     "StudyPlan",
     "StudySettings",
     "StudySummary",
     "differences",
     "list_studies",
     "load_study",
+    "measure_study",
     "num_cores",
     "plan_study",
     "run_id",

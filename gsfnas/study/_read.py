@@ -107,7 +107,7 @@ def list_studies(runs: str | Path = "runs") -> list[StudySummary]:
 
 def summarise_study(runs: str | Path, name: str) -> StudySummary:
     """One study's line in the list. Raises UserError where there is none, or its journal cannot be read."""
-    storage = _storage(runs, name)
+    storage = open_study(runs, name)
     record = read_study(storage)
     ended = [run for run in record.records if run.outcome != "running"]
     asked = int(storage.attributes.get("asked", {}).get("trials", 0))
@@ -120,10 +120,11 @@ def summarise_study(runs: str | Path, name: str) -> StudySummary:
 
 def load_study(runs: str | Path, name: str) -> StudyRecord:
     """Everything a study says so far. Raises UserError where there is none, or its journal cannot be read."""
-    return read_study(_storage(runs, name))
+    return read_study(open_study(runs, name))
 
 
-def _storage(runs: str | Path, name: str) -> StudyStorage:
+def open_study(runs: str | Path, name: str) -> StudyStorage:
+    """Its journal. Raises UserError where there is none, or it cannot be read."""
     if not (Path(runs) / name / JOURNAL).is_file():
         begun = study_names(runs)
         if not begun:
@@ -145,6 +146,7 @@ def read_study(storage: StudyStorage) -> StudyRecord:
         records=_ordered([run.record for run in runs if run.part == "main"]),
         replicates=_ordered([run.record for run in runs if run.part == "measurements"]),
         latencies=storage.latencies(),
+        protocols=storage.protocols(),
         environments=_named(attributes, "environment:"),
         configurations=_named(attributes, "configuration:"),
         study_yaml=attributes.get("asked", {}).get("study_yaml", ""),

@@ -22,6 +22,7 @@ from gsfnas.study._executor import run_workers
 from gsfnas.study._job import Job
 from gsfnas.study._locks import study_lock
 from gsfnas.study._progress import StudyProgress
+from gsfnas.study._protocols import Measure, measure_protocol
 from gsfnas.study._read import read_study
 from gsfnas.study._seeds import digest
 from gsfnas.study._settings import StudySettings
@@ -48,6 +49,8 @@ def run_study(
     device: str = "auto",
     measure_latency: Callable[[Candidate], Latency] | None = None,
     latency_device: str | None = None,
+    protocol: tuple[str, int, int, str] | None = None,
+    measure_score: Measure | None = None,
     console: Console | None = None,
 ) -> StudyRecord:
     """Runs a study to its end and returns what it says; a study that is complete is only read.
@@ -56,7 +59,8 @@ def run_study(
     gives what ``Record.cost`` holds. ``recipe`` and ``data`` are fingerprints of the training and of the data, ``budget`` the
     epochs of every run. ``configuration`` is the resolved study as plain JSON values. ``measure_latency`` is called in this
     process alone, after the search, several times for every complete candidate without a latency on ``latency_device`` (any
-    device where that is None).
+    device where that is None). ``measure_score``, likewise, for every run whose weights are kept and that has no score under
+    ``protocol`` yet.
 
     Raises UserError for a study that another process runs, for another configuration under the same name, a damaged or
     foreign journal, a full disk, a folder that cannot be written, and where the first candidates all fail. KeyboardInterrupt
@@ -96,6 +100,8 @@ def run_study(
             is_complete = _search(job, storage, device, console)
             if measure_latency is not None:
                 _measure_latencies(storage, measure_latency, latency_device, console)
+            if protocol is not None and measure_score is not None:
+                measure_protocol(storage, protocol, measure_score, console)
             if is_complete:
                 storage.set_attribute("ended", asked)
             return read_study(storage)

@@ -1,8 +1,8 @@
 """The one truth about a study: an Optuna journal file, read and written as records.
 
 Two studies live in one journal: ``<name>`` holds one trial a distinct candidate; ``<name>.measurements`` what is measured of
-a candidate later (other seeds, latency), since a finished trial cannot change. A trial is written whole, with its candidate,
-in one line: there is no instant at which a kill leaves half of one.
+a candidate later (other seeds, latency, other protocols), since a finished trial cannot change. A trial is written whole, with
+its candidate, in one line: there is no instant at which a kill leaves half of one.
 """
 
 import json
@@ -19,12 +19,15 @@ from gsfnas.record import (
     Epoch,
     Latency,
     Outcome,
+    ProtocolScore,
     Record,
     end_attributes,
     epoch_attribute,
     from_attributes,
     latency_from_attributes,
     latency_to_attributes,
+    protocol_from_attributes,
+    protocol_to_attributes,
     start_attributes,
 )
 from gsfnas.space import BoundRows, BoundSpace
@@ -142,6 +145,13 @@ class StudyStorage:
             if "latency" in trial.user_attrs
         )
 
+    def protocols(self) -> tuple[ProtocolScore, ...]:
+        return tuple(
+            protocol_from_attributes(trial.user_attrs["protocol"])
+            for trial in self._trials("measurements")
+            if "protocol" in trial.user_attrs
+        )
+
     def last_change(self) -> float:
         """When the journal was last written, in seconds since the epoch."""
         return self.path.stat().st_mtime
@@ -187,6 +197,13 @@ class StudyStorage:
 
         attributes = {"kind": "latency", "key": latency.key, "latency": latency_to_attributes(latency)}
         trial = create_trial(value=latency.median_ms, user_attrs=attributes)
+        self._storage.create_new_trial(self._ids["measurements"], trial)
+
+    def add_protocol(self, score: ProtocolScore) -> None:
+        from optuna.trial import create_trial
+
+        attributes = {"kind": "protocol", "key": score.key, "protocol": protocol_to_attributes(score)}
+        trial = create_trial(value=score.metrics[f"{score.split}_top1"], user_attrs=attributes)
         self._storage.create_new_trial(self._ids["measurements"], trial)
 
     def _trials(self, part: Part) -> list[Any]:

@@ -28,15 +28,15 @@ _TELL_SECONDS = 0.2
 class TrainEvaluator:
     """Trains and scores candidates; ``gsfnas.evaluator.Evaluator`` says what a study asks of it.
 
-    Both arguments can be pickled; the data are opened by ``prepare``. A run writes into ``<context.folder>/<key>-<seed>/``:
-    ``last.pt`` after each epoch, ``weights.safetensors`` at the end.
+    The settings can be pickled; the data are opened by ``prepare`` unless they are given. A run writes into
+    ``<context.folder>/<key>-<seed>/``: ``last.pt`` after each epoch, ``weights.safetensors`` at the end.
     """
 
-    def __init__(self, train: TrainSettings, data: DataSettings) -> None:
+    def __init__(self, train: TrainSettings, data: DataSettings, opened: VideoData | None = None) -> None:
         self.train = train
         self.data = data
         self._context: Context | None = None
-        self._opened: VideoData | None = None
+        self._opened = opened
         self._resume_from: Path | None = None
 
     @property

@@ -1,0 +1,86 @@
+"""``gsfnas train`` and ``gsfnas test``: one candidate, its weights, its scores."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gsfnas.cli._options import ConfigRoot, Overrides, Runs
+
+TRAIN_EXAMPLES = """Examples
+
+- `gsfnas train reports/placement:1`
+
+- `gsfnas study best placement --format json | gsfnas train - train.epochs=20`
+
+- `gsfnas train candidate.json train=paper data=something_v1 data.root=FOLDER train.devices=4`
+
+- `gsfnas train c1-644d27a5ccff9cbb train=paper train.init=scratch train.epochs=30`
+"""
+
+TEST_EXAMPLES = """Examples
+
+- `gsfnas test runs/trained/c1-644d27a5ccff9cbb-0`
+
+- `gsfnas test runs/trained/c1-644d27a5ccff9cbb-0 protocol=accuracy`
+
+- `gsfnas test gsf_bninception.safetensors protocol=accuracy data=something_v1 data.root=FOLDER data.augment=paper`
+
+- `gsfnas test placement protocol=accuracy`
+"""
+
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of trained runs, each a folder of its own.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the initial weights, the order of clips and all draws.")]
+
+
+def train(
+    candidate: Annotated[
+        str,
+        typer.Argument(
+            help="JSON, a file of it, - for standard input, a key of a study's candidate, or REPORT:ROW.", show_default=False
+        ),
+    ],
+    overrides: Overrides = None,
+    out: Out = Path("runs/trained"),
+    seed: Seed = 0,
+    runs: Runs = Path("runs"),
+    config_root: ConfigRoot = None,
+) -> None:
+    """Train one candidate: the data set, the recipe and the protocol of its test are settings.
+
+    The same command goes on where it was stopped, at the last whole epoch. Into the run's folder go the weights, `log.csv` with
+    a line an epoch, TensorBoard's events, and the scores of the test.
+    """
+    from gsfnas.cli._candidate import find_candidate
+
+    found = find_candidate(candidate, runs)
+    from gsfnas.cli import _train_wiring
+
+    _train_wiring.train(found, overrides or (), out, seed, config_root)
+
+
+def evaluate(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="A run's folder, a file of weights, or a study by name.", show_default=False),
+    ],
+    overrides: Overrides = None,
+    split: Annotated[str, typer.Option(help="Which clips: test, val or train.")] = "test",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where the scores go; beside the weights.", show_default=False)
+    ] = None,
+    runs: Runs = Path("runs"),
+    config_root: ConfigRoot = None,
+) -> None:
+    """Test trained weights under a protocol: top-1, top-5, mean and per class, the confusion, every score.
+
+    Of a study the candidates whose weights are kept (the Pareto front and the anchors) are tested, and the study gets records
+    of it, beside those that it has.
+    """
+    from gsfnas.cli import _train_wiring
+
+    path = Path(what)
+    if not path.exists() and (runs / what / "journal.log").is_file():
+        _train_wiring.test_study(what, overrides or (), runs, split, config_root)
+    else:
+        _train_wiring.test(path, overrides or (), split, out, config_root)

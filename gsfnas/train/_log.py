@@ -1,0 +1,61 @@
+"""What a run shows while it goes on: a CSV file with a line an epoch, and TensorBoard's events of the same numbers."""
+
+import csv
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from gsfnas.evaluator import Measurement
+
+LOG = "log.csv"
+EVENTS = "tensorboard"
+
+
+class RunLog:
+    """Writes into a run's folder; an epoch that is told again, after an interruption, is written once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._rows = _read(folder / LOG)
+
+    def add(self, measurement: Measurement) -> None:
+        """One more epoch; what stood there of later ones belonged to a run that was begun anew, and goes."""
+        is_new = measurement.epoch not in self._rows
+        self._rows = {epoch: row for epoch, row in self._rows.items() if epoch < measurement.epoch}
+        self._rows[measurement.epoch] = {name: repr(value) for name, value in measurement.metrics.items()}
+        self._write()
+        if is_new:
+            self._tell_tensorboard(measurement)
+
+    def _write(self) -> None:
+        names = list(dict.fromkeys(name for row in self._rows.values() for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, ["epoch", *names], restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({"epoch": epoch, **row} for epoch, row in self._rows.items())
+        partial = self.folder / f"{LOG}.{os.getpid()}.partial"
+        partial.write_text(text.getvalue(), encoding="utf-8")
+        partial.replace(self.folder / LOG)
+
+    def _tell_tensorboard(self, measurement: Measurement) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        # Whatever a run that was begun anew had told of this epoch and later ones is purged.
+        writer = SummaryWriter(str(self.folder / EVENTS), purge_step=measurement.epoch)
+        for name, value in measurement.metrics.items():
+            kind, _, what = name.partition("_")
+            tag = f"{kind}/{what}" if kind in ("train", "val", "test") else name
+            writer.add_scalar(tag, value, measurement.epoch)
+        writer.close()
+
+
+def _read(path: Path) -> dict[int, Mapping[str, str]]:
+    """The epochs of a log; none where it cannot be read."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {
+                int(row.pop("epoch")): {name: value for name, value in row.items() if value} for row in csv.DictReader(file)
+            }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
