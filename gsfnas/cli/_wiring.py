@@ -107,6 +107,7 @@ def run(config: StudyConfig) -> StudyRecord:
             configuration=config.resolved,
             study_yaml=config.yaml,
             device=device,
+            devices=config.train.devices,
             measure_latency=functools.partial(_latency, heads, str(resolve_device(device))),
             latency_device=environment["device"],
             protocol=protocol_name(config.protocol) if config.protocol.views > 1 else None,

@@ -27,8 +27,11 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def share_devices(workers: int, device: str) -> list[str]:
-    """A device for each worker, by its own name: with several of them and GPUs, each has its own as far as they go."""
+def share_devices(workers: int, device: str, each: int = 1) -> list[str]:
+    """A device for each worker, by its own name: with several of them and GPUs, each has its own as far as they go.
+
+    Where a run takes ``each`` devices, the name is that of the first of them.
+    """
     from gsfnas.train import resolve_device
 
     if workers == 1 or device not in ("auto", "cuda"):
@@ -37,7 +40,7 @@ def share_devices(workers: int, device: str) -> list[str]:
 
     # Counting the devices asks the driver's management library and does not take hold of a GPU.
     count = torch.cuda.device_count()
-    return [f"cuda:{index % count}" if count else str(resolve_device(device)) for index in range(workers)]
+    return [f"cuda:{index * each % count}" if count else str(resolve_device(device)) for index in range(workers)]
 
 
 def run_workers(job: Job, device: str, tell: TellWorker, say: Callable[[str], None]) -> None:
@@ -49,9 +52,9 @@ def run_workers(job: Job, device: str, tell: TellWorker, say: Callable[[str], No
     workers = job.settings.workers
     threads = max(1, num_cores() // workers)
     if workers == 1:
-        work(job, share_devices(1, device)[0], threads, lambda event: tell(0, event))
+        work(job, share_devices(1, device, job.devices)[0], threads, lambda event: tell(0, event))
         return
-    crew = _Crew(job, threads, share_devices(workers, device), tell, say)
+    crew = _Crew(job, threads, share_devices(workers, device, job.devices), tell, say)
     try:
         crew.run()
     finally:

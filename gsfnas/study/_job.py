@@ -16,7 +16,7 @@ class Job:
     """The question, the space, how a candidate is measured and priced, and what the records are to say.
 
     ``environment`` and ``configuration`` are the hashes under which the study keeps them. ``deadline`` is a time in seconds
-    since the epoch. ``call`` names this call of the study among all others.
+    since the epoch. ``devices`` is how many a run computes on. ``call`` names this call of the study among all others.
     """
 
     settings: StudySettings
@@ -29,6 +29,7 @@ class Job:
     environment: str
     configuration: str
     deadline: float | None = None
+    devices: int = 1
     call: str = field(default_factory=lambda: uuid4().hex)
 
     @property

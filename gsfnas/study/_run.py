@@ -47,6 +47,7 @@ def run_study(
     configuration: Mapping[str, Any],
     study_yaml: str,
     device: str = "auto",
+    devices: int = 1,
     measure_latency: Callable[[Candidate], Latency] | None = None,
     latency_device: str | None = None,
     protocol: tuple[str, int, int, str] | None = None,
@@ -57,10 +58,10 @@ def run_study(
 
     ``make_evaluator`` and ``price`` go to worker processes where there are several, so they must be picklable then. ``price``
     gives what ``Record.cost`` holds. ``recipe`` and ``data`` are fingerprints of the training and of the data, ``budget`` the
-    epochs of every run. ``configuration`` is the resolved study as plain JSON values. ``measure_latency`` is called in this
-    process alone, after the search, several times for every complete candidate without a latency on ``latency_device`` (any
-    device where that is None). ``measure_score``, likewise, for every run whose weights are kept and that has no score under
-    ``protocol`` yet.
+    epochs of every run, ``devices`` on how many it computes at once. ``configuration`` is the resolved study as plain JSON
+    values. ``measure_latency`` is called in this process alone, after the search, several times for every complete candidate
+    without a latency on ``latency_device`` (any device where that is None). ``measure_score``, likewise, for every run whose
+    weights are kept and that has no score under ``protocol`` yet.
 
     Raises UserError for a study that another process runs, for another configuration under the same name, a damaged or
     foreign journal, a full disk, a folder that cannot be written, and where the first candidates all fail. KeyboardInterrupt
@@ -86,6 +87,7 @@ def run_study(
                 environment=digest(environment),
                 configuration=digest(configuration),
                 deadline=None if settings.hours is None else time.time() + settings.hours * 3600,
+                devices=devices,
             )
             if storage.header is None:
                 storage.write_header(space, classes, identity)

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -65,13 +66,14 @@ def in_ranks(work: Work, device: torch.device, precision: str, devices: Sequence
                     processes[rank].join()
                     code = processes[rank].exitcode or 0
                     how = f"signal {-code}" if code < 0 else f"exit code {code}"
-                    kind, content = "death", f"process {rank + 1} of {len(devices)} died ({how})"
+                    kind, content = "death", (time.monotonic(), f"process {rank + 1} of {len(devices)} died ({how})")
                 if kind == "told":
                     yield content
                 elif kind == "done":
                     del waiting[ready]
                 else:
-                    raise _first_cause([(kind, content), *_pending(waiting)])
+                    others = {connection: rank for connection, rank in waiting.items() if connection is not ready}
+                    raise _first_cause([(kind, content), *_pending(others, len(devices))])
     finally:
         for process in processes:
             process.terminate()
@@ -84,7 +86,7 @@ def in_ranks(work: Work, device: torch.device, precision: str, devices: Sequence
             connection.close()
 
 
-def _pending(waiting: dict[Connection, int]) -> Iterator[tuple[str, str]]:
+def _pending(waiting: dict[Connection, int], count: int) -> Iterator[tuple[str, tuple[float, str]]]:
     """What the other processes say of their end: whoever loses the first one says so too, and may be heard before it."""
     for connection, rank in waiting.items():
         with contextlib.suppress(EOFError, OSError):
@@ -94,16 +96,16 @@ def _pending(waiting: dict[Connection, int]) -> Iterator[tuple[str, str]]:
                     yield kind, content
                     break
             continue
-        yield "death", f"process {rank + 1} of {len(waiting)} died"
+        yield "death", (time.monotonic(), f"process {rank + 1} of {count} died")
 
 
-def _first_cause(ends: list[tuple[str, str]]) -> Exception:
-    """An error that has a name, else a death, else whatever was said first."""
-    for kind, content in ends:
-        if kind in _ERRORS:
-            return _ERRORS[kind](content)
-    deaths = [content for kind, content in ends if kind == "death"]
-    return RuntimeError(deaths[0] if deaths else ends[0][1])
+def _first_cause(ends: list[tuple[str, tuple[float, str]]]) -> Exception:
+    """An error that has a name, else a death, else an error without; of several what happened first.
+
+    Who waits for another fails after it, for want of a connection.
+    """
+    kind, (_, said) = min(ends, key=lambda end: (end[0] not in _ERRORS, end[0] != "death", end[1][0]))
+    return _ERRORS.get(kind, RuntimeError)(said)
 
 
 def _rank(
@@ -137,7 +139,7 @@ def _rank(
         kind = type(error).__name__
         said = str(error) if kind in _ERRORS else traceback.format_exception_only(error)[-1].strip()
         with contextlib.suppress(OSError):
-            connection.send((kind if kind in _ERRORS else "Exception", f"{said}"))
+            connection.send((kind, (time.monotonic(), said)))
 
 
 def _free_port() -> int:
