@@ -29,7 +29,12 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """Fabric's name of a precision: ``auto`` is bf16-mixed on a GPU that has bf16 in hardware, else 32-true."""
+    """Fabric's name of a precision: ``auto`` is bf16-mixed on a GPU that has bf16 in hardware, else 32-true.
+
+    Raises UserError for 16-mixed where there is no GPU.
+    """
+    if name == "16-mixed" and device.type != "cuda":
+        raise UserError(f"train: `precision` 16-mixed needs a CUDA device, but this is {device.type}; ask for bf16-mixed")
     if name != "auto":
         return name
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):

@@ -48,7 +48,8 @@ def run_epochs(
     """
     settings, identity = plan.settings, plan.identity
     network, pixels = _network(plan, found)
-    trained: Any = torch.compile(network) if settings.compile else network
+    # The last batch of an epoch is smaller: a second program, rather than one whose sizes are left open.
+    trained: Any = torch.compile(network, dynamic=False) if settings.compile else network
     model, optimiser = fabric.setup(trained, build_optimiser(network, settings))
     curve = []
     if found is not None:

@@ -4,6 +4,7 @@ Shapes: n videos, k classes.
 """
 
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,14 +108,14 @@ class VideoScores:
 def read_scores(path: Path) -> VideoScores:
     """What ``to_npz`` wrote. Raises UserError where the file is something else."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             tasks = [name.removeprefix("scores.") for name in file if name.startswith("scores.")]
             found = {
                 task: TaskScores(file[f"scores.{task}"], file[f"labels.{task}"], tuple(file[f"classes.{task}"].tolist()))
                 for task in tasks
             }
             return VideoScores(found, tuple(file["names"].tolist()))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} holds no scores ({error})") from None
 
 

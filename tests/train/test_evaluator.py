@@ -3,6 +3,7 @@ import errno
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,10 @@ from gsfnas.data import ClipSplit, open_data
 from gsfnas.data._clips import ALL
 from gsfnas.errors import UserError
 from gsfnas.evaluator import Context
+from gsfnas.model import VideoModel
 from gsfnas.train import TrainEvaluator, _checkpoint
+from gsfnas.train._checkpoint import RunIdentity
+from gsfnas.train._run import RunPlan
 
 EPOCHS = 3
 
@@ -233,3 +237,84 @@ def test_the_evaluator_can_be_pickled_and_names_its_conditions(settings, data):
 def test_the_settings_cost_no_torch():
     script = "import sys, gsfnas.train; gsfnas.train.TrainSettings(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_where_memory_runs_out_the_batch_stays_and_its_parts_halve(tmp_path, make_evaluator, candidate, settings, monkeypatch):
+    """Runs out in the second epoch with more than six clips at once: from there on it is a run in four parts."""
+    parts = dataclasses.replace(settings, accumulate=4)
+    reference = make_evaluator(tmp_path / "reference", parts)
+    begun = make_evaluator(tmp_path / "begun", settings)
+    stream = begun.evaluate(candidate, seed=7, budget=EPOCHS)
+    first = next(stream)
+    forward = VideoModel.forward
+
+    def crowded(self, clips):
+        if self.training and len(clips) > 6 * candidate.frames:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, clips)
+
+    monkeypatch.setattr(VideoModel, "forward", crowded)
+    rest = list(stream)
+    assert "accumulate" not in first.metrics
+    assert [measurement.metrics["accumulate"] for measurement in rest] == [4, 4]
+    # The same from the same checkpoint, asked for from the start.
+    stopped = make_evaluator(tmp_path / "again", settings)
+    monkeypatch.setattr(VideoModel, "forward", forward)
+    once = next(stopped.evaluate(candidate, seed=7, budget=EPOCHS))
+    assert numbers(once) == numbers(first)
+    expected = dataclasses.replace(settings, accumulate=4, epochs=EPOCHS)
+    plan_run = stopped._find(run_folder(tmp_path / "again", candidate), begun_identity(stopped, candidate, settings), None)
+    plan = RunPlan(candidate, plan_run.identity, expected, tuple(stopped.heads.items()), tmp_path / "by_hand")
+    by_hand = list(stopped._attempt(plan, plan_run))
+    assert [numbers(one) for one in by_hand] == [numbers(one) for one in rest]
+    assert reference.recipe_hash != begun.recipe_hash
+
+
+def begun_identity(evaluator, candidate, settings):
+    recipe = dataclasses.replace(settings, epochs=EPOCHS).recipe_hash()
+    return RunIdentity.of(candidate.to_json(), evaluator.heads, 7, recipe, evaluator.data_fingerprint)
+
+
+def test_where_one_clip_is_too_much_memory_the_run_fails(tmp_path, make_evaluator, candidate, monkeypatch):
+    def crowded(self, clips):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(VideoModel, "forward", crowded)
+    with pytest.raises(torch.OutOfMemoryError):
+        list(make_evaluator(tmp_path).evaluate(candidate, seed=7, budget=EPOCHS))
+
+
+def test_a_run_in_more_parts_stays_so_after_an_interruption(tmp_path, make_evaluator, candidate, monkeypatch):
+    forward = VideoModel.forward
+
+    def crowded(self, clips):
+        if self.training and len(clips) > 10 * candidate.frames:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, clips)
+
+    monkeypatch.setattr(VideoModel, "forward", crowded)
+    next(make_evaluator(tmp_path).evaluate(candidate, seed=7, budget=EPOCHS))
+    monkeypatch.setattr(VideoModel, "forward", forward)
+    again = list(make_evaluator(tmp_path).evaluate(candidate, seed=7, budget=EPOCHS))
+    assert [measurement.metrics["accumulate"] for measurement in again] == [2, 2, 2]
+
+
+def test_a_batch_larger_than_the_data_is_refused(settings, data, tmp_path):
+    evaluator = TrainEvaluator(dataclasses.replace(settings, batch_size=73), data)
+    with pytest.raises(UserError, match="`batch_size` must be at most the 72 clips of the training split, but got 73"):
+        evaluator.prepare(None, Context(tmp_path, device="cpu"))
+
+
+@pytest.mark.parametrize("option", [{"channels_last": False}, {"precision": "bf16-mixed"}, {"compile": True}])
+def test_what_changes_speed_alone_changes_little_else(tmp_path, make_evaluator, candidate, settings, whole, option):
+    changed = dataclasses.replace(settings, **option)
+    if option.get("compile") and not shutil.which("c++"):
+        pytest.skip("torch.compile needs a C++ compiler")
+    first = next(make_evaluator(tmp_path, changed).evaluate(candidate, seed=7, budget=EPOCHS))
+    assert first.metrics["train_loss"] == pytest.approx(whole[0][0].metrics["train_loss"], rel=2e-2)
+
+
+def test_half_precision_without_a_gpu_is_refused(tmp_path, make_evaluator, candidate, settings):
+    half = dataclasses.replace(settings, precision="16-mixed")
+    with pytest.raises(UserError, match="`precision` 16-mixed needs a CUDA device, but this is cpu; ask for bf16-mixed"):
+        list(make_evaluator(tmp_path, half).evaluate(candidate, seed=7, budget=EPOCHS))

@@ -1,11 +1,19 @@
+import itertools
 import math
 
 import pytest
 import torch
 
+from gsfnas.candidate import BackboneRef, Candidate
 from gsfnas.model import build_model
 from gsfnas.train import TrainSettings
-from gsfnas.train._optimiser import build_optimiser, learning_rate, parameter_groups
+from gsfnas.train._optimiser import (
+    build_optimiser,
+    learning_rate,
+    parameter_groups,
+    published_groups,
+    set_learning_rate,
+)
 
 
 def test_the_schedule_is_a_ramp_and_half_a_cosine():
@@ -51,3 +59,43 @@ def test_a_step_moves_a_weight_by_decay_and_a_bias_not():
     build_optimiser(layer, TrainSettings(lr=0.1, weight_decay=0.5, momentum=0.0, nesterov=False)).step()
     torch.testing.assert_close(layer.weight, before[0] * 0.95)
     assert torch.equal(layer.bias, before[1])
+
+
+def test_the_published_groups_are_those_of_the_published_code(candidate):
+    """First convolution, other convolutions (the gates' too), heads and BatchNorm; biases twice as fast and without decay."""
+    model = build_model(candidate, {"class": 3})
+    groups = {group["name"]: group for group in published_groups(model, 1e-4)}
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    held = {name: [names[id(parameter)] for parameter in group["params"]] for name, group in groups.items()}
+    assert sorted(itertools.chain(*held.values())) == sorted(names.values())
+    assert held["first_conv_weight"] == [next(iter(names.values()))]
+    assert (held["head_weight"], held["head_bias"]) == (["heads.class.weight"], ["heads.class.bias"])
+    assert "insertions.layer1-0-conv1.gate.weight" in held["conv_weight"]
+    assert "insertions.layer1-0-conv1.fuse.bias" in held["conv_bias"]
+    assert "insertions.layer1-0-conv1.gate.norm.weight" in held["norm"]
+    rates = {name: (group["lr_scale"], group["weight_decay"]) for name, group in groups.items()}
+    assert rates == {
+        "first_conv_weight": (1.0, 1e-4),
+        "conv_weight": (1.0, 1e-4),
+        "conv_bias": (2.0, 0.0),
+        "norm": (1.0, 0.0),
+        "head_weight": (1.0, 1e-4),
+        "head_bias": (2.0, 0.0),
+    }
+
+
+def test_a_first_convolution_with_a_bias_has_a_group_for_it():
+    model = build_model(Candidate(BackboneRef.of("bninception", {"width": "0.25"}), 2, 32), {"class": 3})
+    groups = {group["name"]: group for group in published_groups(model, 1e-4)}
+    assert len(groups["first_conv_bias"]["params"]) == 1
+    assert groups["first_conv_bias"]["lr_scale"] == 2.0
+
+
+def test_the_rate_of_a_group_follows_the_schedule(candidate):
+    settings = TrainSettings(groups="published", lr=0.01, lr_batch=32, batch_size=64, nesterov=False)
+    optimiser = build_optimiser(build_model(candidate, {"class": 3}), settings)
+    set_learning_rate(optimiser, 0.005)
+    rates = {group["name"]: group["lr"] for group in optimiser.param_groups}
+    assert rates["conv_weight"] == 0.005
+    assert rates["conv_bias"] == 0.01
+    assert learning_rate(10**6 - 1, TrainSettings(lr=0.01, lr_batch=32, batch_size=64, warmup_epochs=1.0), 10**6) == 0.02
