@@ -48,9 +48,9 @@ def _pickled(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL ([\w.]+)|Unsupported (?:operand|global|class)[^\w]*([\w.]*)", str(error))
-        if found and "weights_only" in str(error):
-            what = f" ({found[1] or found[2]})".replace(" ()", "")
+        found = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
+        if found:
+            what = f" ({found[1]})"
             raise UserError(
                 f"{path} holds more than tensors and plain values{what}; it is refused, since loading it would run code"
             ) from None

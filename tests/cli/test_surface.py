@@ -20,11 +20,15 @@ SURFACE = {
     "space show": "--config-root name",
     "space size": "--backbone --config-root --frames --resolution --width name",
     "study": "",
-    "study best": "--format --runs name",
+    "study best": "--format --out --runs --seed --train name",
     "study list": "--config-root --runs",
     "study run": "--config-root --dry-run --reports name overrides",
     "study show": "--config-root name overrides",
     "study status": "--runs name",
+    "test": "--config-root --out --runs --split overrides what",
+    "train": "--config-root --out --runs --seed candidate overrides",
+    "weights": "",
+    "weights import": "--all --backbone --candidate --frames --out --resolution --runs --task --width file",
     "table": "--config-root --format --latency --out --row --runs --study number",
 }
 
