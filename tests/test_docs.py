@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from gsfnas.cli._main import app
-from gsfnas.config import compose_data, compose_study
+from gsfnas.config import compose_data, compose_run, compose_study
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -57,6 +57,9 @@ def test_a_command_of_the_docs_parses_and_its_settings_compose(words, tmp_path, 
         return
     context = command.make_context("gsfnas", rest)
     name, overrides = context.params.get("name"), context.params.get("overrides")
+    if words[0] in ("train", "test") or context.params.get("train"):
+        compose_run(overrides or context.params.get("train") or ())
+        return
     if "overrides" not in context.params:
         return
     if words[0] == "data":

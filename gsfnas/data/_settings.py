@@ -24,7 +24,8 @@ class DataSettings:
 
     ``augment``: ``light`` moves a clip by up to a sixteenth; ``paper`` draws frames, scale and corner as the paper does.
     ``short_side`` is what the short side is resized to before the centre is cut out; None is the resolution, for ``paper``
-    8/7 of it (256 for 224). ``flip`` is the rule by which a mirrored clip gets its class, ``policy`` a further augmentation.
+    8/7 of it (256 for 224, 261 for 229). ``flip`` is the rule by which a mirrored clip gets its class, ``policy`` a further
+    augmentation.
 
     ``workers`` processes read ahead of training; with 0 a thread does. ``seed`` draws the clips or the split. ``cache`` is a
     folder; None is the platform's. Splits of files that take at most ``cache_gb`` gigabytes each are decoded once into it.
@@ -103,4 +104,4 @@ class DataSettings:
         """Pixels of the short side from which the clip is cut."""
         if self.short_side is not None:
             return self.short_side
-        return self.resolution if self.augment == "light" else round(self.resolution * 8 / 7)
+        return self.resolution if self.augment == "light" else self.resolution * 8 // 7
