@@ -8,6 +8,7 @@ from gsfnas.candidate import BackboneRef, Candidate, Insertion
 from gsfnas.record import (
     Epoch,
     Latency,
+    ProtocolScore,
     Record,
     best,
     end_attributes,
@@ -16,6 +17,8 @@ from gsfnas.record import (
     latency_from_attributes,
     latency_to_attributes,
     pareto_front,
+    protocol_from_attributes,
+    protocol_to_attributes,
     start_attributes,
     to_attributes,
 )
@@ -104,3 +107,10 @@ def test_the_front_holds_what_none_dominates():
 def test_the_best_has_the_highest_validation_accuracy_and_of_equals_the_lowest_cost(records, expected):
     found = best(records)
     assert (found and (found.top1, found.gmacs)) == expected
+
+
+def test_a_score_under_a_protocol_survives_a_storage():
+    score = ProtocolScore(
+        "c1-0", 3, "accuracy", 2, 3, "test", 960, 6 * 10**9, {"test_top1": 0.25, "test_top1.verb": 0.5}, "cpu"
+    )
+    assert protocol_from_attributes(json.loads(json.dumps(protocol_to_attributes(score)))) == score

@@ -166,6 +166,22 @@ def test_the_papers_recipe_and_protocols_on_something_something(gsfnas, ssv2):
     assert "10 clips of 4 frames are asked of each video, but the longest has 8 frames" in err
 
 
+def test_actions_are_scored_by_their_head_and_by_verb_and_noun(gsfnas):
+    sizes = {"train_clips": 72, "val_clips": 48, "test_clips": 48}
+    export(DataSettings(frames=8, resolution=24, **sizes), Path("epic"), "epic_kitchens_100")
+    data = ("data=epic_kitchens_100", "data.root=epic", "data.val_share=0.3", "train.device=cpu")
+    recipe = ("train=paper", "train.init=scratch", "train.epochs=1", "train.warmup_epochs=0")
+    code, out, _ = gsfnas("train", TEXT, *recipe, *data)
+    assert code == 0
+    assert [line.split("  ")[0] for line in out.splitlines()[2:6]] == ["action", "verb", "noun", "action, verb x noun"]
+    told = json.loads((RUN / "test-efficiency.json").read_text())
+    scores = read_scores(RUN / "test-efficiency.npz")
+    assert told["metrics"]["test_top1.verb x noun"] == scores.product().accuracy()
+    assert set(scores.tasks) == {"action", "verb", "noun"}
+    resolved = yaml.safe_load((RUN / "run.yaml").read_text())
+    assert (resolved["data"]["policy"], resolved["data"]["augment"]) == ("autoaugment", "paper")
+
+
 STUDY = (
     "study.trials=3",
     "study.replicates=1",

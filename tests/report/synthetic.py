@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
-from gsfnas.record import Epoch, Latency, Outcome, Phase, Record, StudyRecord
+from gsfnas.record import Epoch, Latency, Outcome, Phase, ProtocolScore, Record, StudyRecord
 from gsfnas.spec import resolve, spec_of
 
 BACKBONE = BackboneRef.of("micro", {"width": 1})
@@ -324,6 +324,7 @@ def hostile_study() -> StudyRecord:
         classes=24,
         records=(*records, failed),
         latencies=(Latency(empty.key, 1.0, 0.9, 1.1, HOSTILE, 1, "float32"), Latency(empty.key, 2.0, 1.9, 2.1, "b", 1, "x")),
+        protocols=(ProtocolScore(empty.key, 1, HOSTILE, 2, 3, HOSTILE, 48, 6 * 10**9, {f"{HOSTILE}_top1": 0.5}),),
         environments={"e": {"host": HOSTILE, "nested": {HOSTILE: [HOSTILE]}}},
         study_yaml=f"data: {HOSTILE}\n",
     )

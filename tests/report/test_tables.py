@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import synthetic
 
+from gsfnas.record import ProtocolScore
 from gsfnas.report import _tables, _words
 from gsfnas.report._metrics import METRICS, NOT_RUN, duration
 from gsfnas.report._numbers import Numbers
@@ -115,3 +116,15 @@ def test_numbers_read_well() -> None:
     assert METRICS["val_top1"].text(float("nan")) == NOT_RUN
     assert [duration(12), duration(75), duration(3 * 3600 + 125)] == ["12 s", "1 min 15 s", "3 h 02 min"]
     assert [big(256), big(10**30)] == ["256", "1.0 × 10³⁰"]
+
+
+def test_scores_under_other_protocols_stand_with_their_views_and_costs() -> None:
+    study = synthetic.hand_study()
+    key, macs = study.records[0].candidate.key, study.records[0].cost["macs_fvcore"]
+    metrics = {"test_top1": 0.5417, "test_top5": 0.9, "test_mean_class": 0.25}
+    score = ProtocolScore(key, 7, "accuracy", 2, 3, "test", 1960, 6 * macs, metrics, "cpu")
+    table = _tables.protocols(Numbers(replace(study, protocols=(score,))))
+    (row,) = texts(table).values()
+    assert row[:7] == ["7", "accuracy", "2 × 3", "test (1,960)", "54.2", "90.0", "25.0"]
+    assert float(row[7]) == pytest.approx(6 * macs / 1e9, rel=1e-3)
+    assert _tables.protocols(Numbers(study)).rows == ()

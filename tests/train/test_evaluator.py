@@ -305,7 +305,9 @@ def test_a_batch_larger_than_the_data_is_refused(settings, data, tmp_path):
         evaluator.prepare(None, Context(tmp_path, device="cpu"))
 
 
-@pytest.mark.parametrize("option", [{"channels_last": False}, {"precision": "bf16-mixed"}, {"compile": True}])
+@pytest.mark.parametrize(
+    "option", [{"channels_last": False}, {"precision": "bf16-mixed"}, pytest.param({"compile": True}, marks=pytest.mark.slow)]
+)
 def test_what_changes_speed_alone_changes_little_else(tmp_path, make_evaluator, candidate, settings, whole, option):
     changed = dataclasses.replace(settings, **option)
     if option.get("compile") and not shutil.which("c++"):

@@ -1,6 +1,7 @@
 """Several processes at one run: the numbers of one, every clip once, and an end where one of them dies."""
 
 import dataclasses
+import multiprocessing
 import os
 import signal
 import time
@@ -121,6 +122,20 @@ def test_where_one_dies_all_end():
 def test_what_one_raises_reaches_the_caller(kind, expected):
     with pytest.raises(expected, match="a clip is gone"):
         list(in_ranks(Fails(kind), CPU, "32-true", [0, 1], 1))
+
+
+def test_a_run_whose_process_is_killed_fails_and_leaves_none(tmp_path, recipe, data, candidate):
+    evaluator = TrainEvaluator(dataclasses.replace(recipe, devices=2, epochs=50), data)
+    evaluator.prepare(None, Context(tmp_path, device="cpu", threads=2))
+    stream = evaluator.evaluate(candidate, seed=7, budget=50)
+    next(stream)
+    (second,) = (child for child in multiprocessing.active_children() if child.name == "gsfnas rank 1")
+    os.kill(second.pid, signal.SIGKILL)
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match=r"process 2 of 2 died \(signal 9\)"):
+        list(stream)
+    assert time.monotonic() - began < 60
+    assert not [child for child in multiprocessing.active_children() if child.name.startswith("gsfnas rank")]
 
 
 def test_more_devices_than_there_are_is_one_line(settings, data, tmp_path, monkeypatch):
