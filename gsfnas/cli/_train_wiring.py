@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from rich.console import Console
 
@@ -30,6 +31,7 @@ from gsfnas.record import Record, StudyRecord
 from gsfnas.study import FileLock, differences, load_study, measure_study, num_cores
 from gsfnas.train import ProtocolSettings, Trained, TrainEvaluator, VideoScores, run_test
 from gsfnas.train._log import RunLog
+from gsfnas.train._ranks import ProcessDiedError
 from gsfnas.weights import import_weights as import_file
 
 _RUN = "run.yaml"
@@ -67,6 +69,13 @@ def train(
                 sys.exit(130)
             except FloatingPointError as error:
                 raise UserError(f"training cannot go on: {error}; a smaller train.lr may help") from None
+            except ProcessDiedError as error:
+                raise UserError(f"training stopped: {error}; the same command goes on at the last whole epoch") from None
+            except torch.OutOfMemoryError:
+                raise UserError(
+                    f"memory runs out even where a batch of {config.train.batch_size} is computed clip by clip; more "
+                    "train.devices or a smaller data.resolution may help"
+                ) from None
         print(folder)
         _test(Trained.of(folder), config, "test", folder, data)
 
@@ -265,7 +274,6 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        (folder / "lock").unlink(missing_ok=True)
 
 
 @contextmanager

@@ -44,6 +44,8 @@ def resolve_precision(name: str, device: torch.device) -> str:
 
 def devices_from(device: torch.device, count: int) -> list[int]:
     """The numbers of ``count`` devices from ``device`` on, around to the first. Raises UserError where there are fewer."""
+    if device.type == "mps" and count > 1:
+        raise UserError(f"train: `devices` asks for {count}, but there is one mps device; ask for train.device=cpu")
     if device.type != "cuda":
         return list(range(count))
     there = torch.cuda.device_count()

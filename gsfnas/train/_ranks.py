@@ -26,11 +26,16 @@ from gsfnas.train._device import make_fabric
 _STOP_SECONDS = 5.0
 _GRACE_SECONDS = 0.5
 # What comes back as what it was, by its name; anything else is a RuntimeError.
-_ERRORS: dict[str, Callable[[str], Exception]] = {
+_ERRORS: dict[str, type[Exception]] = {
     "UserError": UserError,
     "FloatingPointError": FloatingPointError,
     "OutOfMemoryError": torch.OutOfMemoryError,
 }
+
+
+class ProcessDiedError(RuntimeError):
+    """One of several processes ended without a word, killed by the system say."""
+
 
 Tell = Callable[[Any], None]
 # What each rank does; it must be picklable.
@@ -40,8 +45,8 @@ Work = Callable[[Fabric, Tell], None]
 def in_ranks(work: Work, device: torch.device, precision: str, devices: Sequence[int], threads: int) -> Iterator[Any]:
     """What rank 0 tells while ``len(devices)`` processes do ``work``, each with ``threads`` threads.
 
-    Raises RuntimeError where a process dies, and what one of them raised: UserError, FloatingPointError and out of memory as
-    such, anything else as a RuntimeError with its one line. None is left behind, however this ends.
+    Raises ProcessDiedError where a process dies, and what one of them raised: UserError, FloatingPointError and out of memory
+    as such, anything else as a RuntimeError with its one line. None is left behind, however this ends.
     """
     context = multiprocessing.get_context("spawn")
     port = _free_port()
@@ -105,7 +110,7 @@ def _first_cause(ends: list[tuple[str, tuple[float, str]]]) -> Exception:
     Who waits for another fails after it, for want of a connection.
     """
     kind, (_, said) = min(ends, key=lambda end: (end[0] not in _ERRORS, end[0] != "death", end[1][0]))
-    return _ERRORS.get(kind, RuntimeError)(said)
+    return ProcessDiedError(said) if kind == "death" else _ERRORS.get(kind, RuntimeError)(said)
 
 
 def _rank(
@@ -136,8 +141,8 @@ def _rank(
         # Whoever ends first must not take the others' connection away.
         fabric.barrier()
     except Exception as error:
-        kind = type(error).__name__
-        said = str(error) if kind in _ERRORS else traceback.format_exception_only(error)[-1].strip()
+        kind = next((name for name, known in _ERRORS.items() if isinstance(error, known)), "")
+        said = str(error) if kind else traceback.format_exception_only(error)[-1].strip()
         with contextlib.suppress(OSError):
             connection.send((kind, (time.monotonic(), said)))
 
