@@ -22,14 +22,14 @@ from gsfnas.backbone import backbone_ref
 from gsfnas.candidate import Candidate
 from gsfnas.cli import _show
 from gsfnas.cli._candidate import find_candidate
-from gsfnas.cli._wiring import open_and_say, protocol_name, score, width_option
+from gsfnas.cli._wiring import open_and_say, protocol_name, score, tested, width_option
 from gsfnas.config import RunConfig, compose_run
 from gsfnas.cost import price
 from gsfnas.errors import UserError, unknown
 from gsfnas.evaluator import Context, Measurement
 from gsfnas.record import Record, StudyRecord
 from gsfnas.study import FileLock, differences, load_study, measure_study, num_cores
-from gsfnas.train import ProtocolSettings, Trained, TrainEvaluator, VideoScores, run_test
+from gsfnas.train import ProtocolSettings, Trained, TrainEvaluator, VideoScores
 from gsfnas.train._log import RunLog
 from gsfnas.train._ranks import ProcessDiedError
 from gsfnas.weights import import_weights as import_file
@@ -123,18 +123,7 @@ def test_study(name: str, overrides: Sequence[str], runs: Path, split: str, conf
 
 def _test(trained: Trained, config: RunConfig, split: str, out: Path, data: Any) -> None:
     protocol = config.protocol
-    with _show.counting(f"testing under {protocol}") as on_progress:
-        scores = run_test(
-            trained,
-            config.data,
-            config.train,
-            protocol,
-            data=data,
-            split=split,
-            threads=num_cores(),
-            on_progress=on_progress,
-            say=lambda text: print(text, file=sys.stderr),
-        )
+    scores = tested(trained, config.data, config.train, protocol, split, data, f"testing under {protocol}")
     save_scores(scores, protocol, split, out, trained)
     show_scores(scores, protocol, split, out, trained)
 

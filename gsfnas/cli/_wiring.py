@@ -27,6 +27,7 @@ from gsfnas.train import (
     Trained,
     TrainEvaluator,
     TrainSettings,
+    VideoScores,
     estimate_seconds,
     resolve_device,
     run_test,
@@ -122,21 +123,20 @@ def protocol_name(protocol: ProtocolSettings, split: str = "test") -> tuple[str,
     return protocol.name, protocol.clips, protocol.crops, split
 
 
-def score(
+def tested(
+    trained: Trained,
     settings: DataSettings,
     train: TrainSettings,
     protocol: ProtocolSettings,
     split: str,
     data: VideoData,
-    record: Record,
-    weights: Path,
-) -> ProtocolScore:
-    """A run's weights under a protocol, as a study records it."""
+    title: str,
+) -> VideoScores:
+    """Scores of weights, with a bar of that title on a terminal."""
     from gsfnas.cli import _show
 
-    trained = Trained.of(weights)
-    with _show.counting(record.candidate.key) as on_progress:
-        found = run_test(
+    with _show.counting(title) as on_progress:
+        return run_test(
             trained,
             settings,
             train,
@@ -147,6 +147,19 @@ def score(
             on_progress=on_progress,
             say=lambda text: print(text, file=sys.stderr),
         )
+
+
+def score(
+    settings: DataSettings,
+    train: TrainSettings,
+    protocol: ProtocolSettings,
+    split: str,
+    data: VideoData,
+    record: Record,
+    weights: Path,
+) -> ProtocolScore:
+    """A run's weights under a protocol, as a study records it."""
+    found = tested(Trained.of(weights), settings, train, protocol, split, data, record.candidate.key)
     return ProtocolScore(
         key=record.candidate.key,
         seed=record.seed,

@@ -37,7 +37,6 @@ class TrainEvaluator:
         self.data = data
         self._context: Context | None = None
         self._opened = opened
-        self._resume_from: Path | None = None
 
     @property
     def recipe_hash(self) -> str:
@@ -91,37 +90,34 @@ class TrainEvaluator:
         self._check_clips(candidate)
         identity = RunIdentity.of(candidate.to_json(), self.heads, seed, settings.recipe_hash(), self.data_fingerprint)
         folder = self._context.folder / f"{candidate.key}-{seed}"
-        self._resume_from = resume_from
-        found = self._find(folder, identity, resume_from)
+        path = resume_from or folder / _checkpoint.LAST
+        found = self._find(path, identity, is_asked_for=resume_from is not None)
         if found is not None:
-            path = resume_from or folder / _checkpoint.LAST
             yield Measurement(found.epoch, found.curve[-1], path, is_last=found.is_finished)
             if found.is_finished:
                 return
-        yield from self._run(candidate, identity, settings, folder, found)
+        yield from self._run(RunPlan(candidate, identity, settings, tuple(self.heads.items()), folder), found, path)
 
-    def _run(
-        self, candidate: Candidate, identity: RunIdentity, settings: TrainSettings, folder: Path, found: Checkpoint | None
-    ) -> Iterator[Measurement]:
-        """Epoch by epoch; where memory runs out, from the last one on in parts half as large."""
-        halvings = int(found.curve[-1].get("accumulate", settings.accumulate)) if found is not None else settings.accumulate
+    def _run(self, plan: RunPlan, found: Checkpoint | None, path: Path) -> Iterator[Measurement]:
+        """Epoch by epoch from the checkpoint at ``path``; where memory runs out, from the last one on in parts half as large."""
+        parts = int(found.curve[-1].get("accumulate", plan.settings.accumulate)) if found else plan.settings.accumulate
         while True:
-            plan = RunPlan(
-                candidate, identity, dataclasses.replace(settings, accumulate=halvings), tuple(self.heads.items()), folder
-            )
+            plan = dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, accumulate=parts))
             try:
-                yield from self._attempt(plan, found)
+                yield from self._attempt(plan, found, path)
                 return
             except torch.OutOfMemoryError:
-                halvings *= 2
-                if halvings * settings.devices > settings.batch_size:
+                parts *= 2
+                if parts * plan.settings.devices > plan.settings.batch_size:
                     raise
             gc.collect()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
-            found = self._find(folder, identity, None)
+            last = plan.folder / _checkpoint.LAST
+            newest = self._find(last, plan.identity)
+            found, path = (newest, last) if newest is not None else (found, path)
 
-    def _attempt(self, plan: RunPlan, found: Checkpoint | None) -> Iterator[Measurement]:
+    def _attempt(self, plan: RunPlan, found: Checkpoint | None, path: Path) -> Iterator[Measurement]:
         assert self._context is not None
         context, precision = self._context, resolve_precision(plan.settings.precision, self._device)
         if plan.settings.devices == 1:
@@ -129,26 +125,25 @@ class TrainEvaluator:
             yield from run_epochs(plan, self.opened, make_fabric(self._device, precision), found, context.on_progress)
             return
         devices = devices_from(self._device, plan.settings.devices)
-        resume_from = None if found is None else self._resume_from or plan.folder / _checkpoint.LAST
-        work = _RankWork(plan, self.data, resume_from)
+        work = _RankWork(plan, self.data, None if found is None else path)
         for told in in_ranks(work, self._device, precision, devices, max(1, context.threads // len(devices))):
             if isinstance(told, Measurement):
                 yield told
             else:
                 context.on_progress(*told)
 
-    def _find(self, folder: Path, identity: RunIdentity, resume_from: Path | None) -> Checkpoint | None:
-        found = _checkpoint.load(resume_from or folder / _checkpoint.LAST, self._device)
+    def _find(self, path: Path, identity: RunIdentity, *, is_asked_for: bool = False) -> Checkpoint | None:
+        found = _checkpoint.load(path, self._device)
         if found is None or found.identity == identity:
             return found
-        if resume_from is None:
+        if not is_asked_for:
             return None
         differing = [
             field.name
             for field in dataclasses.fields(identity)
             if getattr(found.identity, field.name) != getattr(identity, field.name)
         ]
-        raise UserError(f"checkpoint {resume_from} is of another run: its {', '.join(differing)} differ")
+        raise UserError(f"checkpoint {path} is of another run: its {', '.join(differing)} differ")
 
     def _check_clips(self, candidate: Candidate) -> None:
         asked, given = (candidate.frames, candidate.resolution), (self.data.frames, self.data.resolution)
