@@ -8,7 +8,6 @@ import contextlib
 import io
 import json
 import os
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -79,7 +78,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint | None:
     """The checkpoint at ``path``, or the one before it where that is missing or truncated; None where neither can be read."""
     for name in dict.fromkeys([path, path.with_name(PREVIOUS)]):
         # A damaged file shows itself in many ways, depending on where it ends.
-        with contextlib.suppress(OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError):
+        with contextlib.suppress(Exception):
             data = torch.load(name, map_location=device, weights_only=True)
             if data.pop("version") == _VERSION:
                 return Checkpoint(RunIdentity(**data.pop("identity")), curve=tuple(data.pop("curve")), **data)

@@ -99,7 +99,7 @@ class TrainEvaluator:
         yield from self._run(RunPlan(candidate, identity, settings, tuple(self.heads.items()), folder), found, path)
 
     def _run(self, plan: RunPlan, found: Checkpoint | None, path: Path) -> Iterator[Measurement]:
-        """Epoch by epoch from the checkpoint at ``path``; where memory runs out, from the last one on in parts half as large."""
+        """Epoch by epoch from the checkpoint at ``path``; where memory runs out, on from the last in parts half as large."""
         parts = int(found.curve[-1].get("accumulate", plan.settings.accumulate)) if found else plan.settings.accumulate
         while True:
             plan = dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, accumulate=parts))

@@ -18,7 +18,7 @@ from gsfnas.spec import spec_of
 from gsfnas.weights._initialise import fit, pixels_of_file
 from gsfnas.weights._match import Match, require_backbone
 from gsfnas.weights._names import PUBLISHED_HEAD, published_module
-from gsfnas.weights._read import read_state
+from gsfnas.weights._read import read_metadata, read_state
 
 # What a state dict of the backbone always has; for ResNets the numbers of blocks tell.
 _SIGNS = {"bninception": "inception_3a_1x1.weight", "inception_v3": "mixed_conv_Conv2D.weight"}
@@ -55,9 +55,14 @@ def import_weights(
 
     Without ``candidate`` it is read from the names and shapes: the backbone, unless given, and after which layers published
     modules stand, on how many channels. What no state dict says are ``frames`` and ``resolution`` (224, or 229 for Inception
-    v3). Raises UserError for a file that is no state dict, a network that cannot be told, and weights of another one.
+    v3). Raises UserError for a file of ours or one that is no state dict, a network that cannot be told, and weights of another
+    one.
     """
+    if out.suffix != ".safetensors":
+        raise UserError(f"weights are written as safetensors, into a file so called, but got {str(out)!r}")
     state = read_state(source)
+    if source.suffix == ".safetensors" and "candidate" in read_metadata(source):
+        raise UserError(f"{source} says already of which candidate it is; it can be tested and trained from as it is")
     if candidate is None:
         backbone = backbone or guess_backbone(state, source)
         if resolution is None:
@@ -67,7 +72,8 @@ def import_weights(
     model = build_model(candidate, {task: classes or 1})
     found = fit(state, model)
     require_backbone(found, str(source), str(candidate.backbone))
-    heads = {task: classes} if classes and f"heads.{task}.weight" in found.tensors else {}
+    is_whole = all(f"heads.{task}.{kind}" in found.tensors for kind in ("weight", "bias"))
+    heads = {task: classes} if classes and is_whole else {}
     if not heads:
         found = replace(found, missing=tuple(name for name in found.missing if not name.startswith("heads.")))
     metadata = {
@@ -123,7 +129,7 @@ def guess_candidate(state: Mapping[str, Tensor], backbone: BackboneRef, frames: 
 def _classes(state: Mapping[str, Tensor]) -> int | None:
     """Outputs of a published network's head; the classifier of ImageNet is none of ours."""
     weight = state.get(f"{PUBLISHED_HEAD}.weight")
-    return None if weight is None else int(weight.shape[0])
+    return None if weight is None or weight.ndim != 2 else int(weight.shape[0])
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:

@@ -45,6 +45,12 @@ def match(state: Mapping[str, Tensor], network: nn.Module) -> Match:
             reshaped.append(name)
         else:
             left_over.append(f"{name} (of shape {tuple(tensor.shape)}, not {tuple(wanted[name].shape)})")
+    # Half a module is none: where one tensor of an insertion has another shape, the others are left over too.
+    misfits = {_insertion(name) for name in state if name in wanted and name not in tensors} - {""}
+    for name in [name for name in tensors if _insertion(name) in misfits]:
+        del tensors[name]
+        left_over.append(name)
+    reshaped = [name for name in reshaped if name in tensors]
     missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
     return Match(tensors, tuple(reshaped), tuple(missing), tuple(left_over))
 
@@ -58,6 +64,11 @@ def require_backbone(found: Match, what: str, backbone: str) -> None:
             f"{what} are not the weights of {backbone}: of its backbone {have} tensors are there and {len(missing)} missing, "
             f"the first of them {missing[0].removeprefix('backbone.')!r}"
         )
+
+
+def _insertion(name: str) -> str:
+    """``insertions.<site>`` of a tensor of a module, or nothing."""
+    return ".".join(name.split(".")[:2]) if name.startswith("insertions.") else ""
 
 
 def _squeezed(tensor: Tensor) -> tuple[int, ...]:

@@ -43,7 +43,7 @@ def as_ours(state: Mapping[str, Tensor], places: Mapping[str, str], head: str) -
     A published fusion has two convolutions, which are one of ours; a tensor without a counterpart keeps its own name.
     """
     ours: dict[str, Tensor] = {}
-    fusions: dict[str, dict[str, Tensor]] = {}
+    fusions: dict[str, dict[str, tuple[str, Tensor]]] = {}
     for name, tensor in state.items():
         bare = name.removeprefix("base_model.")
         module = published_module(bare)
@@ -60,11 +60,13 @@ def as_ours(state: Mapping[str, Tensor], places: Mapping[str, str], head: str) -
             ours[name] = tensor
         elif module[1] in _PARTS:
             ours[f"insertions.{places[module[0]]}.{_PARTS[module[1]]}"] = tensor
+        elif module[1].startswith(("channel_conv1.", "channel_conv2.")):
+            fusions.setdefault(f"insertions.{places[module[0]]}.fuse.{kind}", {})[module[1]] = name, tensor
         else:
-            fusions.setdefault(f"insertions.{places[module[0]]}.fuse.{kind}", {})[module[1]] = tensor
-    for name, parts in fusions.items():
-        kind = name.rpartition(".")[2]
-        both = [parts.get(f"channel_conv{number}.{kind}") for number in (1, 2)]
-        if all(part is not None for part in both):
-            ours[name] = torch.cat([part for part in both if part is not None])
+            ours[name] = tensor
+    for fusion, parts in fusions.items():
+        if len(parts) == 2:
+            ours[fusion] = torch.cat([parts[part][1] for part in sorted(parts)])
+        else:
+            ours.update(parts.values())
     return ours

@@ -4,6 +4,7 @@ It belongs to the weights, not to the architecture: those of one network may hav
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Self
 
@@ -32,7 +33,7 @@ class Pixels:
             (a, b, c), (d, e, f) = map(float, mean), map(float, std)
         except (ValueError, KeyError, TypeError):
             raise UserError(f"pixels are written with mean, std and order, but this is {text[:60]!r}") from None
-        if order not in ("rgb", "bgr") or min(d, e, f) <= 0:
+        if order not in ("rgb", "bgr") or min(d, e, f) <= 0 or not all(map(math.isfinite, (a, b, c, d, e, f))):
             raise UserError(f"pixels have a positive std and the order rgb or bgr, but got {text[:60]!r}")
         return cls((a, b, c), (d, e, f), order)
 

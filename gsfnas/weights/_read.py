@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,10 @@ def _safetensors(path: Path) -> Any:
 
 def _pickled(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns of the version of a pickle that it then refuses.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
         if found:
@@ -55,7 +59,8 @@ def _pickled(path: Path) -> Any:
                 f"{path} holds more than tensors and plain values{what}; it is refused, since loading it would run code"
             ) from None
         raise UserError(f"{path} is no file that torch.save wrote, or it is truncated") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
+    except Exception as error:
+        # Where a file is cut or damaged decides what fails: struct.error, AssertionError, RuntimeError and more.
         raise UserError(f"{path} is no file that torch.save wrote, or it is truncated ({_one_line(error)})") from None
 
 
@@ -80,7 +85,7 @@ def _bare(name: str) -> str:
 def _what(value: Any) -> str:
     if isinstance(value, Mapping):
         return "an empty mapping" if not value else f"a mapping of {', '.join(map(repr, list(value)[:3]))}"
-    return f"a {type(value).__name__}"
+    return f"something of type {type(value).__name__}"
 
 
 def _one_line(error: BaseException) -> str:
