@@ -45,13 +45,15 @@ def train(
     config_root: Path | None,
     base: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Trains a candidate to its end, and tests it where the protocol asks for more views. Ctrl-C leaves with exit code 130."""
+    """Trains a candidate to its end and tests it under the protocol. Ctrl-C leaves with exit code 130."""
     config = compose_run([*_cut_like(candidate, overrides), *overrides], config_root, base)
     folder = out / f"{candidate.key}-{seed}"
     resolved = {"candidate": candidate.to_dict(), "seed": seed, **config.resolved}
     with _alone(folder):
         _check_same(folder, resolved)
         data = open_and_say(config.data)
+        # Views that there are not must not be found out after days of training.
+        data.split("test").viewed(config.protocol.clips, config.protocol.crops)
         evaluator = TrainEvaluator(config.train, config.data, data)
         with _progress(config.train.epochs) as (on_progress, on_measurement):
             evaluator.prepare(None, Context(out, config.train.device, num_cores(), on_progress))
@@ -280,14 +282,16 @@ def _progress(epochs: int) -> Iterator[tuple[Callable[[int, int, str], None], Ca
         speed_estimate_period=600,
     )
     task = bar.add_task("training", total=None)
-    began, first = time.monotonic(), 0
+    began, first = 0.0, 0
 
     def on_progress(done: int, total: int, text: str) -> None:
         bar.update(task, completed=done, total=total, description=text)
 
     def on_measurement(measurement: Measurement) -> None:
-        nonlocal first
-        first = first or measurement.epoch
+        nonlocal began, first
+        if not first:
+            # What came before it may be the opening of the data, or a checkpoint.
+            began, first = time.monotonic(), measurement.epoch
         metrics = measurement.metrics
         done = measurement.epoch - first
         left = (time.monotonic() - began) / max(done, 1) * (epochs - measurement.epoch)
@@ -318,9 +322,9 @@ def _gmacs(trained: Trained) -> float:
 def _write(path: Path, data: str | bytes) -> None:
     """The whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(data.encode() if isinstance(data, str) else data)
-        partial.replace(path)
+        beside.write_bytes(data.encode() if isinstance(data, str) else data)
+        beside.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)

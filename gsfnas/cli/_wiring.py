@@ -89,6 +89,7 @@ def run(config: StudyConfig) -> StudyRecord:
     """Runs the study to its end. Ctrl-C leaves with exit code 130, after the study has said how it goes on."""
     space = bind(config)
     data = open_and_say(config.data)
+    data.split("test").viewed(config.protocol.clips, config.protocol.crops)
     heads = {task: len(names) for task, names in data.tasks.items()}
     device = config.train.device
     environment = describe(device)

@@ -267,6 +267,13 @@ def test_files_that_cannot_be_used_are_one_line(gsfnas, tmp_path):
         assert said in err
 
 
+@pytest.mark.parametrize("command", [("train", TEXT, *QUICK), ("study", "run", "placement", *SMALL, "study.name=x")])
+def test_views_that_there_are_not_are_found_out_before_training(gsfnas, command):
+    code, out, err = gsfnas(*command, "protocol=accuracy")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "2 clips are asked of each video" in err
+
+
 def test_a_run_that_has_not_ended_is_not_tested(gsfnas):
     gsfnas("train", TEXT, *QUICK)
     (RUN / "weights.safetensors").unlink()
