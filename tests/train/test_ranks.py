@@ -56,6 +56,10 @@ def test_what_they_measure_is_what_one_process_measures_of_their_weights(recipe,
     assert len(scores.names) == 48
     assert found[-1].metrics["test_top1"] == scores.metrics()["test_top1"]
     assert found[-1].metrics["test_top5"] == scores.metrics()["test_top5"]
+    # Were the second one's running statistics its own, its half of the clips would be scored by another network.
+    task = scores.tasks["class"]
+    loss = torch.nn.functional.cross_entropy(torch.from_numpy(task.scores), torch.from_numpy(task.labels))
+    assert found[-1].metrics["test_loss"] == pytest.approx(loss.item(), abs=1e-5)
 
 
 def test_a_test_by_three_processes_counts_every_video_once(recipe, data, two):
