@@ -76,7 +76,8 @@ class Latency:
 class ProtocolScore:
     """One run's weights under a protocol of testing: ``clips`` x ``crops`` views of each video of a split.
 
-    ``metrics``: ``<split>_top1``, ``_top5``, ``_mean_class``, as fractions. ``macs_fvcore`` is for one video, all views.
+    ``metrics``: ``<split>_top1``, ``_top5``, ``_mean_class``, as fractions. ``macs_fvcore`` is for one video, all views;
+    ``data`` the fingerprint of the clips as they were cut.
     """
 
     key: str
@@ -88,12 +89,13 @@ class ProtocolScore:
     videos: int
     macs_fvcore: int
     metrics: Mapping[str, float]
+    data: str = ""
     device: str = ""
 
     @property
-    def identity(self) -> tuple[str, int, str, int, int, str]:
+    def identity(self) -> tuple[str, int, str, int, int, str, str]:
         """What is measured: two scores that agree in it are one measurement made twice."""
-        return self.key, self.seed, self.protocol, self.clips, self.crops, self.split
+        return self.key, self.seed, self.protocol, self.clips, self.crops, self.split, self.data
 
 
 @dataclass(frozen=True)

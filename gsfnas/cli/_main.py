@@ -3,6 +3,7 @@
 0 it worked; 1 a fault of this program; 2 something that the user can mend; 130 stopped by Ctrl-C.
 """
 
+import logging
 import os
 import sys
 import traceback
@@ -83,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _silence() -> None:
     """timm and fvcore call torch.jit, which torch deprecates: nothing to tell a user, here or in worker processes."""
+    # Which precision was chosen is no news of every run.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     prefix = "`torch.jit"
     for category in (FutureWarning, DeprecationWarning):
         warnings.filterwarnings("ignore", message=prefix, category=category)

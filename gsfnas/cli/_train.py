@@ -67,7 +67,7 @@ def evaluate(
     overrides: Overrides = None,
     split: Annotated[str, typer.Option(help="Which clips: test, val or train.")] = "test",
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where the scores go; beside the weights.", show_default=False)
+        Path | None, typer.Option("--out", metavar="DIR", help="Where the scores go: beside the weights.", show_default=False)
     ] = None,
     runs: Runs = Path("runs"),
     config_root: ConfigRoot = None,
@@ -81,6 +81,6 @@ def evaluate(
 
     path = Path(what)
     if not path.exists() and (runs / what / "journal.log").is_file():
-        _train_wiring.test_study(what, overrides or (), runs, split, config_root)
+        _train_wiring.test_study(what, overrides or (), runs, split, out, config_root)
     else:
         _train_wiring.test(path, overrides or (), split, out, config_root)

@@ -1,11 +1,7 @@
 """One candidate from settings to weights, from weights to scores, and what is printed of both."""
 
-import csv
-import dataclasses
-import io
-import json
-import math
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,14 +18,15 @@ from gsfnas.backbone import backbone_ref
 from gsfnas.candidate import Candidate
 from gsfnas.cli import _show
 from gsfnas.cli._candidate import find_candidate
-from gsfnas.cli._wiring import open_and_say, protocol_name, score, tested, width_option
+from gsfnas.cli._scores import save_scores, show_scores, write
+from gsfnas.cli._wiring import check_init, open_and_say, protocol_name, score, tested, width_option
 from gsfnas.config import RunConfig, compose_run
-from gsfnas.cost import price
 from gsfnas.errors import UserError, unknown
 from gsfnas.evaluator import Context, Measurement
 from gsfnas.record import Record, StudyRecord
-from gsfnas.study import FileLock, differences, load_study, measure_study, num_cores
-from gsfnas.train import ProtocolSettings, Trained, TrainEvaluator, VideoScores
+from gsfnas.study import FileLock, data_of_study, differences, load_study, measure_study, num_cores
+from gsfnas.train import Trained, TrainEvaluator
+from gsfnas.train._checkpoint import LAST, PREVIOUS, WEIGHTS, is_whole
 from gsfnas.train._log import RunLog
 from gsfnas.train._ranks import ProcessDiedError
 from gsfnas.weights import import_weights as import_file
@@ -55,15 +52,19 @@ def train(
         # Views that there are not must not be found out after days of training.
         data.split("test").viewed(config.protocol.clips, config.protocol.crops)
         evaluator = TrainEvaluator(config.train, config.data, data)
-        with _progress(config.train.epochs) as (on_progress, on_measurement):
+        evaluator.check_clips(candidate)
+        is_begun = _find_run(folder)
+        if not is_begun and (said := check_init(config.train, candidate, evaluator.heads)):
+            print(said, file=sys.stderr)
+        with _progress(config.train.epochs, is_begun) as (on_progress, on_measurement), RunLog(folder) as log:
             evaluator.prepare(None, Context(out, config.train.device, num_cores(), on_progress))
-            _write(folder / _RUN, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=120))
-            log = RunLog(folder)
-            last = folder / "last.pt"
+            clips = len(data.splits["train"])
+            print(f"{candidate.key}: {clips:,} clips of {data.name}, {config.train.epochs} epochs", file=sys.stderr)
             try:
                 for measurement in evaluator.evaluate(
-                    candidate, seed=seed, budget=config.train.epochs, resume_from=last if last.exists() else None
+                    candidate, seed=seed, budget=config.train.epochs, resume_from=folder / LAST if is_begun else None
                 ):
+                    write(folder / _RUN, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=120))
                     log.add(measurement)
                     on_measurement(measurement)
             except KeyboardInterrupt:
@@ -82,6 +83,18 @@ def train(
         _test(Trained.of(folder), config, "test", folder, data)
 
 
+def _find_run(folder: Path) -> bool:
+    """Whether a run was begun there; says what of it is damaged. Raises UserError where going on would lose its weights."""
+    last, previous = folder / LAST, folder / PREVIOUS
+    if (folder / WEIGHTS).exists() and not last.exists():
+        raise UserError(f"{folder} holds finished weights, but no {LAST}; remove it to train again, or give --out DIR")
+    found = {path: is_whole(path) for path in (last, previous) if path.exists()}
+    for path in [path for path, whole in found.items() if not whole]:
+        where = "at the epoch before" if any(found.values()) else "at the beginning, there being no other"
+        print(f"{path} is damaged and passed over; the run goes on {where}", file=sys.stderr)
+    return any(found.values())
+
+
 def train_again(record: Record, study: StudyRecord, overrides: Sequence[str], out: Path, seed: int) -> None:
     """Trains a study's candidate anew, on the study's data and with its recipe where the overrides say nothing else."""
     configuration = study.configurations.get(record.configuration, {})
@@ -92,88 +105,61 @@ def train_again(record: Record, study: StudyRecord, overrides: Sequence[str], ou
 def test(path: Path, overrides: Sequence[str], split: str, out: Path | None, config_root: Path | None) -> None:
     """Tests a run's or a file's weights; a run is tested on its own data unless others are asked for."""
     trained = Trained.of(path)
-    base = _settings_of(path) if path.is_dir() else None
+    base = _settings_of(trained.path.parent) if trained.path.name == WEIGHTS else {}
+    if "data" not in base and not any(override.lstrip("+").startswith("data=") for override in overrides):
+        raise UserError(f"{trained.path} does not say on what it is to be tested; name a data set, such as data=something_v2")
     config = compose_run([*_cut_like(trained.candidate, overrides), *overrides], config_root, base)
     data = open_and_say(config.data)
     _test(trained, config, split, out or trained.path.parent, data)
 
 
-def test_study(name: str, overrides: Sequence[str], runs: Path, split: str, config_root: Path | None) -> None:
-    """Tests the kept weights of a study, which gets a record of each."""
+def test_study(name: str, overrides: Sequence[str], runs: Path, split: str, out: Path | None, config_root: Path | None) -> None:
+    """Tests the kept weights of a study on the study's data; the study gets a record of each."""
     study = load_study(runs, name)
     configuration = next(iter(study.configurations.values()), {})
     base = {section: configuration[section] for section in ("data", "train") if section in configuration}
     config = compose_run(overrides, config_root, base)
+    own = {name: value for name, value in base.get("data", {}).items() if name not in ("short_side", "skip_broken")}
+    found = differences({"data": own}, {"data": {each: config.resolved["data"][each] for each in own}})
     data = open_and_say(config.data)
+    is_cut_alike = config.data.short_side == base.get("data", {}).get("short_side")
+    if not found and is_cut_alike and data.fingerprint != data_of_study(runs, name):
+        found = ["its clips are others"]
+    if found:
+        raise UserError(
+            f"a study is tested on its own data, but these differ ({', '.join(found[:3])}); test a run or a file of "
+            "weights on others"
+        )
     if split not in data.splits:
         raise unknown("split", split, data.splits)
-    measure = partial(score, config.data, config.train, config.protocol, split, data)
-    found = measure_study(runs, name, protocol_name(config.protocol, split), measure, Console(stderr=True))
-    wanted = protocol_name(config.protocol, split)
+    data.split(split).viewed(config.protocol.clips, config.protocol.crops)
+    folder = out or runs / name / "scores"
+    measure = partial(score, config.data, config.train, config.protocol, split, data, folder)
+    wanted = protocol_name(config.protocol, split, data)
+    after = measure_study(runs, name, wanted, measure, Console(stderr=True))
     rows = [
         (
             one.key,
             *(f"{one.metrics[f'{split}_{what}']:.1%}" for what in ("top1", "top5", "mean_class")),
             f"{one.macs_fvcore / 1e9:.4g}",
         )
-        for one in found.protocols
+        for one in after.protocols
         if one.identity[2:] == wanted
     ]
     _show.table(("candidate", "top-1", "top-5", "mean class", "GMACs a video"), rows, wrap="", numeric={1, 2, 3, 4})
-    print(f"{split}, {config.protocol}: the records are in the study; gsfnas report build {name} shows them")
+    print(f"{data.name} {split}, {config.protocol}: the records are in the study; gsfnas report build {name} shows them")
+    if len(after.protocols) == len(study.protocols):
+        print("all were measured before; nothing was tested again", file=sys.stderr)
+    else:
+        print(folder)
 
 
 def _test(trained: Trained, config: RunConfig, split: str, out: Path, data: Any) -> None:
     protocol = config.protocol
     scores = tested(trained, config.data, config.train, protocol, split, data, f"testing under {protocol}")
-    save_scores(scores, protocol, split, out, trained)
-    show_scores(scores, protocol, split, out, trained)
-
-
-def save_scores(scores: VideoScores, protocol: ProtocolSettings, split: str, out: Path, trained: Trained) -> None:
-    """Into ``out``: every score (npz), the metrics (JSON), and one line a class (CSV)."""
-    stem = f"{split}-{protocol.name}"
-    out.mkdir(parents=True, exist_ok=True)
-    _write(out / f"{stem}.npz", scores.to_npz())
-    told = {
-        "candidate": trained.candidate.to_dict(),
-        "weights": trained.path.name,
-        "split": split,
-        "protocol": dataclasses.asdict(protocol),
-        "videos": len(scores.names),
-        "gmacs": _gmacs(trained) * protocol.views,
-        "metrics": scores.metrics(split),
-    }
-    _write(out / f"{stem}.json", json.dumps(told, indent=2))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["task", "class", "videos", "top1", "most often taken for", "so often"])
-    for task, one in scores.tasks.items():
-        confusion, accuracy = one.confusion(), one.class_accuracy()
-        for number, name in enumerate(one.classes):
-            wrong = confusion[number].copy()
-            wrong[number] = 0
-            taken = one.classes[int(wrong.argmax())] if wrong.any() else ""
-            share = "" if math.isnan(accuracy[number]) else repr(float(accuracy[number]))
-            writer.writerow([task, name, int(confusion[number].sum()), share, taken, int(wrong.max())])
-    _write(out / f"{stem}-classes.csv", text.getvalue())
-
-
-def show_scores(scores: VideoScores, protocol: ProtocolSettings, split: str, out: Path, trained: Trained) -> None:
-    rows = [
-        (task, *(f"{value:.1%}" for value in (one.accuracy(), one.accuracy(5), one.mean_class_accuracy())))
-        for task, one in scores.tasks.items()
-    ]
-    if (product := scores.product()) is not None:
-        rows.append(("action, verb x noun", f"{product.accuracy():.1%}", f"{product.accuracy(5):.1%}", "-"))
-    _show.table(("task", "top-1", "top-5", "mean class"), rows, wrap="", numeric={1, 2, 3})
-    gmacs = _gmacs(trained)
-    times = f" = {protocol.views} x {gmacs:.4g}" if protocol.views > 1 else ""
-    print(
-        f"{split}, {protocol}: {len(scores.names):,} videos, {protocol.views} view{'s' * (protocol.views > 1)} each, "
-        f"{gmacs * protocol.views:.4g} GMACs a video{times}"
-    )
-    print(out / f"{split}-{protocol.name}.npz")
+    path = save_scores(scores, protocol, split, out, trained, data)
+    show_scores(scores, protocol, split, trained, data)
+    print(path)
 
 
 def import_weights(
@@ -189,9 +175,15 @@ def import_weights(
     runs: Path,
 ) -> None:
     """Imports a file and says what of it fitted."""
+    if not file.is_file():
+        raise UserError(f"there is no file of weights {str(file)!r}")
+    stem = file.name.removesuffix(".tar").removesuffix(".pth").removesuffix(".pt")
+    out = out or file.with_name(f"{stem}.safetensors")
+    if out.exists():
+        raise UserError(f"{out} is there already; remove it, or name another file with --out")
     found = import_file(
         file,
-        out or file.with_name(f"{file.name.removesuffix('.tar').removesuffix('.pth').removesuffix('.pt')}.safetensors"),
+        out,
         backbone=None if backbone is None else backbone_ref(backbone, width_option(width)),
         candidate=None if candidate is None else find_candidate(candidate, runs),
         frames=frames,
@@ -265,10 +257,13 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        # A call that was refused leaves nothing.
+        if [path.name for path in folder.iterdir()] == ["lock"]:
+            shutil.rmtree(folder)
 
 
 @contextmanager
-def _progress(epochs: int) -> Iterator[tuple[Callable[[int, int, str], None], Callable[[Measurement], None]]]:
+def _progress(epochs: int, is_begun: bool) -> Iterator[tuple[Callable[[int, int, str], None], Callable[[Measurement], None]]]:
     """A bar with an estimate on a terminal; everywhere a line an epoch with what is left."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -292,6 +287,9 @@ def _progress(epochs: int) -> Iterator[tuple[Callable[[int, int, str], None], Ca
         if not first:
             # What came before it may be the opening of the data, or a checkpoint.
             began, first = time.monotonic(), measurement.epoch
+            if is_begun and not measurement.is_last:
+                console.print(f"going on after epoch {first} of {epochs}", highlight=False)
+                return
         metrics = measurement.metrics
         done = measurement.epoch - first
         left = (time.monotonic() - began) / max(done, 1) * (epochs - measurement.epoch)
@@ -313,18 +311,3 @@ def _progress(epochs: int) -> Iterator[tuple[Callable[[int, int, str], None], Ca
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
-
-
-def _gmacs(trained: Trained) -> float:
-    return price(trained.candidate, dict(trained.heads)).gmacs
-
-
-def _write(path: Path, data: str | bytes) -> None:
-    """The whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        beside.write_bytes(data.encode() if isinstance(data, str) else data)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import torch
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate
 from gsfnas.cli._environment import describe
+from gsfnas.cli._scores import save_scores
 from gsfnas.config import StudyConfig
 from gsfnas.cost import Cost, Pricer, measure_latency, peak_inference_bytes
 from gsfnas.data import DataSettings, VideoData, open_data, tasks_of
@@ -32,6 +33,7 @@ from gsfnas.train import (
     resolve_device,
     run_test,
 )
+from gsfnas.weights import initialise
 
 # Of how many rows a few steps are timed, to estimate what a study of rows takes.
 _TIMED_ROWS = 8
@@ -89,8 +91,11 @@ def run(config: StudyConfig) -> StudyRecord:
     """Runs the study to its end. Ctrl-C leaves with exit code 130, after the study has said how it goes on."""
     space = bind(config)
     data = open_and_say(config.data)
+    # What would only be found out after training, or after the study has taken its name.
     data.split("test").viewed(config.protocol.clips, config.protocol.crops)
     heads = {task: len(names) for task, names in data.tasks.items()}
+    if said := check_init(config.train, space.empty, heads):
+        print(said, file=sys.stderr)
     device = config.train.device
     environment = describe(device)
     if data.skipped:
@@ -112,16 +117,30 @@ def run(config: StudyConfig) -> StudyRecord:
             devices=config.train.devices,
             measure_latency=functools.partial(_latency, heads, str(resolve_device(device))),
             latency_device=environment["device"],
-            protocol=protocol_name(config.protocol) if config.protocol.views > 1 else None,
-            measure_score=functools.partial(score, config.data, config.train, config.protocol, "test", data),
+            protocol=protocol_name(config.protocol, "test", data) if config.protocol.views > 1 else None,
+            measure_score=functools.partial(
+                score, config.data, config.train, config.protocol, "test", data, config.study.folder / "scores"
+            ),
         )
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def protocol_name(protocol: ProtocolSettings, split: str = "test") -> tuple[str, int, int, str]:
+def protocol_name(protocol: ProtocolSettings, split: str, data: VideoData) -> tuple[str, int, int, str, str]:
     """What a study's records of a protocol are known by."""
-    return protocol.name, protocol.clips, protocol.crops, split
+    return protocol.name, protocol.clips, protocol.crops, split, data.fingerprint
+
+
+def check_init(settings: TrainSettings, candidate: Candidate, heads: Mapping[str, int]) -> str:
+    """What the weights that training begins with give a candidate, in a sentence; nothing where it begins from scratch.
+
+    Raises UserError where there are no such weights, or they are of another network.
+    """
+    _, found = initialise(build_model(candidate, heads), candidate, settings.init)
+    if found is None:
+        return ""
+    fresh = [what for what in ("insertions", "heads") if any(name.startswith(what) for name in found.missing)]
+    return f"train.init={settings.init}: {found.summary()}" + (f"; some {' and '.join(fresh)} start fresh" if fresh else "")
 
 
 def tested(
@@ -156,11 +175,14 @@ def score(
     protocol: ProtocolSettings,
     split: str,
     data: VideoData,
+    out: Path,
     record: Record,
     weights: Path,
 ) -> ProtocolScore:
-    """A run's weights under a protocol, as a study records it."""
-    found = tested(Trained.of(weights), settings, train, protocol, split, data, record.candidate.key)
+    """A run's weights under a protocol, as a study records it; every score goes into a folder of its own in ``out``."""
+    trained = Trained.of(weights)
+    found = tested(trained, settings, train, protocol, split, data, record.candidate.key)
+    save_scores(found, protocol, split, out / f"{record.candidate.key}-{record.seed}", trained, data)
     return ProtocolScore(
         key=record.candidate.key,
         seed=record.seed,
@@ -171,6 +193,7 @@ def score(
         videos=len(found.names),
         macs_fvcore=record.cost["macs_fvcore"] * protocol.views,
         metrics=found.metrics(split),
+        data=data.fingerprint,
         device=str(resolve_device(train.device)),
     )
 

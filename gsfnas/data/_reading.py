@@ -29,6 +29,8 @@ from gsfnas.errors import UserError
 
 # What a picture is taken to be wide at the most when a cache is planned: 16 to 9, or that on its side.
 _WIDEST = 16 / 9
+# So many videos tell whether pictures have room for several crops.
+_LOOKED_AT = 3
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,15 @@ def _open_views(
     short = sum(len(np.unique(clip_frames(video.frames, segments, clips), axis=0)) < clips for video in videos)
     if short == len(videos):
         longest = max(video.frames for video in videos)
+        most = max(k for k in range(1, clips) if len(np.unique(clip_frames(longest, segments, k), axis=0)) == k)
         raise UserError(
             f"{clips} clips of {segments} frames are asked of each video, but the longest has {longest} frames, which give "
-            f"fewer; ask for protocol.clips=1, or for longer videos"
+            f"{most} at the most; ask for protocol.clips={most}, or for longer videos"
+        )
+    if crops > 1 and all(video.decode([0], side).shape[-2:] == (resolution, resolution) for video in videos[:_LOOKED_AT]):
+        raise UserError(
+            f"{crops} crops are asked of each video, but the pictures are {side} x {side} px, as large as one crop; ask for "
+            f"protocol.crops=1, or give them room with data.short_side={resolution * 8 // 7}"
         )
     return _TestViews(videos, segments, resolution, side, clips, crops), short
 

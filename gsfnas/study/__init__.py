@@ -4,7 +4,16 @@ from gsfnas.study._configuration import MAY_DIFFER, differences
 from gsfnas.study._executor import num_cores
 from gsfnas.study._locks import FileLock
 from gsfnas.study._protocols import measure_study
-from gsfnas.study._read import StudyPlan, StudySummary, list_studies, load_study, plan_study, study_names, summarise_study
+from gsfnas.study._read import (
+    StudyPlan,
+    StudySummary,
+    data_of_study,
+    list_studies,
+    load_study,
+    plan_study,
+    study_names,
+    summarise_study,
+)
 from gsfnas.study._run import run_study
 from gsfnas.study._seeds import run_id, training_seed
 from gsfnas.study._settings import SAMPLERS, StudySettings
@@ -16,6 +25,7 @@ __all__ = [
     "StudyPlan",
     "StudySettings",
     "StudySummary",
+    "data_of_study",
     "differences",
     "list_studies",
     "load_study",

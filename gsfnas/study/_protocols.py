@@ -12,14 +12,14 @@ from gsfnas.study._locks import study_lock
 from gsfnas.study._read import open_study, read_study
 from gsfnas.study._storage import StudyStorage
 
-# Its name, clips, crops and the split.
-Protocol = tuple[str, int, int, str]
+# Its name, clips, crops, the split, and the fingerprint of the data.
+Protocol = tuple[str, int, int, str, str]
 # (record, its weights) -> the score; how that is measured, the caller knows.
 Measure = Callable[[Record, Path], ProtocolScore]
 
 
 def measure_study(runs: str | Path, name: str, protocol: Protocol, measure: Measure, console: Console) -> StudyRecord:
-    """Has every run of a study whose weights are kept measured under ``protocol`` (name, clips, crops, split), unless it was.
+    """Has every run of a study whose weights are kept measured under ``protocol``, unless it was.
 
     Raises UserError where there is no such study, another process runs it, or no weights are kept.
     """
@@ -27,7 +27,9 @@ def measure_study(runs: str | Path, name: str, protocol: Protocol, measure: Meas
     with study_lock(folder, name):
         storage = open_study(runs, name)
         if not kept_weights(storage):
-            raise UserError(f"study {name!r} keeps no weights in {folder / 'checkpoints'}: none of its candidates is complete")
+            raise UserError(
+                f"study {name!r} has no weights in {folder / 'checkpoints'}: they were removed, or no candidate is complete yet"
+            )
         measure_protocol(storage, protocol, measure, console)
         return read_study(storage)
 

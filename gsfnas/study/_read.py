@@ -123,6 +123,13 @@ def load_study(runs: str | Path, name: str) -> StudyRecord:
     return read_study(open_study(runs, name))
 
 
+def data_of_study(runs: str | Path, name: str) -> str:
+    """The fingerprint of the data that a study was begun with. Raises UserError where there is no such study."""
+    header = open_study(runs, name).header
+    assert header is not None
+    return str(header["identity"]["data"])
+
+
 def open_study(runs: str | Path, name: str) -> StudyStorage:
     """Its journal. Raises UserError where there is none, or it cannot be read."""
     if not (Path(runs) / name / JOURNAL).is_file():

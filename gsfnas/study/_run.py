@@ -22,7 +22,7 @@ from gsfnas.study._executor import run_workers
 from gsfnas.study._job import Job
 from gsfnas.study._locks import study_lock
 from gsfnas.study._progress import StudyProgress
-from gsfnas.study._protocols import Measure, measure_protocol
+from gsfnas.study._protocols import Measure, Protocol, measure_protocol
 from gsfnas.study._read import read_study
 from gsfnas.study._seeds import digest
 from gsfnas.study._settings import StudySettings
@@ -50,7 +50,7 @@ def run_study(
     devices: int = 1,
     measure_latency: Callable[[Candidate], Latency] | None = None,
     latency_device: str | None = None,
-    protocol: tuple[str, int, int, str] | None = None,
+    protocol: Protocol | None = None,
     measure_score: Measure | None = None,
     console: Console | None = None,
 ) -> StudyRecord:

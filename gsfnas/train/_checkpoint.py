@@ -74,6 +74,13 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
     return last
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint can be read."""
+    with contextlib.suppress(Exception):
+        return bool(torch.load(path, map_location="cpu", weights_only=True)["version"] == _VERSION)
+    return False
+
+
 def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint | None:
     """The checkpoint at ``path``, or the one before it where that is missing or truncated; None where neither can be read."""
     for name in dict.fromkeys([path, path.with_name(PREVIOUS)]):

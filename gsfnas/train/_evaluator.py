@@ -87,7 +87,7 @@ class TrainEvaluator:
         """
         assert self._context is not None, "prepare comes first"
         settings = dataclasses.replace(self.train, epochs=budget)
-        self._check_clips(candidate)
+        self.check_clips(candidate)
         identity = RunIdentity.of(candidate.to_json(), self.heads, seed, settings.recipe_hash(), self.data_fingerprint)
         folder = self._context.folder / f"{candidate.key}-{seed}"
         path = resume_from or folder / _checkpoint.LAST
@@ -145,7 +145,8 @@ class TrainEvaluator:
         ]
         raise UserError(f"checkpoint {path} is of another run: its {', '.join(differing)} differ")
 
-    def _check_clips(self, candidate: Candidate) -> None:
+    def check_clips(self, candidate: Candidate) -> None:
+        """Raises UserError where the data's clips are not those that the candidate reads."""
         asked, given = (candidate.frames, candidate.resolution), (self.data.frames, self.data.resolution)
         if asked != given:
             raise UserError(

@@ -5,6 +5,7 @@ import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Self
 
 from gsfnas.evaluator import Measurement
 
@@ -18,6 +19,14 @@ class RunLog:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._rows = _read(folder / LOG)
+        self._writer: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
     def add(self, measurement: Measurement) -> None:
         """One more epoch; what stood there of later ones belonged to a run that was begun anew, and goes."""
@@ -41,13 +50,14 @@ class RunLog:
     def _tell_tensorboard(self, measurement: Measurement) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        # Whatever a run that was begun anew had told of this epoch and later ones is purged.
-        writer = SummaryWriter(str(self.folder / EVENTS), purge_step=measurement.epoch)
+        if self._writer is None:
+            # Whatever a run that was begun anew had told of this epoch and later ones is purged.
+            self._writer = SummaryWriter(str(self.folder / EVENTS), purge_step=measurement.epoch)
         for name, value in measurement.metrics.items():
             kind, _, what = name.partition("_")
             tag = f"{kind}/{what}" if kind in ("train", "val", "test") else name
-            writer.add_scalar(tag, value, measurement.epoch)
-        writer.close()
+            self._writer.add_scalar(tag, value, measurement.epoch)
+        self._writer.flush()
 
 
 def _read(path: Path) -> dict[int, Mapping[str, str]]:

@@ -95,11 +95,16 @@ class VideoScores:
         return TaskScores(scores, action.labels, action.classes)
 
     def to_npz(self) -> bytes:
-        """Of each task ``scores.<task>``, ``labels.<task>``, ``classes.<task>`` and ``confusion.<task>``; and ``names``."""
+        """Of each task ``scores.<task>``, ``labels.<task>``, ``classes.<task>`` and ``confusion.<task>``; and ``names``.
+
+        Of actions as verb x noun also ``product.scores`` and ``product.confusion``.
+        """
         arrays: dict[str, Any] = {"names": np.array(self.names)}
         for task, scores in self.tasks.items():
             arrays |= {f"scores.{task}": scores.scores, f"labels.{task}": scores.labels}
             arrays |= {f"classes.{task}": np.array(scores.classes), f"confusion.{task}": scores.confusion()}
+        if (product := self.product()) is not None:
+            arrays |= {"product.scores": product.scores, "product.confusion": product.confusion()}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         return buffer.getvalue()

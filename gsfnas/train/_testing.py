@@ -15,7 +15,7 @@ from gsfnas.data import ClipSplit, DataSettings, VideoData, open_data
 from gsfnas.errors import UserError
 from gsfnas.model import VideoModel, build_model
 from gsfnas.train._batch import to_frames
-from gsfnas.train._checkpoint import WEIGHTS
+from gsfnas.train._checkpoint import LAST, WEIGHTS
 from gsfnas.train._device import devices_from, make_fabric, resolve_device, resolve_precision
 from gsfnas.train._protocol import ProtocolSettings
 from gsfnas.train._ranks import Tell, in_ranks
@@ -43,7 +43,12 @@ class Trained:
         """Of a run's folder or a safetensors file. Raises UserError where there are no weights that say what they are."""
         if path.is_dir():
             if not (path / WEIGHTS).is_file():
-                raise UserError(f"{path} has no {WEIGHTS}: the run has not ended; the command that began it goes on with it")
+                if not (path / LAST).exists():
+                    raise UserError(f"{path} is no run's folder: it has no {WEIGHTS}")
+                raise UserError(
+                    f"{path} has no {WEIGHTS}: the run has not ended, and the command that began it goes on with it; or they "
+                    "were removed, and the run must be trained again in another --out"
+                )
             path = path / WEIGHTS
         if not path.is_file():
             raise UserError(f"there is no run and no file of weights {str(path)!r}")

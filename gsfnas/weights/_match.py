@@ -56,14 +56,22 @@ def match(state: Mapping[str, Tensor], network: nn.Module) -> Match:
 
 
 def require_backbone(found: Match, what: str, backbone: str) -> None:
-    """Raises UserError unless every weight of the backbone is there."""
-    missing = [name for name in found.missing if name.startswith("backbone.")]
+    """Raises UserError unless every weight of the backbone is there, and none of a larger one beside them."""
+    missing, extra = ([name for name in names if name.startswith("backbone.")] for names in (found.missing, found.left_over))
+    have = sum(name.startswith("backbone.") for name in found.tensors)
+    reason = ""
     if missing:
-        have = sum(name.startswith("backbone.") for name in found.tensors)
-        raise UserError(
-            f"{what} are not the weights of {backbone}: of its backbone {have} tensors are there and {len(missing)} missing, "
-            f"the first of them {missing[0].removeprefix('backbone.')!r}"
-        )
+        shaped = next((name for name in extra if name.startswith(f"{missing[0]} (of shape")), missing[0])
+        reason = f"of its backbone {have} tensors are there and {len(missing)} missing, the first of them {_bare(shaped)}"
+    elif extra:
+        reason = f"beside its backbone's {have} tensors there are {len(extra)} of another, the first of them {_bare(extra[0])}"
+    if reason:
+        raise UserError(f"{what} are not the weights of {backbone}: {reason}")
+
+
+def _bare(name: str) -> str:
+    layer, space, shape = name.removeprefix("backbone.").partition(" ")
+    return f"{layer!r}{space}{shape}"
 
 
 def _insertion(name: str) -> str:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,13 +43,13 @@ def test_a_run_leaves_weights_logs_and_scores(gsfnas):
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert list((RUN / "tensorboard").glob("events*"))
-    told = json.loads((RUN / "test-efficiency.json").read_text())
+    told = json.loads((RUN / "test-efficiency-1x1.json").read_text())
     assert told["metrics"]["test_top1"] == float(rows[-1]["test_top1"])
     assert told["protocol"] == {"name": "efficiency", "clips": 1, "crops": 1}
-    scores = read_scores(RUN / "test-efficiency.npz").tasks["class"]
+    scores = read_scores(RUN / "test-efficiency-1x1.npz").tasks["class"]
     assert scores.scores.shape == (48, 24)
     assert scores.accuracy() == float(rows[-1]["test_top1"])
-    with (RUN / "test-efficiency-classes.csv").open() as file:
+    with (RUN / "test-efficiency-1x1-classes.csv").open() as file:
         classes = list(csv.DictReader(file))
     assert sum(int(row["videos"]) for row in classes) == 48
     assert sum(float(row["top1"]) for row in classes) / 24 == pytest.approx(told["metrics"]["test_mean_class"])
@@ -68,6 +69,11 @@ def test_the_same_command_trains_nothing_more_and_another_is_refused(gsfnas):
     assert gsfnas("train", TEXT, *QUICK, "train.lr=0.2", "--out", "elsewhere")[0] == 0
     assert gsfnas("train", TEXT, *QUICK, "--seed", 1)[0] == 0
     assert sorted(path.name for path in RUN.parent.iterdir()) == [f"{KEY}-0", f"{KEY}-1"]
+    shutil.rmtree(RUN / "tensorboard")
+    (RUN / "last.pt").unlink()
+    code, _, err = gsfnas("train", TEXT, *QUICK)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "holds finished weights, but no last.pt" in err
 
 
 def one_core():
@@ -126,7 +132,7 @@ def test_two_processes_train_and_test(gsfnas):
     alone = gsfnas("test", RUN)[1]
     together = gsfnas("test", RUN, "train.devices=2")[1]
     assert together == alone
-    assert read_scores(RUN / "test-efficiency.npz").tasks["class"].scores.shape == (48, 24)
+    assert read_scores(RUN / "test-efficiency-1x1.npz").tasks["class"].scores.shape == (48, 24)
 
 
 def test_a_run_by_one_process_at_a_time(gsfnas):
@@ -154,13 +160,15 @@ def test_the_papers_recipe_and_protocols_on_something_something(gsfnas, ssv2):
     recipe = ("train=paper", "train.init=scratch", "train.epochs=2", "train.warmup_epochs=1")
     code, out, _ = gsfnas("train", TEXT, *recipe, "protocol=accuracy", *data)
     assert code == 0
-    assert "accuracy (2 x 3): 48 videos, 6 views each" in out
-    first = read_scores(RUN / "test-accuracy.npz")
+    assert "something_v2 test, accuracy (2 x 3): 48 videos, 6 views each" in out
+    first = read_scores(RUN / "test-accuracy-2x3.npz")
     code, out, _ = gsfnas("test", RUN, "protocol=accuracy", "--out", "again")
     assert code == 0
-    assert np.array_equal(read_scores(Path("again", "test-accuracy.npz")).tasks["class"].scores, first.tasks["class"].scores)
+    assert np.array_equal(
+        read_scores(Path("again", "test-accuracy-2x3.npz")).tasks["class"].scores, first.tasks["class"].scores
+    )
     assert gsfnas("test", RUN)[0] == 0
-    assert read_scores(RUN / "test-efficiency.npz").names == first.names
+    assert read_scores(RUN / "test-efficiency-1x1.npz").names == first.names
     code, _, err = gsfnas("test", RUN, "protocol.clips=10")
     assert (code, err.count("\n")) == (2, 1)
     assert "10 clips of 4 frames are asked of each video, but the longest has 8 frames" in err
@@ -174,8 +182,8 @@ def test_actions_are_scored_by_their_head_and_by_verb_and_noun(gsfnas):
     code, out, _ = gsfnas("train", TEXT, *recipe, *data)
     assert code == 0
     assert [line.split("  ")[0] for line in out.splitlines()[2:6]] == ["action", "verb", "noun", "action, verb x noun"]
-    told = json.loads((RUN / "test-efficiency.json").read_text())
-    scores = read_scores(RUN / "test-efficiency.npz")
+    told = json.loads((RUN / "test-efficiency-1x1.json").read_text())
+    scores = read_scores(RUN / "test-efficiency-1x1.npz")
     assert told["metrics"]["test_top1.verb x noun"] == scores.product().accuracy()
     assert set(scores.tasks) == {"action", "verb", "noun"}
     resolved = yaml.safe_load((RUN / "run.yaml").read_text())
@@ -200,8 +208,18 @@ def test_from_a_study_to_its_winner_under_another_protocol(gsfnas, ssv2):
     assert gsfnas("study", "run", "placement", *TINY, *data)[0] == 0
     journal = Path("runs", "tiny", "journal.log")
     before = journal.read_bytes()
-    code, out, _ = gsfnas("test", "tiny", "protocol=accuracy")
+    code, _, err = gsfnas("test", "tiny", "protocol=accuracy")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "3 crops are asked of each video, but the pictures are 16 x 16 px" in err
+    roomy = ("protocol=accuracy", "data.short_side=20")
+    code, out, _ = gsfnas("test", "tiny", *roomy)
     assert code == 0
+    assert len(list(Path("runs", "tiny", "scores").glob("*/test-accuracy-2x3.npz"))) >= 2
+    assert "nothing was tested again" in gsfnas("test", "tiny", *roomy)[2]
+    for other, said in (("data=twins", "data.name: something_v2 -> twins"), ("data.seed=1", "data.seed: 0 -> 1")):
+        code, _, err = gsfnas("test", "tiny", other)
+        assert (code, err.count("\n")) == (2, 1)
+        assert said in err
     assert journal.read_bytes().startswith(before)
     tested = sum(line.startswith("c1-") for line in out.splitlines())
     assert tested >= 2
@@ -229,11 +247,20 @@ def test_published_weights_are_imported_and_tested(gsfnas, tmp_path):
     assert code == 0
     assert "0 modules in resnet18, a head of 24 classes" in out
     assert "0 missing, 0 left over" in out
-    code, out, _ = gsfnas("test", "published.safetensors", *SMALL)
+    code, _, err = gsfnas("test", "published.safetensors", *SMALL)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "name a data set, such as data=something_v2" in err
+    code, _, err = gsfnas("weights", "import", "published.pth.tar", "--frames", 4, "--resolution", 16)
+    assert (code, err) == (2, "error: published.safetensors is there already; remove it, or name another file with --out\n")
+    code, out, _ = gsfnas("test", "published.safetensors", "data=twins", *SMALL)
     assert code == 0
-    assert "test, efficiency (1 x 1): 48 videos" in out
+    assert Path("published-test-efficiency-1x1.npz").exists()
+    assert "twins test, efficiency (1 x 1): 48 videos" in out
     started = ("train", candidate.to_json(), *QUICK, "train.init=published.safetensors", "--out", "tuned")
-    assert gsfnas(*started)[0] == 0
+    code, _, err = gsfnas(*started)
+    assert code == 0
+    assert "tensors matched" in err
+    assert "62 tensors" in err or "122 tensors" in err
 
 
 def test_files_that_cannot_be_used_are_one_line(gsfnas, tmp_path):
@@ -265,6 +292,7 @@ def test_files_that_cannot_be_used_are_one_line(gsfnas, tmp_path):
         code, out, err = gsfnas(*arguments)
         assert (code, out, err.count("\n")) == (2, "", 1), (arguments, out, err)
         assert said in err
+        assert not Path("runs").exists() or not list(Path("runs", "trained").glob("*"))
 
 
 @pytest.mark.parametrize("command", [("train", TEXT, *QUICK), ("study", "run", "placement", *SMALL, "study.name=x")])
@@ -277,9 +305,21 @@ def test_views_that_there_are_not_are_found_out_before_training(gsfnas, command)
 def test_a_run_that_has_not_ended_is_not_tested(gsfnas):
     gsfnas("train", TEXT, *QUICK)
     (RUN / "weights.safetensors").unlink()
-    code, _, err = gsfnas("test", RUN)
-    assert (code, err.count("\n")) == (2, 1)
-    assert "the run has not ended" in err
+    for command in (("test", RUN), ("train", TEXT, *QUICK)):
+        code, _, err = gsfnas(*command)
+        assert code == 2
+        assert "the run has not ended" in err.splitlines()[-1]
+        assert "or they were removed" in err.splitlines()[-1]
+
+
+def test_a_damaged_checkpoint_is_told(gsfnas):
+    gsfnas("train", TEXT, *QUICK)
+    (RUN / "weights.safetensors").unlink()
+    (RUN / "last.pt").write_bytes(b"half")
+    code, _, err = gsfnas("train", TEXT, *QUICK)
+    assert code == 0
+    assert f"{RUN / 'last.pt'} is damaged and passed over; the run goes on at the beginning" in err
+    assert "epoch 1/2" in err
 
 
 def test_a_loss_that_explodes_is_one_line(gsfnas):

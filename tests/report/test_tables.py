@@ -122,7 +122,7 @@ def test_scores_under_other_protocols_stand_with_their_views_and_costs() -> None
     study = synthetic.hand_study()
     key, macs = study.records[0].candidate.key, study.records[0].cost["macs_fvcore"]
     metrics = {"test_top1": 0.5417, "test_top5": 0.9, "test_mean_class": 0.25}
-    score = ProtocolScore(key, 7, "accuracy", 2, 3, "test", 1960, 6 * macs, metrics, "cpu")
+    score = ProtocolScore(key, 7, "accuracy", 2, 3, "test", 1960, 6 * macs, metrics, "twins-1", "cpu")
     table = _tables.protocols(Numbers(replace(study, protocols=(score,))))
     (row,) = texts(table).values()
     assert row[:7] == ["7", "accuracy", "2 × 3", "test (1,960)", "54.2", "90.0", "25.0"]

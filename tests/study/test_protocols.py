@@ -10,7 +10,7 @@ from gsfnas.study._locks import study_lock
 
 from .same import numbers
 
-ACCURACY = ("accuracy", 2, 3, "test")
+ACCURACY = ("accuracy", 2, 3, "test", "twins-1")
 
 
 class Scorer:
@@ -22,10 +22,10 @@ class Scorer:
     def __call__(self, record, weights):
         assert weights.read_text() == "weights"
         self.asked.append((record.candidate.key, record.seed))
-        name, clips, crops, split = self.protocol
+        name, clips, crops, split, data = self.protocol
         metrics = {f"{split}_top1": 0.5, f"{split}_top5": 0.9, f"{split}_mean_class": 0.4}
         macs = record.cost["macs_fvcore"] * clips * crops
-        return ProtocolScore(record.candidate.key, record.seed, name, clips, crops, split, 48, macs, metrics, "cpu")
+        return ProtocolScore(record.candidate.key, record.seed, name, clips, crops, split, 48, macs, metrics, data, "cpu")
 
 
 def measured(lab, scorer):
@@ -53,7 +53,7 @@ def test_what_is_known_is_not_measured_again(lab):
     measured(lab, first)
     measured(lab, again)
     assert again.asked == []
-    other = Scorer(("accuracy", 10, 3, "test"))
+    other = Scorer(("accuracy", 2, 3, "test", "twins-2"))
     assert len(measured(lab, other).protocols) == len(first.asked) + len(other.asked) == 2 * len(first.asked)
 
 
@@ -87,7 +87,7 @@ def test_a_study_that_runs_or_keeps_no_weights_is_refused(lab):
         measured(lab, Scorer())
     for path in (lab.folder / "runs").glob("placement/checkpoints/*/weights.safetensors"):
         path.unlink()
-    with pytest.raises(UserError, match="keeps no weights"):
+    with pytest.raises(UserError, match="has no weights in"):
         measured(lab, Scorer())
     with pytest.raises(UserError, match="unknown study"):
         measure_study(lab.folder / "runs", "placemnt", ACCURACY, Scorer(), Console(quiet=True))

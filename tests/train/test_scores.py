@@ -113,6 +113,7 @@ def test_what_is_saved_is_read(kitchen, tmp_path):
     assert again.metrics() == kitchen.metrics()
     with np.load(path, allow_pickle=False) as file:
         assert np.array_equal(file["confusion.verb"], kitchen.tasks["verb"].confusion())
+        assert np.array_equal(file["product.scores"], kitchen.product().scores)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 half"])

@@ -130,13 +130,16 @@ def test_the_task_of_a_single_head_may_have_another_name(settings, tmp_path):
 
 
 def test_files_that_are_no_trained_network(tmp_path):
-    (tmp_path / "run").mkdir()
+    for name in ("folder", "run"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "run" / "last.pt").touch()
     (tmp_path / "half.safetensors").write_bytes(b"\x10\0\0\0")
     (tmp_path / "weights.pth").write_bytes(b"x")
     save_weights(tmp_path / "bare", {"a": torch.zeros(1)}, {})
     save_weights(tmp_path / "headless", {"a": torch.zeros(1)}, {"candidate": TOY.to_json(), "heads": "{}"})
     for place, said in {
         "nowhere": "there is no run and no file of weights",
+        "folder": "is no run's folder: it has no weights.safetensors",
         "run": "has no weights.safetensors: the run has not ended",
         "half.safetensors": "is no whole safetensors file",
         "weights.pth": "import it first: gsfnas weights import",
