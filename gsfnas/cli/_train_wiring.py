@@ -86,7 +86,7 @@ def train(
 def _find_run(folder: Path) -> bool:
     """Whether a run was begun there; says what of it is damaged. Raises UserError where going on would lose its weights."""
     last, previous = folder / LAST, folder / PREVIOUS
-    if (folder / WEIGHTS).exists() and not last.exists():
+    if (folder / WEIGHTS).exists() and not (last.exists() or previous.exists()):
         raise UserError(f"{folder} holds finished weights, but no {LAST}; remove it to train again, or give --out DIR")
     found = {path: is_whole(path) for path in (last, previous) if path.exists()}
     for path in [path for path, whole in found.items() if not whole]:

@@ -94,6 +94,7 @@ def run(config: StudyConfig) -> StudyRecord:
     # What would only be found out after training, or after the study has taken its name.
     data.split("test").viewed(config.protocol.clips, config.protocol.crops)
     heads = {task: len(names) for task, names in data.tasks.items()}
+    TrainEvaluator(config.train, config.data, data).check_settings(resolve_device(config.train.device))
     if said := check_init(config.train, space.empty, heads):
         print(said, file=sys.stderr)
     device = config.train.device

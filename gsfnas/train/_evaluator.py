@@ -63,7 +63,12 @@ class TrainEvaluator:
         self._context = context
         self._device = resolve_device(self.train.device if context.device == "auto" else context.device)
         torch.set_num_threads(context.threads)
-        devices_from(self._device, self.train.devices)
+        self.check_settings(self._device)
+
+    def check_settings(self, device: torch.device) -> None:
+        """Raises UserError for a recipe that asks for more clips or devices than there are, or a precision that is none."""
+        devices_from(device, self.train.devices)
+        resolve_precision(self.train.precision, device)
         clips = len(self.opened.splits["train"])
         if self.train.batch_size > clips:
             raise UserError(

@@ -302,6 +302,21 @@ def test_views_that_there_are_not_are_found_out_before_training(gsfnas, command)
     assert "2 clips are asked of each video" in err
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("train.batch_size=100", "must be at most the 72 clips"),
+        ("train.init=imagenet", "there are no ImageNet weights for backbone micro"),
+        ("train.precision=16-mixed", "needs a CUDA device"),
+    ],
+)
+def test_a_study_that_is_refused_has_not_taken_its_name(gsfnas, setting, said):
+    code, out, err = gsfnas("study", "run", "placement", *SMALL, setting)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert not Path("runs").exists()
+
+
 def test_a_run_that_has_not_ended_is_not_tested(gsfnas):
     gsfnas("train", TEXT, *QUICK)
     (RUN / "weights.safetensors").unlink()
