@@ -216,7 +216,7 @@ def _cut_like(candidate: Candidate, overrides: Sequence[str]) -> list[str]:
 def _check_same(folder: Path, resolved: Mapping[str, Any]) -> None:
     """Raises UserError where the folder holds a run that was begun otherwise, with something in it to lose."""
     path = folder / _RUN
-    if not path.exists() or not (folder / "last.pt").exists():
+    if not path.exists() or not (folder / LAST).exists():
         return
     found = differences(_read(path), resolved)
     if found:

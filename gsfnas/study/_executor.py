@@ -5,8 +5,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -15,6 +14,7 @@ from typing import Any
 from gsfnas.errors import UserError
 from gsfnas.study._job import Job
 from gsfnas.study._worker import Event, work
+from gsfnas.train._processes import die_with, ignoring_interrupts
 
 _MAX_RESTARTS = 8
 _STOP_SECONDS = 5.0
@@ -102,7 +102,7 @@ class _Crew:
         receiving, sending = self._context.Pipe(duplex=False)
         arguments = (self._job, self._devices[index], self._threads, sending)
         process = self._context.Process(target=_worker_process, args=arguments, name=f"gsfnas worker {index}")
-        with _ignoring_interrupts():
+        with ignoring_interrupts():
             process.start()
         sending.close()
         self._workers.append(_Worker(index, process, receiving))
@@ -135,25 +135,12 @@ class _Crew:
             raise UserError(f"the workers keep dying (last: {how}); where memory is short, ask for fewer `study.workers`")
 
 
-@contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """A process started within is deaf to Ctrl-C from its first instant; only the main thread may ask for this."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _worker_process(job: Job, device: str, threads: int, connection: Connection) -> None:
     """The life of one worker process. Ctrl-C is the parent's affair; a worker never outlives its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=die_with, args=(parent,), daemon=True).start()
     try:
         work(job, device, threads, lambda event: connection.send(("event", event)))
         connection.send(("done", None))
@@ -161,8 +148,3 @@ def _worker_process(job: Job, device: str, threads: int, connection: Connection)
         connection.send(("stop", str(error)))
     except Exception:
         connection.send(("crash", traceback.format_exc()))
-
-
-def _die_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)

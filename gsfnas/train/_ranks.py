@@ -22,6 +22,7 @@ from lightning_fabric import Fabric
 
 from gsfnas.errors import UserError
 from gsfnas.train._device import make_fabric
+from gsfnas.train._processes import die_with, ignoring_interrupts
 
 _STOP_SECONDS = 5.0
 _GRACE_SECONDS = 0.5
@@ -56,7 +57,8 @@ def in_ranks(work: Work, device: torch.device, precision: str, devices: Sequence
             receiving, sending = context.Pipe(duplex=False)
             arguments = (work, str(device), precision, list(devices), rank, port, threads, sending)
             process = context.Process(target=_rank, args=arguments, name=f"gsfnas rank {rank}")
-            process.start()
+            with ignoring_interrupts():
+                process.start()
             sending.close()
             processes.append(process)
             connections.append(receiving)
@@ -127,7 +129,7 @@ def _rank(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=die_with, args=(parent,), daemon=True).start()
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(threads)
     # That the processes have found each other is no news; the layouts of 1 x 1 convolutions differ in name alone.
@@ -151,8 +153,3 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def _die_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
