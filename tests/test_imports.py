@@ -13,10 +13,13 @@ import gsfnas
 PACKAGE = Path(gsfnas.__file__).parent
 
 # What each part may import of ours.
-VALUES = {"errors", "candidate", "convention", "spec", "space"}
+VALUES = {"errors", "escape", "files", "component", "candidate", "convention", "spec", "space"}
 ALLOWED = {
     "errors": set(),
-    "candidate": {"errors"},
+    "escape": set(),
+    "files": {"errors"},
+    "component": {"errors"},
+    "candidate": {"errors", "files"},
     "convention": {"errors"},
     "spec": {"errors", "candidate"},
     "space": {"errors", "candidate", "spec"},
@@ -42,6 +45,9 @@ ALLOWED["cli"] = {*ALLOWED["study"], "study", "report", "config", "paper", "weig
 LIGHT = [
     "",
     "errors",
+    "escape",
+    "files",
+    "component",
     "candidate",
     "convention",
     "spec",

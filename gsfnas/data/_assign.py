@@ -5,10 +5,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from gsfnas.data._cache import replacing
 from gsfnas.data._layout import Listing
 from gsfnas.data._settings import SPLITS
 from gsfnas.errors import UserError
+from gsfnas.files import replacing
 
 
 def assign(clips: Listing, *, seed: int, val_share: float, test_share: float) -> dict[str, str]:

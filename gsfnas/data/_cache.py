@@ -3,11 +3,8 @@
 import itertools
 import json
 import math
-import os
-import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.errors import UserError
+from gsfnas.files import replacing
 
 Array = npt.NDArray[np.uint8]
 _BLOCK = 1 << 24
@@ -29,32 +26,6 @@ def cache_folder(cache: str | None) -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("gsfnas", appauthor=False)
-
-
-class CannotWriteError(UserError):
-    """A file that cannot be written: the disk is full, or the folder not ours."""
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends well, and is removed otherwise.
-
-    Raises CannotWriteError where the folder or the file cannot be written.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise CannotWriteError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def cached_array(path: Path, shape: tuple[int, ...], rows: Callable[[], Iterable[Array]]) -> Array:

@@ -5,12 +5,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from gsfnas.data._cache import replacing
 from gsfnas.data._catalogue import EMPTY, MISSING, SHORT, UNREADABLE, empty_classes
 from gsfnas.data._files import INDEX, places, read_catalogue
 from gsfnas.data._look import OnProgress, look
 from gsfnas.data._settings import SPLITS, DataSettings
 from gsfnas.errors import UserError
+from gsfnas.files import replacing
 
 
 @dataclass(frozen=True)

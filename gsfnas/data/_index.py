@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.data._cache import replacing
+from gsfnas.files import replacing
 
 Stamps = npt.NDArray[np.int64]
 

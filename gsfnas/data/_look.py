@@ -16,11 +16,11 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gsfnas.data._cache import CannotWriteError, replacing
 from gsfnas.data._catalogue import Entry
 from gsfnas.data._decode import DecodeError, check, frame_files, probe, scan
 from gsfnas.data._index import save
 from gsfnas.errors import UserError
+from gsfnas.files import CannotWriteError, replacing
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

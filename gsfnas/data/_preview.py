@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from gsfnas.data._cache import replacing
 from gsfnas.data._clips import Clips
 from gsfnas.data._files import first_clips
 from gsfnas.data._settings import SPLITS, DataSettings
 from gsfnas.data._twins import open_twins
+from gsfnas.files import replacing
 
 # Pixels of the sheet.
 _GAP = 3

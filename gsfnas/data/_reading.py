@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from gsfnas.data._augment import centre_crop, multi_scale_crop, resized, three_crops
-from gsfnas.data._cache import Array, CannotWriteError, Ragged, cached_array, cached_ragged
+from gsfnas.data._cache import Array, Ragged, cached_array, cached_ragged
 from gsfnas.data._clips import ALL, Clips, ClipSplit, Labels
 from gsfnas.data._decode import DecodeError, decode
 from gsfnas.data._index import load
@@ -26,6 +26,7 @@ from gsfnas.data._look import in_threads
 from gsfnas.data._sampling import TRAIN_VIEWS, choose_views, clip_frames, segment_draw, segment_frames
 from gsfnas.data._settings import DataSettings
 from gsfnas.errors import UserError
+from gsfnas.files import CannotWriteError
 
 # What a picture is taken to be wide at the most when a cache is planned: 16 to 9, or that on its side.
 _WIDEST = 16 / 9

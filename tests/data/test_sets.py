@@ -16,7 +16,6 @@ from PIL import Image
 from gsfnas.data import (
     DataSettings,
     VideoData,
-    _cache,
     _decode,
     _files,
     _index,
@@ -29,6 +28,7 @@ from gsfnas.data import (
 )
 from gsfnas.data._twins_actions import CLASSES, MIRROR
 from gsfnas.errors import UserError
+from gsfnas.files import CannotWriteError
 
 from .media import numbered, numbers_of, write_images, write_video
 
@@ -179,7 +179,7 @@ def test_a_disk_that_fills_while_caching_is_a_note_and_changes_nothing(root: Pat
     before = everything(open_data(settings(root, cache=str(root.parent / "other"))), "train", augment_seed=0)[0]
 
     def full(path: Path, *_: object) -> object:
-        raise _cache.CannotWriteError(f"cannot write {path}: {OSError(errno.ENOSPC, 'No space left on device').strerror}")
+        raise CannotWriteError(f"cannot write {path}: {OSError(errno.ENOSPC, 'No space left on device').strerror}")
 
     monkeypatch.setattr(_reading, "cached_array", full)
     data = open_data(settings(root))

@@ -1,0 +1,90 @@
+"""Files as anyone may have made them: read only where they are regular and not too large, written whole or not at all."""
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from gsfnas.errors import UserError
+
+# Above what anybody writes by hand, and below what fills memory. Annotations of a data set may be larger.
+MAX_BYTES = 64 * 2**20
+
+
+class CannotWriteError(UserError):
+    """A file that cannot be written: the disk is full, or the folder not ours."""
+
+
+def open_regular(path: Path, max_bytes: int | None = MAX_BYTES) -> IO[bytes]:
+    """A file opened for reading, at once.
+
+    Raises UserError for a folder, a pipe or a device, which could block or never end, for more than ``max_bytes``, and for what
+    cannot be opened.
+    """
+    try:
+        # Without O_NONBLOCK the opening of a pipe that nobody writes to never returns.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    state = os.fstat(descriptor)
+    wrong = ""
+    if stat.S_ISDIR(state.st_mode):
+        wrong = "it is a folder"
+    elif not stat.S_ISREG(state.st_mode):
+        wrong = "it is a pipe or a device, not a regular file"
+    elif max_bytes is not None and state.st_size > max_bytes:
+        wrong = f"it has {state.st_size / 2**20:,.0f} MiB, more than the {max_bytes / 2**20:,.0f} MiB of such a file"
+    if wrong:
+        os.close(descriptor)
+        raise UserError(f"cannot read {path}: {wrong}")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_bytes(path: Path, max_bytes: int | None = MAX_BYTES) -> bytes:
+    """What is in a file. Raises UserError as ``open_regular`` does."""
+    with open_regular(path, max_bytes) as file:
+        try:
+            return file.read()
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def read_text(path: Path, max_bytes: int | None = MAX_BYTES) -> str:
+    """A file of UTF-8, with or without a byte order mark. Raises UserError as ``open_regular`` does, and for other text."""
+    content = read_bytes(path, max_bytes)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}, line {line}: it is not UTF-8 text") from None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` that takes its place when the block ends well, and is removed otherwise.
+
+    Raises CannotWriteError where the folder or the file cannot be written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise CannotWriteError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write(path: Path, data: str | bytes) -> None:
+    """The whole file or none. Raises CannotWriteError as ``replacing`` does."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
