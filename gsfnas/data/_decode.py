@@ -6,7 +6,6 @@ Shapes: K frames asked for, H height, W width.
 import contextlib
 import hashlib
 import itertools
-import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gsfnas.data._frames import IMAGES, RGB, frame_files
 from gsfnas.data._index import DecodeError, FrameIndex, Scan, open_video, read_packets, recall, remember, said, scan
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
 ]
 
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
-IMAGES = (".jpeg", ".jpg", ".png")
 # How far before a frame decoding starts where starting at its key frame did not bring it out.
 _RUN_UP_S = 5
 
@@ -48,49 +47,40 @@ class Probe:
     digest: str
 
 
-def frame_files(folder: Path) -> list[Path]:
-    """The images in a folder in the order of the numbers in their names (``img_2.jpg`` before ``img_10.jpg``)."""
-    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and not path.name.startswith(".")]
-
-    def numbers(path: Path) -> tuple[list[int | str], str]:
-        return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)], path.name
-
-    return sorted(files, key=numbers)
-
-
-def probe(path: Path) -> Probe:
-    """A look at a clip that decodes its first frame only. Raises DecodeError where there is none."""
+def probe(path: Path, names: Sequence[str] = RGB) -> Probe:
+    """A look at a clip that decodes its first frame only; ``names`` as ``frame_files`` takes them. Raises DecodeError."""
     if path.is_dir():
-        files = frame_files(path)
+        files = frame_files(path, names)
         if not files:
             raise DecodeError("it holds no images")
         _read_images(files[:1])
         listing = "\n".join(f"{file.name} {file.stat().st_size}" for file in files)
-        return Probe(len(files), hashlib.sha256(listing.encode()).hexdigest()[:16])
+        return Probe(len(files), hashlib.sha256(listing.encode(errors="surrogatepass")).hexdigest()[:16])
     num_frames = _probe_video(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return Probe(num_frames, digest)
 
 
-def decode(path: Path, indices: Sequence[int], index: FrameIndex | None = None) -> Images:
+def decode(path: Path, indices: Sequence[int], index: FrameIndex | None = None, names: Sequence[str] = RGB) -> Images:
     """The frames at ``indices``, which never fall: (K, H, W, 3) uint8, RGB, all of the first one's size.
 
     A frame that is damaged or missing is replaced by the nearest one that was decoded before it, or else after it. A known
-    ``index`` of a video spares reading through it. Raises DecodeError where none can be decoded.
+    ``index`` of a video spares reading through it; ``names`` as ``frame_files`` takes them. Raises DecodeError where none can
+    be decoded.
     """
     if path.is_dir():
-        files = frame_files(path)
+        files = frame_files(path, names)
         if not files:
             raise DecodeError("it holds no images")
         return _read_images([files[min(number, len(files) - 1)] for number in indices])
     return _decode_video(path, indices, index)
 
 
-def check(path: Path, window: tuple[int, int] | None = None) -> str | None:
+def check(path: Path, window: tuple[int, int] | None = None, names: Sequence[str] = RGB) -> str | None:
     """Why a clip, or its frames [first, stop), is damaged, in one line; None where all of it can be decoded."""
     try:
-        return _check_images(path, window) if path.is_dir() else _check_video(path, window)
+        return _check_images(path, window, names) if path.is_dir() else _check_video(path, window)
     except DecodeError as error:
         return str(error)
     except OSError as error:
@@ -313,8 +303,8 @@ def upright(image: Images, degrees: float) -> Images:
     return np.rot90(image, round(degrees / 90) % 4)
 
 
-def _check_images(path: Path, window: tuple[int, int] | None) -> str | None:
-    files = frame_files(path)
+def _check_images(path: Path, window: tuple[int, int] | None, names: Sequence[str]) -> str | None:
+    files = frame_files(path, names)
     if not files:
         return "it holds no images"
     first, stop = window or (0, len(files))

@@ -7,7 +7,6 @@ index.
 import bisect
 import json
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gsfnas.data._catalogue import Entry
-from gsfnas.data._decode import DecodeError, check, frame_files, probe, scan
+from gsfnas.data._decode import DecodeError, check, probe, scan
+from gsfnas.data._frames import RGB, frame_numbers
 from gsfnas.data._index import save
 from gsfnas.errors import UserError
 from gsfnas.files import CannotWriteError, replacing
@@ -25,6 +25,7 @@ from gsfnas.files import CannotWriteError, replacing
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 OnProgress = Callable[[int, int], None]
+State = list[Any] | None
 
 # The index is written so often: what a kill may lose. Ctrl-C loses nothing.
 _SECONDS_BETWEEN_WRITES = 30.0
@@ -71,22 +72,23 @@ def look(
     entries: Sequence[Entry],
     index: Path,
     *,
+    names: Sequence[str] = RGB,
     checks: bool = False,
     on_progress: OnProgress = lambda done, total: None,
 ) -> dict[str, Look]:
     """Path -> what it holds, for the files of ``entries``. Files known from the file ``index`` and unchanged are not opened.
 
-    With ``checks`` everything that the entries need is decoded, unless an earlier check has. ``on_progress(done, total)``
-    counts files.
+    ``names`` are what the frames in folders of images are called, as ``frame_files`` takes them. With ``checks`` everything
+    that the entries need is decoded, unless an earlier check has. ``on_progress(done, total)`` counts files.
     """
     wanted: dict[str, dict[str, Entry]] = {}
     for entry in entries:
         wanted.setdefault(entry.path, {})[_window_name(entry)] = entry
     known = _read_index(index)
     looks: dict[str, Look] = {}
-    new: list[tuple[str, list[int] | None]] = []
+    new: list[tuple[str, State]] = []
     for path, windows in wanted.items():
-        state = _state(root / path)
+        state = _state(root / path, names)
         found = _remembered(known.get(path), state, windows, checks)
         if found is None:
             new.append((path, state))
@@ -94,9 +96,9 @@ def look(
             looks[path] = found
     on_progress(len(looks), len(wanted))
 
-    def one(item: tuple[str, list[int] | None]) -> Look:
+    def one(item: tuple[str, State]) -> Look:
         path, state = item
-        return _look(root, path, wanted[path], index, checks, state is None)
+        return _look(root, path, wanted[path], index, names, checks, state is None)
 
     written, is_written = time.monotonic(), True
     try:
@@ -136,20 +138,30 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
                 future.cancel()
 
 
-def _look(root: Path, name: str, windows: Mapping[str, Entry], index: Path, checks: bool, is_gone: bool) -> Look:
+def _look(
+    root: Path,
+    name: str,
+    windows: Mapping[str, Entry],
+    index: Path,
+    names: Sequence[str],
+    checks: bool,
+    is_gone: bool,
+) -> Look:
     path = root / name
     try:
         if is_gone:
             raise DecodeError("it does not exist")
+        if not path.is_dir() and not path.is_file():
+            raise DecodeError("it is a pipe or a device, not a regular file")
         if outside := _leading_out(root, path):
             raise DecodeError(f"{outside} is a link that leads out of the root")
-        seen = probe(path)
+        seen = probe(path, names)
         if "" not in windows and path.is_file():
             save(scan(path), frame_index(index, seen.digest))
-        numbers = _frame_numbers(path) if "" not in windows and path.is_dir() else None
+        numbers = frame_numbers(path, names) if "" not in windows and path.is_dir() else None
         found = {name: _resolve(path, entry, seen.frames, numbers) for name, entry in windows.items()}
         if checks:
-            found = {name: _checked(path, windows[name], window, seen.frames) for name, window in found.items()}
+            found = {name: _checked(path, windows[name], window, seen.frames, names) for name, window in found.items()}
     except DecodeError as error:
         return Look(0, "", str(error), {}, checks)
     except OSError as error:
@@ -158,17 +170,15 @@ def _look(root: Path, name: str, windows: Mapping[str, Entry], index: Path, chec
 
 
 def _leading_out(root: Path, path: Path) -> str | None:
-    """The name of an image of a folder that lies outside of the root."""
+    """The name of an image of a folder that lies outside of the root, and of the folder below it that may be a link itself."""
     if not path.is_dir():
         return None
     links = [entry.path for entry in os.scandir(path) if entry.is_symlink()]
-    return next((Path(link).name for link in links if not Path(link).resolve().is_relative_to(root.resolve())), None)
-
-
-def _frame_numbers(folder: Path) -> list[int] | None:
-    """The numbers in the names of a folder's images, counted from 0 as the first one's 1; None where they have none."""
-    numbers = [re.search(r"(\d+)\D*$", file.stem) for file in frame_files(folder)]
-    return [int(number[1]) - 1 for number in numbers if number] if all(numbers) else None
+    allowed = [Path(os.path.realpath(folder)) for folder in (root, root / path.relative_to(root).parts[0])] if links else []
+    return next(
+        (Path(link).name for link in links if not any(Path(os.path.realpath(link)).is_relative_to(base) for base in allowed)),
+        None,
+    )
 
 
 def _resolve(path: Path, entry: Entry, frames: int, numbers: list[int] | None) -> Window:
@@ -199,11 +209,11 @@ def _resolve(path: Path, entry: Entry, frames: int, numbers: list[int] | None) -
     return Window(first, first, says, is_checked=True)
 
 
-def _checked(path: Path, entry: Entry, window: Window, frames: int) -> Window:
+def _checked(path: Path, entry: Entry, window: Window, frames: int, names: Sequence[str]) -> Window:
     if window.broken is not None:
         return window
     is_whole = entry.start is None or (window.first, window.stop) == (0, frames)
-    reason = check(path, None if is_whole else (window.first, window.stop))
+    reason = check(path, None if is_whole else (window.first, window.stop), names)
     return replace(window, broken=reason, is_checked=True)
 
 
@@ -213,17 +223,21 @@ def _window_name(entry: Entry) -> str:
     return f"{entry.start!r}-{entry.stop!r} {entry.unit}"
 
 
-def _state(path: Path) -> list[int] | None:
-    """What changes when a clip does: size and time of change, of all images together where it is a folder; None: it is gone."""
+def _state(path: Path, names: Sequence[str]) -> State:
+    """What changes when a clip does: size and time of change; None: it is gone.
+
+    Of a folder of images those of all together, and what its frames are called.
+    """
     try:
         files = [Path(entry.path) for entry in os.scandir(path)] if path.is_dir() else [path]
         stats = [file.stat() for file in files]
     except OSError:
         return None
-    return [len(files), sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)]
+    state = [len(files), sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)]
+    return [*state, *names] if path.is_dir() else state
 
 
-def _remembered(entry: Any, state: list[int] | None, windows: Mapping[str, Entry], checks: bool) -> Look | None:
+def _remembered(entry: Any, state: State, windows: Mapping[str, Entry], checks: bool) -> Look | None:
     """What an earlier look saw; None where the file has changed since, the entry is damaged or something new is asked."""
     match entry:
         case {"state": list(then), "broken": str(reason), "is_checked": bool(is_checked)} if then == state:
@@ -241,7 +255,7 @@ def _remembered(entry: Any, state: list[int] | None, windows: Mapping[str, Entry
     return None
 
 
-def _entry(found: Look, state: list[int] | None, before: Any) -> dict[str, Any]:
+def _entry(found: Look, state: State, before: Any) -> dict[str, Any]:
     """A look for the index, together with the other windows that were known of the unchanged file."""
     if found.broken is not None:
         return {"state": state, "broken": found.broken, "is_checked": found.is_checked}

@@ -1,5 +1,6 @@
 """The contact sheet: it is a picture, it holds the frames, and it reads well for either data set."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +66,9 @@ def test_only_what_is_shown_is_opened_and_a_broken_clip_gives_way_to_the_next(
     opened: list[Path] = []
     probe = _look.probe
 
-    def probing(path: Path) -> object:
+    def probing(path: Path, names: Sequence[str]) -> object:
         opened.append(path)
-        return probe(path)
+        return probe(path, names)
 
     monkeypatch.setattr(_look, "probe", probing)
     preview(settings, tmp_path / "sheet.png", split="train")
