@@ -5,6 +5,7 @@ N clips*frames, B clips, T frames, F features.
 
 import copy
 import hashlib
+import keyword
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -66,10 +67,63 @@ def insert(backbone: nn.Module, modules: Mapping[Site, nn.Module]) -> tuple[Inse
     return tuple(Inserted(site, module, layers[site.layer]) for site, module in modules.items())
 
 
+class Heads(nn.Module):
+    """The classification heads by task, as a mapping; states are saved under ``<task>.weight``.
+
+    A task that is a word of Python (``class``, the usual one) is held by an attribute of another name: torch.export writes code
+    that reads ``heads.<attribute>``, which must be Python.
+    """
+
+    def __init__(self, heads: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.tasks = tuple(heads)
+        for task, head in heads.items():
+            self.add_module(_attribute(task), head)
+        self.register_state_dict_post_hook(_name_by_task)
+        self.register_load_state_dict_pre_hook(_name_by_attribute)
+
+    def __getitem__(self, task: str) -> nn.Module:
+        if task not in self.tasks:
+            raise KeyError(task)
+        return self.get_submodule(_attribute(task))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tasks)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def items(self) -> Iterator[tuple[str, nn.Module]]:
+        return ((task, self[task]) for task in self.tasks)
+
+
+def _attribute(task: str) -> str:
+    return f"{task}_" if keyword.iskeyword(task) else task
+
+
+def _name_by_task(heads: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    _rename(heads, state, prefix, is_saving=True)
+
+
+def _name_by_attribute(heads: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    _rename(heads, state, prefix, is_saving=False)
+
+
+def _rename(heads: nn.Module, state: dict[str, Any], prefix: str, *, is_saving: bool) -> None:
+    """Renames the heads' tensors in place, in their order: from attributes to tasks where a state is saved, else back."""
+    assert isinstance(heads, Heads)
+    names = {_attribute(task): task for task in heads} if is_saving else {task: _attribute(task) for task in heads}
+    for name in [name for name in state if name.startswith(prefix)]:
+        owner, dot, rest = name.removeprefix(prefix).partition(".")
+        value = state.pop(name)
+        state[f"{prefix}{names.get(owner, owner)}{dot}{rest}"] = value
+
+
 class VideoModel(nn.Module):
     """A candidate as a network: (B, T, 3, H, W) or (B*T, 3, H, W) -> logits (B, classes) of each task.
 
-    ``modules`` are the insertions at their sites. Raises UserError in ``forward`` for a wrong number of frames.
+    ``modules`` are the insertions at their sites. The number of frames belongs to them and cannot be changed: build another
+    model. Raises UserError in ``forward`` for a wrong number of frames.
     """
 
     def __init__(
@@ -81,12 +135,17 @@ class VideoModel(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        self.frames = frames
+        self._frames = frames
         self.backbone = backbone
         self.insertions = nn.ModuleDict({insertion_name(site.name): module for site, module in modules.items()})
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleDict(heads)
+        self.heads = Heads(heads)
         self._inserted = insert(backbone, modules)
+
+    @property
+    def frames(self) -> int:
+        """Frames of a clip."""
+        return self._frames
 
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
         if clips.dim() == 5:
@@ -193,6 +252,8 @@ def _check_heads(heads: Mapping[str, int]) -> None:
             raise UserError(f"head {task!r} must have a positive number of classes, but got {classes!r}")
         if not task or "." in task:
             raise UserError(f"a task's name must have no dot and not be empty, but got {task!r}")
+        if keyword.iskeyword(task) and _attribute(task) in heads:
+            raise UserError(f"tasks {task!r} and {_attribute(task)!r} cannot stand beside each other; rename one of them")
 
 
 @contextmanager

@@ -189,6 +189,53 @@ def test_the_head_starts_small_and_behind_dropout() -> None:
     assert not torch.equal(model.train()(x)["class"], model(x)["class"])
 
 
+def test_the_number_of_frames_belongs_to_the_modules() -> None:
+    model = build_model(bound("placement", frames=4).full, {"class": 3})
+    (module, *_) = model.insertions.values()
+    for one in (model, module):
+        with pytest.raises(AttributeError, match="frames"):
+            one.frames = 2
+        assert one.frames == 4
+
+
+def test_a_state_is_saved_under_the_tasks_names_and_loads_from_there() -> None:
+    candidate = bound("placement").empty
+    model = perturbed(build_model(candidate, {"class": 3, "verb": 2}))
+    state = model.state_dict()
+    heads = [f"heads.{task}.{kind}" for task in ("class", "verb") for kind in ("weight", "bias")]
+    assert [name for name in state if name.startswith("heads")] == heads
+    assert torch.equal(state["heads.class.weight"], model.heads["class"].weight)
+    other = build_model(candidate, {"class": 3, "verb": 2}, seed=1)
+    names = list(state)
+    assert other.load_state_dict(state) == ([], [])
+    assert list(state) == names
+    assert all(torch.equal(value, state[name]) for name, value in other.state_dict().items())
+    assert list(model.heads) == ["class", "verb"]
+    with pytest.raises(KeyError, match="noun"):
+        model.heads["noun"]
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        build_model(candidate, {"class": 4, "verb": 2}).load_state_dict(state)
+    with pytest.raises(UserError, match="tasks 'class' and 'class_' cannot stand beside each other"):
+        build_model(candidate, {"class": 3, "class_": 2})
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("tasks", [("class",), ("verb", "noun"), ("import", "class")])
+def test_an_exported_program_is_a_module_with_equal_outputs(tasks: tuple[str, ...], strict: bool) -> None:
+    candidate = bound("placement", frames=4).full
+    model = perturbed(build_model(candidate, dict.fromkeys(tasks, 3), dropout=0.0))
+    x = clips(candidate)
+    exported = torch.export.export(model, (x,), strict=strict)
+    file = io.BytesIO()
+    torch.export.save(exported, file)
+    file.seek(0)
+    wanted = model(x)
+    for program in (exported, torch.export.load(file)):
+        found = program.module()(x)
+        assert list(found) == list(tasks)
+        assert all(torch.allclose(found[task], wanted[task], atol=1e-6) for task in tasks)
+
+
 # Seeds
 
 

@@ -60,11 +60,16 @@ class GateShiftFuse(nn.Module):
             touched = touched_channels(channels, ratio)
         elif touched % 4 or not 4 <= touched <= channels:
             raise UserError(f"`touched` must be a multiple of 4 from 4 to {channels}, but got {touched}")
-        self.channels, self.frames, self.inplace, self.path = channels, frames, inplace, "auto"
+        self.channels, self._frames, self.inplace, self.path = channels, frames, inplace, "auto"
         self.options = Options.of(touched, str(gate), fuse, gate_norm, bias, interleave)
         options = self.options
         self.gate = LearnableGate(touched, frames, norm=options.gate_norm, bias=options.bias) if gate == "learnable" else None
         self.fuse = LearnableFuse(frames, bias=options.bias) if fuse == "learnable" else None
+
+    @property
+    def frames(self) -> int:
+        """Images that are one clip; gate and fusion are made for them."""
+        return self._frames
 
     def extra_repr(self) -> str:
         options = self.options
