@@ -98,7 +98,7 @@ def cost(
     from gsfnas.cli import _show, _wiring
     from gsfnas.cli._candidate import find_candidate
     from gsfnas.config import compose_study, load_space
-    from gsfnas.cost import price
+    from gsfnas.cost import fused_activations, price
 
     if candidate is not None:
         priced = find_candidate(candidate, Path("runs"))
@@ -111,11 +111,16 @@ def cost(
         options = _wiring.width_option(width)
         priced = _wiring.bind_space(load_space(space, config_root), backbone, options, frames, resolution).full
     classes = classes or 1000
+    fused = fused_activations(priced.backbone, priced.resolution) * priced.frames
     if rules:
         from gsfnas.cost import counted
 
         counts = [(rule, counted(priced, rule, {"class": classes})) for rule in rules]
         _show.counts(priced, counts, classes, crops, clips, format.value)
+        if any(rule.counter == "ptflops" for rule in rules):
+            _show.fused(price(priced, {"class": classes}), fused, format.value)
         return
     measured = _wiring.measure(priced, classes, device, precision.value) if measure else None
-    _show.cost(priced, price(priced, {"class": classes}), classes, format.value, measured)
+    found = price(priced, {"class": classes})
+    _show.cost(priced, found, classes, format.value, measured)
+    _show.fused(found, fused, format.value)

@@ -120,6 +120,16 @@ def cost(candidate: Candidate, cost: "Cost", classes: int, format: str, measured
             )
 
 
+def fused(cost: "Cost", operations: int, format: str) -> None:
+    """What of the operations by ptflops a plain ptflops does not see, for people."""
+    if operations and format == "table":
+        share = operations / cost.total.macs_ptflops
+        _say(
+            f"MACs (ptflops) include {operations:,} operations ({share:.1%}) of activations that this backbone fuses with its "
+            "BatchNorm; ptflops run on the network as it stands does not see them"
+        )
+
+
 def conventions(rules: Sequence[Convention], format: str) -> None:
     """The rules of counting: what each counts, and how often."""
     rows = [(*cells(rule), rule.says) for rule in rules]

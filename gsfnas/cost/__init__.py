@@ -1,6 +1,6 @@
 """What a candidate costs: parameters, operations and activations in closed form; memory and latency measured."""
 
-from gsfnas.cost._convention import Counted, counted
+from gsfnas.cost._convention import Counted, counted, fused_activations
 from gsfnas.cost._count import Count, count_fvcore, count_ptflops
 from gsfnas.cost._latency import measure_latency
 from gsfnas.cost._memory import peak_inference_bytes, saved_bytes
@@ -14,6 +14,7 @@ __all__ = [
     "count_fvcore",
     "count_ptflops",
     "counted",
+    "fused_activations",
     "measure_latency",
     "peak_inference_bytes",
     "price",

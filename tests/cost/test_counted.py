@@ -4,12 +4,13 @@ import random
 
 import pytest
 import torch
+from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate
 from gsfnas.convention import CONVENTIONS
-from gsfnas.cost import count_fvcore, count_ptflops, counted
+from gsfnas.cost import count_fvcore, count_ptflops, counted, fused_activations, price
 from gsfnas.model import build_model, counting_form
 from gsfnas.space import Space
 
@@ -52,6 +53,22 @@ def test_operations_are_what_the_counters_say(name: str, options: dict[str, floa
     with torch.no_grad():
         once(clip)
     assert counted(candidate, CONVENTIONS["paper-inception"], heads).operations == resnet.operations - sum(pooled)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "resnet10t", "resnet18"])
+def test_activations_fused_with_batchnorm_are_what_plain_ptflops_does_not_see(name: str) -> None:
+    model = build_model(Candidate(backbone_ref(name), 1, 32), {"class": 10}).eval()
+    hidden = fused_activations(backbone_ref(name), 32)
+    seen = count_ptflops(model, torch.zeros(1, 1, 3, 32, 32))
+    assert price(Candidate(backbone_ref(name), 1, 32), {"class": 10}).total.macs_ptflops == seen + hidden
+    # timm's own module: every hidden activation works on what a BatchNorm returns.
+    read: list[int] = []
+    for module in model.modules():
+        if isinstance(module, BatchNormAct2d) and not isinstance(module.act, nn.Identity):
+            module.register_forward_hook(lambda layer, args, output: read.append(output.numel()))
+    model(torch.zeros(1, 1, 3, 32, 32))
+    assert (hidden > 0) == (sum(read) > 0) == name.startswith("mobilenet")
+    assert hidden >= sum(read)
 
 
 def test_several_heads_are_all_counted_and_the_papers_head_replaces_them() -> None:
