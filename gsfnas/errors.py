@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST_NAME = 100
+
 
 class UserError(ValueError):
     """A mistake that the user can mend; the command line prints it as one line and exits with 2."""
@@ -11,8 +13,24 @@ class UserError(ValueError):
 def unknown(kind: str, value: str, choices: Iterable[str]) -> UserError:
     """The error for a name that is none of ``choices``: the nearest name first, then all of them."""
     names = sorted(choices)
-    near = get_close_matches(value, names, n=1, cutoff=0.5)
+    # A comparison takes the product of both lengths.
+    near = get_close_matches(value[:_LONGEST_NAME], names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    shown = [repr(name) if "," in name else name for name in names[:12]]
-    listed = ", ".join(shown) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    return UserError(f"unknown {kind} {value!r}{hint} (choices: {listed or 'none'})")
+    listed = ", ".join(repr(name) if "," in name else name for name in names[:12])
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return UserError(f"unknown {kind} {shown(value)}{hint} (choices: {listed or 'none'}{more})")
+
+
+def shown(value: object, most: int = 100) -> str:
+    """A value for an error: its ``repr``, on one line and not longer than ``most`` characters."""
+    try:
+        return shortened(repr(value), most)
+    except Exception:
+        # An integer of thousands of digits, a nesting of thousands of levels.
+        return f"a value of type {type(value).__name__} that is too large to be shown"
+
+
+def shortened(text: str, most: int = 300) -> str:
+    """Text of others for an error: on one line and not longer than ``most`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 4]} ..."

@@ -4,13 +4,15 @@
 could not be set at all; both are rewritten here. Every mistake is found before Hydra sees it.
 """
 
+import re
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from gsfnas.config._roots import ConfigRoots
-from gsfnas.errors import UserError, unknown
+from gsfnas.errors import UserError, shortened, shown, unknown
 
 # Short forms of settings that are typed often.
 SHORT: Mapping[str, str] = {"workers": "study.workers"}
@@ -26,6 +28,10 @@ NAMED: Mapping[str, str] = {
 
 # Groups whose option may have a file of its own for a data set, beside it: paper and paper_diving48.
 BY_DATA = ("train", "protocol")
+
+# Hydra's grammar takes a second for 8,000 characters, and the square of that for more.
+_MAX_LENGTH = 8000
+_MAX_DEPTH = 20
 
 # Sections whose settings are free: the backbone and the space check their own.
 FREE = ("backbone", "space")
@@ -65,7 +71,9 @@ class Rewriter:
         key, equals, value = text.partition("=")
         name = key.lstrip("+~")
         if not name or (not equals and not key.startswith("~")):
-            raise UserError(f"an override is written key=value, but got {text!r}")
+            raise UserError(f"an override is written key=value, but got {shown(text)}")
+        if len(text) > _MAX_LENGTH:
+            raise UserError(f"an override has at most {_MAX_LENGTH:,} characters, but {shown(text)} has {len(text):,}")
         if name in self._groups and equals:
             return self._choose(name, value.strip("'\""))
         name = SHORT.get(name, name)
@@ -100,14 +108,50 @@ class Rewriter:
         return [field for field in self._fields if field.startswith(f"{section}.")]
 
 
+def set_field(name: str, value: Any, fields: Collection[str]) -> str:
+    """The override that sets a field to a plain value. Raises UserError for a field that is none, and a list or a mapping."""
+    if name not in fields:
+        raise unknown("setting", name, fields)
+    if not isinstance(value, str | int | float | None):
+        raise UserError(f"`{name}` must be one value, but got {shown(value)}")
+    text = "null" if value is None else quoted(value) if isinstance(value, str) else str(value).lower()
+    return f"++{name}={text}"
+
+
+def names_backbone(overrides: Collection[str], backbone: str) -> bool:
+    """Whether one of the overrides, as typed, is the name of this backbone."""
+    typed = (override.lstrip("+").partition("=") for override in overrides)
+    return any(key in ("backbone", "backbone.name") and value.strip("'\"") == backbone for key, _, value in typed)
+
+
+def quoted(value: str) -> str:
+    """As a string, whatever it holds: a folder may have brackets and commas in its name."""
+    # Hydra takes backslashes for what they are, except before a quote and at the end.
+    return "'" + re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value) + "'"
+
+
 def _check(override: str, typed: str) -> None:
     """Raises UserError for what Hydra's grammar does not read as one value."""
+    if _depth(override) > _MAX_DEPTH:
+        raise UserError(f"the override {shown(typed)} is nested deeper than {_MAX_DEPTH} levels")
     try:
         parsed = OverridesParser.create().parse_override(override)
     except HydraException as error:
-        raise UserError(f"the override {typed!r} cannot be read: {str(error).strip().splitlines()[0]}") from error
+        said = str(error).strip().splitlines() or [""]
+        raise UserError(f"the override {shown(typed)} cannot be read: {shortened(said[0])}") from error
+    except Exception as error:
+        # An integer of 5,000 digits, a function of the grammar that fails.
+        raise UserError(f"the override {shown(typed)} cannot be read: {shortened(str(error))}") from error
     if parsed.is_sweep_override():
-        raise UserError(f"an override takes one value, but {typed!r} gives several")
+        raise UserError(f"an override takes one value, but {shown(typed)} gives several")
+
+
+def _depth(text: str) -> int:
+    depth = most = 0
+    for character in text:
+        depth += (character in "[{(") - (character in ")}]")
+        most = max(most, depth)
+    return most
 
 
 def _is_one_value(value: str) -> bool:
@@ -116,8 +160,3 @@ def _is_one_value(value: str) -> bool:
     except UserError:
         return False
     return True
-
-
-def quoted(value: str) -> str:
-    """As a string, whatever it holds: a folder may have brackets and commas in its name."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gsfnas
+from gsfnas import plain_yaml
 from gsfnas.errors import UserError, unknown
 
 PACKAGE = Path(gsfnas.__file__).parent
@@ -42,22 +43,42 @@ class ConfigRoots:
             raise unknown(kind, name, files)
         return files[name]
 
+    def read(self, path: Path) -> str:
+        """The text of one of these files. Raises UserError for a link out of the roots, and as ``plain_yaml.read`` does."""
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"cannot read {path}: {error}") from None
+        # An installer may have made what is shipped of links.
+        if not is_shipped(path) and not any(real.is_relative_to(folder) for folder in self.folders):
+            raise UserError(f"cannot read {path}: it is a link to {real}, which is in no config root")
+        return plain_yaml.read(path)
 
-def find_roots(config_root: Path | None = None) -> ConfigRoots:
+
+def find_roots(config_root: Path | None = None, *, with_working_directory: bool = True) -> ConfigRoots:
     """The roots: ``config_root``, the working directory where it is one, and what is shipped.
 
     Raises UserError where ``config_root`` is no config root.
     """
     if config_root is not None and not _is_root(config_root):
         raise UserError(f"a config root holds spaces/ or studies/, but {str(config_root)!r} holds neither")
-    wanted = [config_root, Path.cwd(), _shipped(), GROUPS]
+    wanted = [config_root, Path.cwd() if with_working_directory else None, _shipped(), GROUPS]
     folders = [folder.resolve() for folder in wanted if folder is not None and (folder == GROUPS or _is_root(folder))]
     return ConfigRoots(tuple(dict.fromkeys(folders)))
 
 
+def is_shipped(path: Path) -> bool:
+    """Whether a file came with the package."""
+    folders = (_shipped() / "spaces", _shipped() / "studies", GROUPS)
+    return any(path.is_relative_to(folder.resolve()) for folder in folders)
+
+
 def headline(path: Path) -> str:
-    """The first sentence of a file's header comment: for a study and a space, its question."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    """The first sentence of a file's header comment: for a study and a space, its question.
+
+    Raises UserError for a file that cannot be read, or that no study and no space can be.
+    """
+    for line in plain_yaml.read(path).splitlines():
         if not line.startswith("#"):
             break
         text = line.lstrip("# ").strip()

@@ -6,11 +6,14 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from gsfnas.errors import UserError, unknown
+from gsfnas.errors import UserError, shown, unknown
 
 Settings = TypeVar("Settings")
 
 _SAID: Mapping[type, str] = {int: "an integer", float: "a number", str: "a string", bool: "true or false", type(None): "null"}
+
+# No setting has more digits, and much larger integers are no numbers.
+_LARGE = 10**18
 
 
 def to_settings(cls: type[Settings], values: Mapping[str, Any], section: str) -> Settings:
@@ -32,11 +35,14 @@ def field_names(cls: type[Any], section: str) -> list[str]:
 
 def _checked(value: Any, hint: Any, name: str) -> Any:
     wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if type(value) is str and str in wanted and "\0" in value:
+        raise UserError(f"`{name}` must not hold the character NUL, but got {shown(value)}")
     if type(value) in wanted:
         return value
-    if float in wanted and type(value) is int:
-        return float(value)
-    if str in wanted and type(value) is int:
-        # A study may be called 2026.
-        return str(value)
-    raise UserError(f"`{name}` must be {' or '.join(_SAID[kind] for kind in wanted)}, but got {value!r}")
+    if type(value) is int and abs(value) < _LARGE:
+        if float in wanted:
+            return float(value)
+        if str in wanted:
+            # A study may be called 2026.
+            return str(value)
+    raise UserError(f"`{name}` must be {' or '.join(_SAID[kind] for kind in wanted)}, but got {shown(value)}")

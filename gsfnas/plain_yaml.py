@@ -1,0 +1,144 @@
+"""YAML as anyone may have written it: checked before it is built, so that a small file cannot fill the memory.
+
+A file of a few lines whose aliases name aliases stands for billions of values, and a merge key copies them while it is read. So
+the events of the parser are counted first, each alias at the size of what it stands for. What passes holds plain values, once.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gsfnas import files
+from gsfnas.errors import UserError, shown
+
+# The shipped files take 2 KB; a space of 500 rows, written out, some 100 KB.
+MAX_BYTES = 2**18
+MAX_DEPTH = 20
+# A value counts its characters and this; together they bound what a file stands for, aliases included.
+_VALUE = 8
+_MAX_SIZE = 2**19
+# Those of plain values. Any other names a class.
+_TAGS = {None, "!", *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq"))}
+
+
+def read(path: Path) -> str:
+    """The text of a YAML file that may be built. Raises UserError as ``check`` does, and for what is no file of text."""
+    text = files.read_text(path, MAX_BYTES)
+    check(text, str(path))
+    return text
+
+
+def load(text: str, name: str) -> Any:
+    """The values of a YAML text; ``name`` says whose. Raises UserError as ``check`` does."""
+    check(text, name)
+    try:
+        return yaml.safe_load(text)
+    except Exception as error:
+        # Not of YAML's own kind alone: a month 13 and an integer of 5,000 digits are ValueErrors.
+        raise UserError(f"{name} cannot be read: {one_line(error)}") from None
+
+
+def check(text: str, name: str) -> None:
+    """Raises UserError, quickly and before anything is built, for text that is no YAML of plain values.
+
+    It has at most ``MAX_DEPTH`` levels, no alias of itself, no tag of a class, no key twice, and does not stand for more than a
+    file could hold.
+    """
+    try:
+        _Counter(name).count(yaml.parse(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise UserError(f"{name} cannot be read: {one_line(error)}") from None
+
+
+def one_line(error: Exception) -> str:
+    """What is wrong, and on which line."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is not None and problem:
+        return f"{' '.join(str(problem).split())} on line {mark.line + 1}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class _Open:
+    """A mapping or a list that is being counted."""
+
+    def __init__(self, event: yaml.CollectionStartEvent) -> None:
+        self.anchor = event.anchor
+        self.size = _VALUE
+        self.height = 1
+        self.keys: set[str] | None = set() if isinstance(event, yaml.MappingStartEvent) else None
+        self.is_at_key = True
+
+
+class _Counter:
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._open: list[_Open] = []
+        # Size and height of what each anchor names.
+        self._anchors: dict[str, tuple[int, int]] = {}
+        self._size = 0
+
+    def count(self, events: Iterable[yaml.Event]) -> None:
+        for event in events:
+            self._line = event.start_mark.line + 1 if event.start_mark else 1
+            if isinstance(event, yaml.AliasEvent):
+                self._alias(str(event.anchor))
+            elif isinstance(event, yaml.ScalarEvent):
+                self._check_tag(event.tag)
+                self._check_key(event.value)
+                self._add(_VALUE + len(event.value), 0, event.anchor)
+            elif isinstance(event, yaml.CollectionStartEvent):
+                self._check_tag(event.tag)
+                self._check_key(None)
+                self._open.append(_Open(event))
+                self._grow(_VALUE, 0)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                ended = self._open.pop()
+                # Its parts were counted one by one as they came.
+                self._size -= ended.size
+                self._add(ended.size, ended.height, ended.anchor)
+
+    def _alias(self, anchor: str) -> None:
+        self._check_key(None)
+        if anchor in (one.anchor for one in self._open):
+            raise self._error(f"&{anchor} holds itself")
+        if anchor not in self._anchors:
+            raise self._error(f"*{anchor} names nothing")
+        self._add(*self._anchors[anchor])
+
+    def _add(self, size: int, height: int, anchor: str | None = None) -> None:
+        """A whole value: part of what is open, and what its anchor names."""
+        self._grow(size, height)
+        if anchor is not None:
+            self._anchors[anchor] = size, height
+        if self._open:
+            parent = self._open[-1]
+            parent.size += size
+            parent.height = max(parent.height, height + 1)
+            parent.is_at_key = not parent.is_at_key
+
+    def _grow(self, size: int, height: int) -> None:
+        self._size += size
+        if self._size > _MAX_SIZE:
+            raise self._error("it stands for too much, as aliases of aliases do")
+        if len(self._open) + height > MAX_DEPTH:
+            raise self._error(f"it is nested deeper than {MAX_DEPTH} levels")
+
+    def _check_key(self, key: str | None) -> None:
+        """A key is plain text, and stands in its mapping once; a merge may come again."""
+        parent = self._open[-1] if self._open else None
+        if parent is None or parent.keys is None or not parent.is_at_key:
+            return
+        if key is None:
+            raise self._error("a key must be plain text")
+        if key in parent.keys and key != "<<":
+            raise self._error(f"{shown(key)} is there twice")
+        parent.keys.add(key)
+
+    def _check_tag(self, tag: str | None) -> None:
+        if tag not in _TAGS:
+            raise self._error(f"the tag {shown(tag)} is none of plain values")
+
+    def _error(self, what: str) -> UserError:
+        return UserError(f"{self._name} cannot be read: {what} on line {self._line}")
