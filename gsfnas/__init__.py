@@ -1,6 +1,6 @@
 """gsfnas: architecture search and analysis for temporal modules in video CNNs.
 
-The four names a notebook needs are loaded on first use, so that ``import gsfnas`` costs nothing.
+The names a notebook needs are loaded on first use, so that ``import gsfnas`` costs nothing.
 """
 
 from importlib import import_module
@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gsfnas.candidate import Candidate as Candidate
+    from gsfnas.component import trust as trust
     from gsfnas.cost import price as price
     from gsfnas.model import build_model as build_model
     from gsfnas.space import Space as Space
 
 __version__ = "0.1.0"
-__all__ = ["Candidate", "Space", "build_model", "price"]
+__all__ = ["Candidate", "Space", "build_model", "price", "trust"]
 
-_HOME = {"Candidate": "gsfnas.candidate", "Space": "gsfnas.space", "build_model": "gsfnas.model", "price": "gsfnas.cost"}
+_HOME = {
+    "Candidate": "gsfnas.candidate",
+    "Space": "gsfnas.space",
+    "build_model": "gsfnas.model",
+    "price": "gsfnas.cost",
+    "trust": "gsfnas.component",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,14 +7,18 @@ are omitted and sites are sorted. Two candidates with equal keys are the same ne
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from gsfnas.errors import UserError
+from gsfnas.errors import UserError, shown
 
 KEY_VERSION = "c1"
+# Above what any data set or network of the field has, and below what no machine could hold.
+MAX_FRAMES = 4096
+MAX_RESOLUTION = 4096
 
 Kind = Literal["after", "before", "replace", "between"]
 Value = int | str
@@ -83,10 +87,11 @@ class Candidate:
     insertions: tuple[tuple[str, Insertion], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise UserError(f"`frames` must be at least 1, but got {self.frames}")
-        if self.resolution < 1:
-            raise UserError(f"`resolution` must be at least 1, but got {self.resolution}")
+        for name, value, most in (("frames", self.frames, MAX_FRAMES), ("resolution", self.resolution, MAX_RESOLUTION)):
+            if value < 1:
+                raise UserError(f"`{name}` must be at least 1, but got {shown(value)}")
+            if value > most:
+                raise UserError(f"`{name}` must be at most {most}, but got {shown(value)}")
         names = [name for name, _ in self.insertions]
         if len(set(names)) < len(names):
             name = next(name for name in names if names.count(name) > 1)
@@ -123,6 +128,10 @@ class Candidate:
             data = json.loads(text, object_pairs_hook=_without_repeats)
         except json.JSONDecodeError as error:
             raise UserError(f"a candidate must be JSON, but {error.msg} at line {error.lineno}") from None
+        except UserError:
+            raise
+        except (RecursionError, ValueError):
+            raise UserError("a candidate must be JSON of a few levels and short numbers, but this one has more") from None
         return cls.from_dict(data)
 
     @classmethod
@@ -132,7 +141,7 @@ class Candidate:
         missing = {"backbone", "frames", "resolution"} - data.keys()
         extra = data.keys() - {"backbone", "frames", "resolution", "insertions"}
         if missing or extra:
-            wrong = f"lacks {sorted(missing)}" if missing else f"has unknown fields {sorted(extra)}"
+            wrong = f"lacks {sorted(missing)}" if missing else f"has unknown fields {shown(sorted(extra))}"
             raise UserError(f"a candidate has backbone, frames, resolution and insertions, but this one {wrong}")
         backbone = _named(data["backbone"], "backbone", "name")
         insertions = data.get("insertions", {})
@@ -144,7 +153,7 @@ class Candidate:
             resolution=_integer(data["resolution"], "resolution"),
             insertions=tuple(
                 sorted(
-                    (site, Insertion.of(*_named(value, f"insertion at {site!r}", "module")))
+                    (site, Insertion.of(*_named(value, f"insertion at {shown(site)}", "module")))
                     for site, value in insertions.items()
                 )
             ),
@@ -154,24 +163,24 @@ class Candidate:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object; Python's reader would let the last of two equal names win."""
     if len(dict(pairs)) < len(pairs):
-        name = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
-        raise UserError(f"{name!r} is named twice in a JSON object")
+        name = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise UserError(f"{shown(name)} is named twice in a JSON object")
     return dict(pairs)
 
 
 def _integer(value: Any, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise UserError(f"`{name}` must be an integer, but got {value!r}")
+        raise UserError(f"`{name}` must be an integer, but got {shown(value)}")
     return value
 
 
 def _named(data: Any, what: str, key: str) -> tuple[str, dict[str, Value]]:
     """The name under ``key`` and the remaining fields, which must be integers or strings."""
     if not isinstance(data, dict) or not isinstance(data.get(key), str):
-        raise UserError(f"{what} must be an object with a {key!r}, but got {data!r}")
+        raise UserError(f"{what} must be an object with a {key!r}, but got {shown(data)}")
     rest = {name: value for name, value in data.items() if name != key}
     for name, value in rest.items():
         if not isinstance(value, int | str) or isinstance(value, bool):
             hint = "; a candidate gives the touched `channels`, a space the `ratio`" if name == "ratio" else ""
-            raise UserError(f"{what}: `{name}` must be an integer or a string, but got {value!r}{hint}")
+            raise UserError(f"{what}: `{name}` must be an integer or a string, but got {shown(value)}{hint}")
     return data[key], rest

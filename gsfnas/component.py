@@ -5,6 +5,7 @@ Code is named by the user: in Python, in an argument of the command line, by ``-
 mention it, which imports nothing until the user has named it too. What is trusted holds for the process and its workers.
 """
 
+import functools
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gsfnas.errors import UserError
+from gsfnas.errors import UserError, shown
 
 # Packages (``package``) and single parts (``package.module:object``) that the user of this process has named.
 _TRUSTED: set[str] = set()
@@ -33,7 +34,7 @@ def trust(*names: str) -> None:
     for name in names:
         module, colon, attribute = name.partition(":")
         if not _DOTTED.fullmatch(module) or (colon and not attribute.isidentifier()):
-            raise UserError(f"trust is given to a package or a package.module:object, but got {name!r}")
+            raise UserError(f"trust is given to a package or a package.module:object, but got {shown(name)}")
         _refuse_standard_library(module, name)
     _TRUSTED.update(names)
 
@@ -62,7 +63,7 @@ def load(name: str, kind: str) -> Any:
     """
     module_name, _, attribute = name.partition(":")
     if not _DOTTED.fullmatch(module_name) or not attribute.isidentifier():
-        raise UserError(f"{kind} {name!r} is no package.module:object")
+        raise UserError(f"{kind} {shown(name)} is no package.module:object")
     _refuse_standard_library(module_name, f"{kind} {name!r}")
     package = module_name.partition(".")[0]
     parents = module_name.split(".")
@@ -75,8 +76,11 @@ def load(name: str, kind: str) -> Any:
     if not callable(found):
         what = "has no" if found is None else "cannot call"
         raise UserError(f"{kind} {name!r}: {module_name!r} {what} {attribute!r}; write it as package.module:object")
-    # What another module merely imports is still where it came from.
-    _refuse_standard_library(str(getattr(found, "__module__", None) or ""), f"{kind} {name!r}")
+    # What a module merely imports is still where it came from.
+    origin = found
+    while isinstance(origin, functools.partial):
+        origin = origin.func
+    _refuse_standard_library(str(getattr(origin, "__module__", None) or ""), f"{kind} {name!r}")
     return found
 
 

@@ -67,6 +67,8 @@ def test_candidates_can_be_sorted() -> None:
     [
         ("{", "a candidate must be JSON, but Expecting property name"),
         ("[]", "a candidate must be a JSON object, but got list"),
+        ("[" * 10_000, "a candidate must be JSON of a few levels and short numbers"),
+        (f'{{"frames": {"9" * 5000}}}', "a candidate must be JSON of a few levels and short numbers"),
         ("{}", r"this one lacks \['backbone', 'frames', 'resolution'\]"),
     ],
 )
@@ -83,6 +85,12 @@ def test_texts_that_are_no_candidate_are_refused(text: str, message: str) -> Non
         ({"backbone": "micro"}, "backbone must be an object with a 'name', but got 'micro'"),
         ({"backbone": {"name": "micro", "width": 0.5}}, "backbone: `width` must be an integer or a string, but got 0.5"),
         ({"frames": 0}, "`frames` must be at least 1, but got 0"),
+        ({"frames": 4097}, "`frames` must be at most 4096, but got 4097"),
+        ({"resolution": 10**30}, "`resolution` must be at most 4096, but got 1000"),
+        (
+            {"backbone": {"name": ["a" * 10**6]}},
+            r"backbone must be an object with a 'name', but got \{'name': .{80,100} \.\.\.$",
+        ),
         ({"frames": True}, "`frames` must be an integer, but got True"),
         ({"frames": "8"}, "`frames` must be an integer, but got '8'"),
         ({"resolution": -1}, "`resolution` must be at least 1, but got -1"),

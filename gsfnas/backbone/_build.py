@@ -13,7 +13,8 @@ from gsfnas.backbone._place import Place
 from gsfnas.backbone._timm import build_timm, check_timm_name, timm_places
 from gsfnas.backbone._width import canonical_width
 from gsfnas.candidate import BackboneRef, Value
-from gsfnas.errors import UserError, unknown
+from gsfnas.component import is_outside, trust
+from gsfnas.errors import UserError, shown, unknown
 
 # This package's own networks; their one option is ``width``.
 OWN: Mapping[str, Callable[[float], nn.Module]] = {
@@ -24,18 +25,22 @@ OWN: Mapping[str, Callable[[float], nn.Module]] = {
 }
 
 
-def backbone_ref(name: str, options: Mapping[str, Any] | None = None) -> BackboneRef:
+def backbone_ref(name: str, options: Mapping[str, Any] | None = None, *, is_from_data: bool = False) -> BackboneRef:
     """The canonical reference of a backbone: defaults omitted, ``width`` as a string, ``timm`` replaced by the network's name.
 
     Names: micro, micro_bottleneck, bninception, inception_v3, any of timm's, ``timm`` with an option ``name``, and
-    ``package.module:factory``, whose options go to the factory. Raises UserError for a name or an option that is none.
+    ``package.module:factory``, whose options go to the factory. Who names a factory here trusts it, so pass ``is_from_data``
+    for a name that was read from a file. Raises UserError for a name or an option that is none, and for a factory that nobody
+    trusts.
     """
     options = dict(options or {})
     if name == "timm":
         if not isinstance(options.get("name"), str):
-            raise UserError(f"backbone timm needs the `name` of one of timm's networks, but got {options.get('name')!r}")
-        return backbone_ref(options.pop("name"), options)
-    if ":" in name:
+            raise UserError(f"backbone timm needs the `name` of one of timm's networks, but got {shown(options.get('name'))}")
+        return backbone_ref(options.pop("name"), options, is_from_data=is_from_data)
+    if is_outside(name):
+        if not is_from_data:
+            trust(name)
         find_factory(name)
         if "name" in options:
             raise UserError(f"backbone {name!r}: an option of a factory cannot be called `name`, which is the backbone's own")
@@ -55,10 +60,10 @@ def build_backbone(ref: BackboneRef) -> nn.Module:
     Raises UserError for a reference that names nothing or is not canonical.
     """
     options = dict(ref.options)
-    canonical = backbone_ref(ref.name, options)
+    canonical = backbone_ref(ref.name, options, is_from_data=True)
     if canonical != ref:
         raise UserError(f"backbone {str(ref)!r} is not canonical: write {str(canonical)!r}")
-    if ":" in ref.name:
+    if is_outside(ref.name):
         return build_own(ref)
     if ref.name in OWN:
         return OWN[ref.name](float(options.get("width", 1)))
@@ -82,5 +87,5 @@ def _value(name: str, value: Any) -> Value:
     if isinstance(value, float):
         return repr(value)
     if not isinstance(value, int | str):
-        raise UserError(f"backbone option `{name}` must be an integer or a string, but got {value!r}")
+        raise UserError(f"backbone option `{name}` must be an integer or a string, but got {shown(value)}")
     return value

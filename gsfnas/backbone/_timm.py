@@ -10,7 +10,7 @@ from torch import nn
 
 from gsfnas.backbone._patterns import convolution_places
 from gsfnas.backbone._place import Place, around
-from gsfnas.errors import UserError
+from gsfnas.errors import UserError, shown
 
 
 def check_timm_name(name: str, own: Sequence[str]) -> None:
@@ -19,10 +19,10 @@ def check_timm_name(name: str, own: Sequence[str]) -> None:
 
     base, dot, tag = name.partition(".")
     if not timm.is_model(base):
-        near = get_close_matches(name, [*own, *timm.list_models()], n=1, cutoff=0.5)
+        near = get_close_matches(name[:100], [*own, *timm.list_models()], n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UserError(
-            f"unknown backbone {name!r}{hint} (choices: {', '.join(own)}, any CNN of timm by its name, such as resnet50, "
+            f"unknown backbone {shown(name)}{hint} (choices: {', '.join(own)}, any CNN of timm by its name, such as resnet50, "
             "or package.module:factory)"
         )
     if dot:

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from gsfnas.errors import UserError
+from gsfnas.errors import UserError, shown
 
 STEPS = 16
 MOST = 4
@@ -13,10 +13,10 @@ def canonical_width(value: Any) -> str:
     """``"0.25"`` for 0.25, "0.25" or "0.250". Raises UserError unless it is a multiple of 1/16 from 1/16 to 4."""
     try:
         sixteenths = float(value) * STEPS
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         sixteenths = math.nan
     if isinstance(value, bool) or not (1 <= sixteenths <= MOST * STEPS and sixteenths == int(sixteenths)):
-        raise UserError(f"`width` must be a multiple of 1/16 from 0.0625 to {MOST}, but got {value!r}")
+        raise UserError(f"`width` must be a multiple of 1/16 from 0.0625 to {MOST}, but got {shown(value)}")
     return f"{sixteenths / STEPS:g}"
 
 

@@ -1,28 +1,37 @@
 """Candidates as a user names them: JSON, a file of it, a key, a row of a report."""
 
 import csv
+import io
 import sys
 from pathlib import Path
 
 from gsfnas.candidate import Candidate
+from gsfnas.component import is_outside, trust
 from gsfnas.errors import UserError
+from gsfnas.files import read_text
 
 _TABLE = "trials.csv"
+# No candidate is as long; what is cut off is no JSON.
+_MAX_CHARACTERS = 1 << 24
 
 
 def find_candidate(given: str, runs: Path) -> Candidate:
     """The candidate that is meant: JSON text or ``-`` for it on standard input; a file of it; ``REPORT:ROW``, where REPORT is a
     report's folder and ROW a number in its table; the key of a candidate of a study under ``runs``.
 
-    Raises UserError where it is none of them.
+    A backbone of the user's own is trusted where it stands in JSON text; whatever comes from a file is data. Raises UserError
+    where it is none of them.
     """
     if given == "-":
-        return Candidate.from_json(sys.stdin.read())
+        return Candidate.from_json(sys.stdin.read(_MAX_CHARACTERS))
     if given.lstrip().startswith("{"):
-        return Candidate.from_json(given)
+        candidate = Candidate.from_json(given)
+        if is_outside(candidate.backbone.name):
+            trust(candidate.backbone.name)
+        return candidate
     path = Path(given)
-    if path.is_file():
-        return Candidate.from_json(path.read_text(encoding="utf-8"))
+    if _exists(path) and not path.is_dir():
+        return Candidate.from_json(read_text(path))
     folder, _, row = given.rpartition(":")
     if folder and row.isdecimal():
         return _of_report(Path(folder), row)
@@ -36,15 +45,17 @@ def find_candidate(given: str, runs: Path) -> Candidate:
 
 def _of_report(folder: Path, row: str) -> Candidate:
     path = folder if folder.is_file() else folder / _TABLE
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{str(folder)!r} is no report: it has no {_TABLE}")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
+    except csv.Error as error:
+        raise UserError(f"{path} cannot be read as a table ({error})") from None
     if not rows or not {"rank", "candidate"} <= rows[0].keys():
         raise UserError(f"{path} is no table of candidates: it has no columns rank and candidate")
     for line in rows:
         if line["rank"] == row:
-            return Candidate.from_json(line["candidate"])
+            return Candidate.from_json(line["candidate"] or "")
     raise UserError(f"{path} has no row {row}; its rows are numbered 1 to {len(rows)}")
 
 
@@ -63,3 +74,11 @@ def _of_study(key: str, runs: Path) -> Candidate:
     if found:
         raise UserError(f"{key!r} is the beginning of {len(found)} keys: {', '.join(sorted(found)[:3])} ...")
     raise UserError(f"no study in {str(runs)!r} has a candidate {key!r}; a folder of other studies is given with --runs")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        # Longer than a file's name can be, or with a character that none can have.
+        return False

@@ -16,9 +16,14 @@ from typer.exceptions import TyperException
 
 import gsfnas
 from gsfnas.cli import _cost, _data, _report, _space, _study, _table, _train, _weights
+from gsfnas.component import trusting
 from gsfnas.errors import UserError
+from gsfnas.escape import printable
 
 DEBUG = "--debug"
+TRUST = "--trust"
+# An error that repeats what it was given says no more than this.
+_LONGEST_LINE = 2000
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -52,6 +57,16 @@ def _options(
         bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
     ] = False,
     debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error; may stand anywhere.")] = False,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(
+            TRUST,
+            metavar="PACKAGE",
+            help="Let data (weights, reports, studies, candidates from files) name code of this package; may be repeated and "
+            "stand anywhere.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     pass
 
@@ -63,7 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _silence()
     given = [argument for argument in given if argument != DEBUG]
     try:
-        code = app(given or ["--help"], prog_name="gsfnas", standalone_mode=False)
+        given, packages = _trusted(given)
+        with trusting(packages):
+            code = app(given or ["--help"], prog_name="gsfnas", standalone_mode=False)
     except TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             # A noun without a verb: its help is on the screen.
@@ -82,6 +99,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _trusted(given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments without ``--trust PACKAGE``, which may stand anywhere, and the packages."""
+    rest, packages = [], []
+    arguments = iter(given)
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name != TRUST:
+            rest.append(argument)
+        elif (package := value if equals else next(arguments, "")) and not package.startswith("-"):
+            packages.append(package)
+        else:
+            raise UserError(f"{TRUST} takes the name of a package, but got {package or 'nothing'}")
+    return rest, packages
+
+
 def _silence() -> None:
     """timm and fvcore call torch.jit, which torch deprecates: nothing to tell a user, here or in worker processes."""
     # Which precision was chosen is no news of every run.
@@ -97,7 +129,8 @@ def _silence() -> None:
 def _fail(error: Exception, told: str, code: int, is_debugging: bool) -> int:
     if is_debugging:
         traceback.print_exception(error)
-    print(f"error: {' '.join(told.split())}", file=sys.stderr)
+    line = printable(" ".join(told.split()))
+    print(f"error: {line if len(line) <= _LONGEST_LINE else f'{line[:_LONGEST_LINE]} ...'}", file=sys.stderr)
     # What a study's progress or a pipe still holds must not fail again at exit.
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

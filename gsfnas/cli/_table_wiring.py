@@ -198,7 +198,7 @@ def _setting(study: StudyRecord) -> dict[str, str]:
     data, backbone = resolved["data"], resolved["backbone"]
     options = {name: value for name, value in backbone.items() if name != "name"}
     try:
-        named = str(backbone_ref(backbone.get("name", "micro"), options))
+        named = str(backbone_ref(str(backbone.get("name", "micro")), options, is_from_data=True))
     except UserError:
         named = str(backbone.get("name", "?"))
     return {
@@ -217,7 +217,8 @@ def _study_rows(study: StudyRecord, table: PaperTable, papers: Mapping[str, str]
         options = {name: value for name, value in resolved["backbone"].items() if name != "name"}
         size = {name: int(resolved["data"][name]) for name in ("frames", "resolution")}
         name = str(resolved["backbone"].get("name", "micro"))
-        bound = bind_space(load_space(table.study, config_root), name, options, size["frames"], size["resolution"])
+        space = load_space(table.study, config_root)
+        bound = bind_space(space, name, options, size["frames"], size["resolution"], is_from_data=True)
         current = {row: candidate.key for row, candidate in bound.rows} if isinstance(bound, BoundRows) else {}
     return study_rows(study, table, current, papers, _setting(study))
 

@@ -18,6 +18,7 @@ from gsfnas.config import StudyConfig
 from gsfnas.cost import Cost, Pricer, measure_latency, peak_inference_bytes
 from gsfnas.data import DataSettings, VideoData, open_data, tasks_of
 from gsfnas.errors import UserError
+from gsfnas.escape import printable
 from gsfnas.model import build_model
 from gsfnas.record import Latency, ProtocolScore, Record, StudyRecord
 from gsfnas.report import build_report
@@ -70,7 +71,14 @@ class DryRun:
 
 def bind(config: StudyConfig) -> BoundSpace:
     """The study's space on its backbone. Raises UserError for a backbone that is none and a choice that cannot stand there."""
-    return bind_space(config.space, config.backbone, config.backbone_options, config.data.frames, config.data.resolution)
+    return bind_space(
+        config.space,
+        config.backbone,
+        config.backbone_options,
+        config.data.frames,
+        config.data.resolution,
+        is_from_data=not config.is_backbone_named_by_user,
+    )
 
 
 def num_classes(config: StudyConfig) -> int:
@@ -78,8 +86,11 @@ def num_classes(config: StudyConfig) -> int:
     return len(next(iter(tasks_of(config.data).values())))
 
 
-def bind_space(space: Space, backbone: str, options: Mapping[str, Any], frames: int, resolution: int) -> BoundSpace:
-    ref = backbone_ref(backbone, options)
+def bind_space(
+    space: Space, backbone: str, options: Mapping[str, Any], frames: int, resolution: int, *, is_from_data: bool = False
+) -> BoundSpace:
+    """A space on a backbone's sites; ``is_from_data`` where the backbone's name was read from a file."""
+    ref = backbone_ref(backbone, options, is_from_data=is_from_data)
     return space.bind(ref, backbone_sites(ref, resolution), frames=frames, resolution=resolution)
 
 
@@ -270,9 +281,9 @@ def open_and_say(settings: DataSettings) -> VideoData:
     if data.skipped:
         clips = "1 clip is" if len(data.skipped) == 1 else f"{len(data.skipped)} clips are"
         more = " ... (gsfnas data check lists them all)" if len(data.skipped) > 3 else ""
-        print(f"{clips} left out: {'; '.join(data.skipped[:3])}{more}", file=sys.stderr)
+        print(printable(f"{clips} left out: {'; '.join(data.skipped[:3])}{more}"), file=sys.stderr)
     for note in data.notes:
-        print(note, file=sys.stderr)
+        print(printable(note), file=sys.stderr)
     return data
 
 

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from gsfnas.component import trust
 from gsfnas.errors import UserError
 from gsfnas.study._job import Job
 from gsfnas.study._worker import Event, work
@@ -142,6 +143,7 @@ def _worker_process(job: Job, device: str, threads: int, connection: Connection)
     assert parent is not None
     threading.Thread(target=die_with, args=(parent,), daemon=True).start()
     try:
+        trust(*job.trusted)
         work(job, device, threads, lambda event: connection.send(("event", event)))
         connection.send(("done", None))
     except UserError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from gsfnas.candidate import Candidate
+from gsfnas.component import trusted
 from gsfnas.evaluator import Evaluator
 from gsfnas.space import BoundSpace
 from gsfnas.study._settings import StudySettings
@@ -17,6 +18,7 @@ class Job:
 
     ``environment`` and ``configuration`` are the hashes under which the study keeps them. ``deadline`` is a time in seconds
     since the epoch. ``devices`` is how many a run computes on. ``call`` names this call of the study among all others.
+    ``trusted`` is the code from outside that the user allows, in every process.
     """
 
     settings: StudySettings
@@ -30,6 +32,7 @@ class Job:
     configuration: str
     deadline: float | None = None
     devices: int = 1
+    trusted: tuple[str, ...] = field(default_factory=trusted)
     call: str = field(default_factory=lambda: uuid4().hex)
 
     @property

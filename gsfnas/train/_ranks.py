@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from gsfnas.component import trust, trusted
 from gsfnas.errors import UserError
 from gsfnas.train._device import make_fabric
 from gsfnas.train._processes import die_with, ignoring_interrupts
@@ -55,7 +56,7 @@ def in_ranks(work: Work, device: torch.device, precision: str, devices: Sequence
     try:
         for rank in range(len(devices)):
             receiving, sending = context.Pipe(duplex=False)
-            arguments = (work, str(device), precision, list(devices), rank, port, threads, sending)
+            arguments = (work, str(device), precision, list(devices), rank, port, threads, trusted(), sending)
             process = context.Process(target=_rank, args=arguments, name=f"gsfnas rank {rank}")
             with ignoring_interrupts():
                 process.start()
@@ -123,6 +124,7 @@ def _rank(
     rank: int,
     port: int,
     threads: int,
+    outside: tuple[str, ...],
     connection: Connection,
 ) -> None:
     """The life of one process. It never outlives its parent, whose affair Ctrl-C is."""
@@ -136,6 +138,7 @@ def _rank(
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message="Grad strides do not match")
     try:
+        trust(*outside)
         fabric = make_fabric(torch.device(device), precision, devices)
         fabric.launch()
         work(fabric, lambda content: connection.send(("told", content)) if rank == 0 else None)

@@ -5,7 +5,7 @@ import typer
 from gsfnas.cli._main import app
 
 SURFACE = {
-    "": "--debug --version",
+    "": "--debug --trust --version",
     "cost": "--backbone --classes --clips --config-root --convention --crops --device --format --frames --measure --precision "
     "--resolution --space --study --width candidate",
     "data": "",
