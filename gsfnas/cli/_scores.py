@@ -13,6 +13,8 @@ import gsfnas
 from gsfnas.cli import _show
 from gsfnas.cost import price
 from gsfnas.data import VideoData
+from gsfnas.escape import csv_cell
+from gsfnas.files import write
 from gsfnas.train import ProtocolSettings, Trained, VideoScores
 from gsfnas.train._checkpoint import WEIGHTS
 
@@ -30,7 +32,7 @@ def save_scores(
     write(out / f"{stem}.npz", scores.to_npz())
     told = {
         "candidate": trained.candidate.to_dict(),
-        "weights": str(trained.path.absolute()),
+        "weights": os.path.relpath(trained.path, out),
         "sha256": hashlib.sha256(trained.path.read_bytes()).hexdigest(),
         "gsfnas": gsfnas.__version__,
         "data": data.name,
@@ -53,7 +55,8 @@ def save_scores(
             wrong[number] = 0
             taken = one.classes[int(wrong.argmax())] if wrong.any() else ""
             share = "" if math.isnan(accuracy[number]) else repr(float(accuracy[number]))
-            writer.writerow([task, name, int(confusion[number].sum()), share, taken, int(wrong.max())])
+            line = [task, name, int(confusion[number].sum()), share, taken, int(wrong.max())]
+            writer.writerow([csv_cell(value) for value in line])
     write(out / f"{stem}-classes.csv", text.getvalue())
     return out / f"{stem}.npz"
 
@@ -78,14 +81,3 @@ def show_scores(scores: VideoScores, protocol: ProtocolSettings, split: str, tra
 
 def _gmacs(trained: Trained) -> float:
     return price(trained.candidate, dict(trained.heads)).gmacs
-
-
-def write(path: Path, data: str | bytes) -> None:
-    """The whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        beside.write_bytes(data.encode() if isinstance(data, str) else data)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

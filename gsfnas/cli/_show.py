@@ -20,6 +20,7 @@ from gsfnas.candidate import Candidate
 from gsfnas.config import StudyConfig, headline
 from gsfnas.convention import COLUMNS, Convention, cells
 from gsfnas.errors import UserError
+from gsfnas.escape import csv_cell, printable
 from gsfnas.record import Record, StudyRecord, best
 from gsfnas.space import BoundRows, BoundSpace
 from gsfnas.spec import ModuleCost, label
@@ -103,7 +104,8 @@ def cost(candidate: Candidate, cost: "Cost", classes: int, format: str, measured
     elif format == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(["part", "module", *asdict(cost.total)])
-        writer.writerows([name, module, *asdict(part).values()] for name, (module, part) in parts.items())
+        lines = [[name, module, *asdict(part).values()] for name, (module, part) in parts.items()]
+        writer.writerows([csv_cell(value) for value in line] for line in lines)
     else:
         columns = ("part", "module", "params", "MACs (fvcore)", "MACs (ptflops)", "activations", "saved MB")
         rows = [(name, module, *_numbers(part)) for name, (module, part) in parts.items()]
@@ -165,7 +167,7 @@ def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], format: str, wr
     if format == "json":
         _say(json.dumps([dict(zip(columns, line, strict=True)) for line in rows], indent=2))
     elif format == "csv":
-        csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *rows])
+        csv.writer(sys.stdout, lineterminator="\n").writerows([csv_cell(value) for value in row] for row in [columns, *rows])
     else:
         _print(_table(columns, rows, wrap=wrap))
 
@@ -239,12 +241,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: str, nume
 
 def paragraph(text: str) -> None:
     """A sentence or two, as wide as the terminal."""
-    Console(highlight=False).print(f"- {escape(text)}", soft_wrap=not Console().is_terminal)
+    Console(highlight=False).print(f"- {escape(printable(text))}", soft_wrap=not Console().is_terminal)
 
 
 def _table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: str = "", numeric: Collection[int] | None = None
 ) -> Table:
+    rows = [[printable(cell) for cell in row] for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
     if numeric is None:
         numeric = {index for index in range(1, len(columns)) if all(_is_number(row[index]) for row in rows)}
@@ -272,4 +275,4 @@ def _print(table: Table) -> None:
 
 
 def _say(text: Any) -> None:
-    print(text)
+    print(printable(str(text), keep="\n"))

@@ -41,8 +41,10 @@ def list_(config_root: ConfigRoot = None) -> None:
 def show(name: SpaceName, config_root: ConfigRoot = None) -> None:
     """The file of a space."""
     from gsfnas.config import find_roots
+    from gsfnas.escape import printable
+    from gsfnas.files import read_text
 
-    typer.echo(find_roots(config_root).file("spaces", name, "space").read_text(encoding="utf-8"), nl=False)
+    typer.echo(printable(read_text(find_roots(config_root).file("spaces", name, "space")), keep="\n\t"), nl=False)
 
 
 @app.command(epilog=_SIZE_EXAMPLES)

@@ -18,11 +18,13 @@ from gsfnas.backbone import backbone_ref
 from gsfnas.candidate import Candidate
 from gsfnas.cli import _show
 from gsfnas.cli._candidate import find_candidate
-from gsfnas.cli._scores import save_scores, show_scores, write
+from gsfnas.cli._scores import save_scores, show_scores
 from gsfnas.cli._wiring import check_init, open_and_say, protocol_name, score, tested, width_option
 from gsfnas.config import RunConfig, compose_run
 from gsfnas.errors import UserError, unknown
+from gsfnas.escape import printable
 from gsfnas.evaluator import Context, Measurement
+from gsfnas.files import read_text, write
 from gsfnas.record import Record, StudyRecord
 from gsfnas.study import FileLock, data_of_study, differences, load_study, measure_study, num_cores
 from gsfnas.train import Trained, TrainEvaluator
@@ -98,7 +100,7 @@ def _find_run(folder: Path) -> bool:
 def train_again(record: Record, study: StudyRecord, overrides: Sequence[str], out: Path, seed: int) -> None:
     """Trains a study's candidate anew, on the study's data and with its recipe where the overrides say nothing else."""
     configuration = study.configurations.get(record.configuration, {})
-    base = {section: configuration[section] for section in ("data", "train") if section in configuration}
+    base = _base(configuration)
     train(record.candidate, overrides, out, seed, None, base)
 
 
@@ -117,7 +119,7 @@ def test_study(name: str, overrides: Sequence[str], runs: Path, split: str, out:
     """Tests the kept weights of a study on the study's data; the study gets a record of each."""
     study = load_study(runs, name)
     configuration = next(iter(study.configurations.values()), {})
-    base = {section: configuration[section] for section in ("data", "train") if section in configuration}
+    base = _base(configuration)
     config = compose_run(overrides, config_root, base)
     own = {name: value for name, value in base.get("data", {}).items() if name not in ("short_side", "skip_broken")}
     found = differences({"data": own}, {"data": {each: config.resolved["data"][each] for each in own}})
@@ -175,9 +177,9 @@ def import_weights(
     runs: Path,
 ) -> None:
     """Imports a file and says what of it fitted."""
-    if not file.is_file():
-        raise UserError(f"there is no file of weights {str(file)!r}")
-    stem = file.name.removesuffix(".tar").removesuffix(".pth").removesuffix(".pt")
+    stem = file.name
+    for suffix in (".tar", ".pth", ".pt", ".pyth", ".ckpt", ".bin"):
+        stem = stem.removesuffix(suffix)
     out = out or file.with_name(f"{stem}.safetensors")
     if out.exists():
         raise UserError(f"{out} is there already; remove it, or name another file with --out")
@@ -194,6 +196,8 @@ def import_weights(
     head = f"a head of {found.classes} classes" if found.classes else "no head"
     print(f"{found.candidate.key}: {candidate_said}, {head}")
     print(found.found.summary())
+    for note in found.notes:
+        print(printable(note))
     for what, names in (
         ("reshaped", found.found.reshaped),
         ("missing", found.found.missing),
@@ -202,7 +206,7 @@ def import_weights(
         shown = names if is_all else names[:5]
         more = f" and {len(names) - len(shown)} more (--all lists them)" if len(names) > len(shown) else ""
         if names:
-            print(f"{what}: {', '.join(shown)}{more}")
+            print(printable(f"{what}: {', '.join(shown)}{more}"))
     print(found.path)
 
 
@@ -229,17 +233,25 @@ def _settings_of(folder: Path) -> Mapping[str, Mapping[str, Any]]:
     path = folder / _RUN
     if not path.exists():
         return {}
-    values = _read(path)
-    found = {section: values[section] for section in ("data", "train") if isinstance(values.get(section), dict)}
-    # Where and on what a test runs is the user's affair, not the training's.
+    found = _base(_read(path))
+    # On what a test runs is the user's affair, not the training's.
     train = {name: value for name, value in found.get("train", {}).items() if name not in ("device", "devices")}
     return found | {"train": train}
 
 
+def _base(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Data and recipe of a run or a study, as its file says; where a cache is written is said by this call alone."""
+    found = {section: dict(values[section]) for section in ("data", "train") if isinstance(values.get(section), dict)}
+    if "data" in found:
+        found["data"].pop("cache", None)
+    return found
+
+
 def _read(path: Path) -> dict[str, Any]:
+    text = read_text(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {' '.join(str(error).split())[:120]}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} must be a mapping, but it is a {type(values).__name__}")

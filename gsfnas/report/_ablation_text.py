@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gsfnas.convention import Convention
+from gsfnas.escape import csv_cell
 from gsfnas.report._ablation import COST_DECIMALS, AblationLine, AblationTable, Difference, Order
 from gsfnas.report._metrics import NOT_RUN
 
@@ -225,7 +226,7 @@ def to_csv(found: Sequence[AblationTable]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 

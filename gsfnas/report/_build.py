@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from gsfnas.errors import UserError
+from gsfnas.escape import csv_cell, printable
 from gsfnas.record import StudyRecord
 
 PAGE = "report.html"
@@ -42,14 +43,14 @@ def _write_all(study: StudyRecord, folder: Path) -> None:
     from gsfnas.report._numbers import Numbers
 
     numbers = Numbers(study)
-    numbers.runs.to_csv(folder / "trials.csv", index=False, lineterminator="\n")
-    _text(folder / "study.yaml", study.study_yaml)
+    numbers.runs.map(csv_cell).to_csv(folder / "trials.csv", index=False, lineterminator="\n")
+    _text(folder / "study.yaml", printable(study.study_yaml, keep="\n\t"))
     _text(folder / "env.json", json.dumps(_environment(study), indent=2, sort_keys=True, default=str) + "\n")
     _static.draw_accuracy(_figures.accuracy_points(numbers), _words.title(numbers), folder / "accuracy_vs_flops")
     if not numbers.is_of_rows:
         _static.draw_effects(numbers.effects["val_top1"], folder / "site_effects")
     _static.draw_strips(_figures.strips(numbers), numbers.sites, _figures.module_colours(numbers), folder / "strips")
-    _text(folder / "report.md", _markdown.document(numbers))
+    _text(folder / "report.md", printable(_markdown.document(numbers), keep="\n\t"))
     _text(folder / PAGE, _html.page(numbers))
 
 
