@@ -1,4 +1,4 @@
-"""What the readers share: opening annotations, finding the clips that they speak of, sorting these into entries and problems.
+"""What the readers share: opening annotations, and sorting the clips that they speak of into entries and problems.
 
 Whatever makes a whole set unusable is a UserError of one line that names the file, and the line in it where there is one.
 """
@@ -9,11 +9,10 @@ import itertools
 import json
 import math
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from gsfnas.data._catalogue import (
     DUPLICATE,
@@ -25,19 +24,24 @@ from gsfnas.data._catalogue import (
     Entry,
     Problem,
     Unit,
-    leads_out,
+    is_text,
+    real,
     why_refused,
 )
-from gsfnas.data._decode import VIDEOS
+from gsfnas.data._media import ANNOTATIONS, Media, is_folder, scan
 from gsfnas.errors import UserError
+from gsfnas.files import read_text
 
-# Where below the root annotations may lie.
-_FOLDERS = ("", "annotations", "labels", "epic-kitchens-100-annotations", "kinetics400")
+# Annotations are larger than what people write by hand: those of a million clips take a tenth of this.
+_MAX_BYTES = 2**30
+# Of large or deep values it looks at the beginning alone.
+_BEGINNING = reprlib.Repr()
+_BEGINNING.maxlist = _BEGINNING.maxdict = 20
+_BEGINNING.maxstring = _BEGINNING.maxother = _BEGINNING.maxlong = 80
 # So many folders are looked into for a hint where the right root is; a wrong one may hold any number.
 _HINT_LIMIT = 200
-
-# What a walk does at a folder: take it as a clip, go into it, or pass it by.
-Step = Literal["take", "enter", "pass"]
+# No annotation has a larger number in it. From here on numbers of frames and of seconds are no longer exact.
+MAX_NUMBER = 2**53
 
 
 def find_annotation(root: Path, names: Sequence[str]) -> Path:
@@ -47,68 +51,51 @@ def find_annotation(root: Path, names: Sequence[str]) -> Path:
         return found
     listed = " or ".join(names)
     if folder := next((folder for folder in near(root) if _holds(folder, names)), None):
-        where = "above" if folder in root.resolve().parents else "below"
+        where = "above" if folder in real(root).parents else "below"
         raise UserError(f"{root} has no {listed}, but {folder} {where} it has; set data.root={folder}")
-    raise UserError(f"{root} has no {listed}, neither in itself nor in {', '.join(f'{name}/' for name in _FOLDERS[1:])}")
+    raise UserError(f"{root} has no {listed}, neither in itself nor in {', '.join(f'{name}/' for name in ANNOTATIONS)}")
 
 
 def check_root(root: Path) -> None:
-    if not root.is_dir():
-        raise UserError(f"`data.root` must be a folder, but {root} {'is a file' if root.exists() else 'does not exist'}")
+    """Raises UserError for a root that is no folder."""
+    try:
+        wrong = "" if root.is_dir() else "is a file" if root.exists() else "does not exist"
+    except OSError as error:
+        raise UserError(f"cannot read {root}: {error.strerror}") from None
+    if wrong:
+        raise UserError(f"`data.root` must be a folder, but {root} {wrong}")
 
 
 def near(root: Path) -> Iterator[Path]:
     """Where the root may be in truth: two levels up, and the folders one and two levels down, up to a limit."""
-    yield from itertools.islice(root.resolve().parents, 2)
+    yield from itertools.islice(real(root).parents, 2)
     yield from itertools.islice(_folders_below(root), _HINT_LIMIT)
 
 
 def _holds(folder: Path, names: Sequence[str]) -> Path | None:
-    files = (folder / below / name for below in _FOLDERS for name in names)
+    files = (folder / below / name for below in ("", *ANNOTATIONS) for name in names)
     return next((file for file in files if file.is_file()), None)
 
 
 def _folders_below(root: Path) -> Iterator[Path]:
-    first = [Path(entry.path) for entry in scan(root) if entry.is_dir()]
+    first = [Path(entry.path) for entry in scan(root) if is_folder(entry)]
     yield from first
     for folder in first:
         # What cannot be read cannot be hinted at.
         if os.access(folder, os.R_OK | os.X_OK):
-            yield from (Path(entry.path) for entry in scan(folder) if entry.is_dir())
-
-
-def scan(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder and not hidden, sorted by name."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    except OSError as error:
-        raise UserError(f"cannot read {folder}: {error.strerror}") from None
-
-
-def read_text(file: Path) -> str:
-    """A file of UTF-8, with or without a byte order mark."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{file}, line {line}: it is not UTF-8 text") from None
+            yield from (Path(entry.path) for entry in scan(folder) if is_folder(entry))
 
 
 def read_lines(file: Path) -> Iterator[tuple[int, str]]:
     """(number, text) of every line that is not blank."""
-    for number, line in enumerate(io.StringIO(read_text(file), newline=None), 1):
+    for number, line in enumerate(io.StringIO(read_text(file, _MAX_BYTES), newline=None), 1):
         if text := line.strip():
             yield number, text
 
 
 def read_rows(file: Path, columns: Sequence[str], delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
     """(line, row) of a table with a header that has at least ``columns``; blank lines are passed by."""
-    reader = csv.reader(io.StringIO(read_text(file), newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(read_text(file, _MAX_BYTES), newline=""), delimiter=delimiter, strict=True)
     try:
         header = [name.strip().lower() for name in next(reader, [])]
         if lacking := [name for name in columns if name not in header]:
@@ -128,7 +115,7 @@ def read_rows(file: Path, columns: Sequence[str], delimiter: str = ",") -> Itera
 
 def read_json(file: Path) -> Any:
     try:
-        return json.loads(read_text(file))
+        return json.loads(read_text(file, _MAX_BYTES))
     except json.JSONDecodeError as error:
         raise UserError(f"{file}, line {error.lineno}: it is not JSON ({error.msg.lower()})") from None
     except (RecursionError, ValueError):
@@ -153,7 +140,7 @@ def read_objects(file: Path, fields: Mapping[str, tuple[type, ...]]) -> Iterator
 
 def shown(value: object) -> str:
     """A value in an error: its first characters, on one line."""
-    text = repr(value)
+    text = _BEGINNING.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -166,6 +153,11 @@ def number_of(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def whole_number_of(text: str) -> int | None:
+    """A number of digits alone, as many as can be of use, or None."""
+    return int(text) if text.isdecimal() and len(text) < 16 else None
+
+
 def check_classes(file: Path, names: Sequence[str]) -> tuple[str, ...]:
     """Class names as a task: at least two, none of them blank or there twice."""
     if len(names) < 2:
@@ -174,72 +166,10 @@ def check_classes(file: Path, names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if not name or name in seen:
             raise UserError(f"{file} has {f'the class {name!r} twice' if name else 'a class without a name'}")
+        if not is_text(name):
+            raise UserError(f"{file} has the class {name!r}, which is no text")
         seen.add(name)
     return tuple(names)
-
-
-@dataclass(frozen=True)
-class Media:
-    """The clips under a root: ``paths`` name without suffix -> path; ``outside`` are folders that links put outside of it."""
-
-    root: Path
-    paths: Mapping[str, str]
-    links: frozenset[str]
-    outside: tuple[str, ...] = ()
-
-    def find(self, *names: str) -> str | None:
-        """The path of the first of ``names`` that is there."""
-        return next((self.paths[name] for name in names if name in self.paths), None)
-
-
-def find_media(root: Path, starts: Sequence[str], expected: str, at_folder: Callable[[str], Step] | None = None) -> Media:
-    """All videos in the folders ``starts`` that exist; ``at_folder`` says what to do at folders in them, which is to pass.
-
-    The first of a name counts, in the order of ``starts`` and of names. Raises UserError where there is none at all: there
-    must be ``expected``.
-    """
-    paths: dict[str, str] = {}
-    links: set[str] = set()
-    outside: list[str] = []
-    for start in starts:
-        for stem, path, is_link in _walk(root, start, at_folder, outside):
-            if paths.setdefault(stem, path) == path and is_link:
-                links.add(path)
-    if not paths:
-        hint = f"; did you mean data.root={root.resolve().parent}?" if root.resolve().name in _FOLDERS[1:] else ""
-        raise UserError(f"there is no clip under {root}: there must be {expected}{_not_followed(outside)}{hint}")
-    return Media(root, paths, frozenset(links), tuple(outside))
-
-
-def _walk(
-    root: Path, start: str, at_folder: Callable[[str], Step] | None, outside: list[str]
-) -> Iterator[tuple[str, str, bool]]:
-    """(name, path, whether it is a link) of every clip; folders that lead out of the root are added to ``outside``."""
-    if (root / start).is_dir() and leads_out(root, start):
-        outside.append(start)
-        return
-    waiting = deque([start] if (root / start).is_dir() else [])
-    while waiting:
-        folder = waiting.popleft()
-        for entry in scan(root / folder):
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if not entry.is_dir():
-                stem, _, suffix = entry.name.rpartition(".")
-                if f".{suffix.lower()}" in VIDEOS:
-                    yield stem, path, entry.is_symlink()
-                continue
-            step = at_folder(path) if at_folder else "pass"
-            if step == "take":
-                yield entry.name, path, entry.is_symlink()
-            elif step == "enter" and not entry.is_symlink():
-                waiting.append(path)
-            elif step == "enter" and leads_out(root, path):
-                # A link to a folder below the root would only lead to clips that are found anyway, or in circles.
-                outside.append(path)
-
-
-def _not_followed(outside: Sequence[str]) -> str:
-    return f" ({outside[0]} is a link that leads out of the root, and is not followed)" if outside else ""
 
 
 class Draft:
@@ -276,27 +206,29 @@ class Draft:
         split: str,
         clip: str,
         labels: tuple[int, ...],
-        path: str | None,
+        paths: Sequence[str],
         expected: str,
         window: tuple[float, float] | None = None,
         unit: Unit = "frames",
     ) -> None:
         """A clip that was admitted and has its classes: an entry where its file is there, below the root, its window one.
 
-        ``path`` is what was found, ``expected`` the path to name where nothing was.
+        ``paths`` are what was found, the one to take first, ``expected`` the path to name where nothing was.
         """
         start, stop = window or (None, None)
-        if window and not 0 <= window[0] < window[1]:
-            says = f"it goes from {window[0]} to {window[1]} {unit}; it must start at 0 or later, and stop after that"
-            self.reject(split, clip, path or expected, MISLABELLED, says)
-        elif path is None:
-            self.reject(split, clip, expected, MISSING, f"there is no {expected}{_not_followed(self._media.outside)}")
-        elif path in self._media.links and leads_out(self._media.root, path):
-            self.reject(split, clip, path, REFUSED, f"{path} leads out of the root through a link")
-        elif window is None and self._whole.setdefault(path, clip) != clip:
-            self.reject(split, clip, path, DUPLICATE, f"{path} is the clip {self._whole[path]!r} already; the first one stays")
+        inside = tuple(path for path in paths if not self._media.is_refused(path))
+        if window and not 0 <= window[0] < window[1] <= MAX_NUMBER:
+            says = f"it goes from {shown(start)} to {shown(stop)} {unit}; it must start at 0 or later, and stop after that"
+            self.reject(split, clip, next(iter(paths), expected), MISLABELLED, says)
+        elif not paths:
+            self.reject(split, clip, expected, MISSING, f"there is no {expected}{self._media.not_followed}")
+        elif not inside:
+            self.reject(split, clip, paths[0], REFUSED, f"{paths[0]} leads out of the root through a link")
+        elif window is None and self._whole.setdefault(inside[0], clip) != clip:
+            says = f"{inside[0]} is the clip {self._whole[inside[0]]!r} already; the first one stays"
+            self.reject(split, clip, inside[0], DUPLICATE, says)
         else:
-            self._entries[split].append(Entry(clip, path, labels, start, stop, unit))
+            self._entries[split].append(Entry(clip, inside[0], labels, start, stop, unit, inside[1:]))
 
     def catalogue(self) -> Catalogue:
         """Everything so far, and a problem for each class without a clip in train. Raises UserError where a split is empty."""

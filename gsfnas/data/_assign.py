@@ -22,7 +22,7 @@ def assign(clips: Listing, *, seed: int, val_share: float, test_share: float) ->
             raise UserError(
                 f"class {name!r} has {len(paths)} clips, but a split needs at least three (one each to train, val and test)"
             )
-        order = sorted(paths, key=lambda path: hashlib.sha256(f"{seed}/{path}".encode()).digest())
+        order = sorted(paths, key=lambda path: hashlib.sha256(f"{seed}/{path}".encode(errors="surrogatepass")).digest())
         test = min(max(1, round(len(paths) * test_share)), len(paths) - 2)
         val = min(max(1, round(len(paths) * val_share)), len(paths) - test - 1)
         for number, path in enumerate(order):

@@ -4,8 +4,9 @@ A reader makes one of these from files as they are distributed; it opens no vide
 """
 
 import hashlib
+import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,7 +28,10 @@ MISSING, UNREADABLE, SHORT, MISLABELLED, DUPLICATE, REFUSED, EMPTY = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One clip: a video or a folder of images at ``path``, all of it or a window, and a class of each task."""
+    """One clip: a video or a folder of images at ``path``, all of it or a window, and a class of each task.
+
+    ``spare`` are other files of the same clip, of which the first good one is taken where ``path`` cannot be decoded.
+    """
 
     id: str
     path: str
@@ -35,6 +39,7 @@ class Entry:
     start: float | None = None
     stop: float | None = None
     unit: Unit = "frames"
+    spare: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,9 +87,24 @@ def why_refused(path: str) -> str | None:
     return None
 
 
-def leads_out(root: Path, path: str) -> bool:
-    """Whether links on the way take a path out of the root."""
-    return not (root / path).resolve().is_relative_to(root.resolve())
+def leads_out(root: Path, path: str, followed: Collection[str] = ()) -> bool:
+    """Whether links on the way take a path out of the root, and out of what its folders ``followed`` are links to."""
+    place = real(root / path)
+    return not any(place.is_relative_to(real(root / name)) for name in ("", *followed))
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8; that of a file in another encoding cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def real(path: Path) -> Path:
+    """A path without links; ``Path.resolve`` fails for one that goes round in circles."""
+    return Path(os.path.realpath(path))
 
 
 def hold_out(entries: Sequence[Entry], share: float, seed: int) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
@@ -98,7 +118,7 @@ def hold_out(entries: Sequence[Entry], share: float, seed: int) -> tuple[tuple[E
     held: set[str] = set()
     for members in classes.values():
         number = min(max(1, round(len(members) * share)), len(members) - 1)
-        order = sorted(members, key=lambda entry: hashlib.sha256(f"{seed}/{entry.id}".encode()).digest())
+        order = sorted(members, key=lambda entry: hashlib.sha256(f"{seed}/{entry.id}".encode(errors="surrogatepass")).digest())
         held |= {entry.id for entry in order[:number]}
     train = tuple(entry for entry in entries if entry.id not in held)
     return train, tuple(entry for entry in entries if entry.id in held)

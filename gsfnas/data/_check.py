@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsfnas.data._catalogue import EMPTY, MISSING, SHORT, UNREADABLE, empty_classes
-from gsfnas.data._files import INDEX, places, read_catalogue
-from gsfnas.data._look import OnProgress, look
-from gsfnas.data._settings import SPLITS, DataSettings
+from gsfnas.data._files import look_at, places, read_catalogue
+from gsfnas.data._look import OnProgress
+from gsfnas.data._settings import DataSettings
 from gsfnas.errors import UserError
+from gsfnas.escape import csv_cell
 from gsfnas.files import replacing
 
 
@@ -38,12 +39,16 @@ class Check:
         return dict(Counter(row.problem for row in self.rows))
 
     def write(self, path: Path) -> None:
-        """The rows as CSV: ``split, id, path, problem, says, used``. Raises UserError where it cannot be written."""
+        """The rows as CSV: ``split, id, path, problem, says, used``. Raises UserError where it cannot be written.
+
+        Hidden characters are written out, and what a spreadsheet would take for a formula has an apostrophe before it.
+        """
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["split", "id", "path", "problem", "says", "used"])
             for row in self.rows:
-                writer.writerow([row.split, row.id, row.path, row.problem, row.says, "yes" if row.is_used else "no"])
+                cells = (row.split, row.id, row.path, row.problem, row.says, "yes" if row.is_used else "no")
+                writer.writerow([csv_cell(cell) for cell in cells])
 
 
 def check(settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> Check:
@@ -54,16 +59,14 @@ def check(settings: DataSettings, on_progress: OnProgress = lambda done, total: 
     """
     if settings.name == "twins":
         raise UserError("twins is rendered, so there is nothing to check; export it and check the files")
-    root, home = places(settings)
+    root, _ = places(settings)
     catalogue = read_catalogue(settings)
     rows = [
         CheckRow(problem.split, problem.id, problem.path, problem.kind, problem.says, is_used=False)
         for problem in catalogue.problems
     ]
-    entries = [(split, entry) for split in SPLITS for entry in catalogue.splits[split]]
-    looks = look(root, [entry for _, entry in entries], home / INDEX, checks=True, on_progress=on_progress)
-    for split, entry in entries:
-        seen = looks[entry.path]
+    files = look_at(settings, catalogue, checks=True, on_progress=on_progress)
+    for split, entry, seen in [(split, entry, seen) for split, found in files.items() for entry, seen in found]:
         window = seen.window(entry)
         if window.broken is not None:
             kind = UNREADABLE if window.first < window.stop or seen.broken is not None else SHORT
@@ -75,8 +78,7 @@ def check(settings: DataSettings, on_progress: OnProgress = lambda done, total: 
             rows.append(CheckRow(split, entry.id, entry.path, SHORT, window.note or says, is_used=True))
         elif window.note is not None:
             rows.append(CheckRow(split, entry.id, entry.path, SHORT, window.note, is_used=True))
-    used = {split: [entry for part, entry in entries if part == split] for split in SPLITS}
-    used = {split: [one for one in found if looks[one.path].window(one).broken is None] for split, found in used.items()}
+    used = {split: [one for one, seen in found if seen.window(one).broken is None] for split, found in files.items()}
     known = {problem.id for problem in catalogue.problems if problem.kind == EMPTY}
     for task, name in empty_classes(catalogue.tasks, [entry.labels for entry in used["train"]]):
         if name not in known:

@@ -5,33 +5,38 @@ Li, Li and Vasconcelos, "RESOUND: towards action recognition without representat
 
 from pathlib import Path
 
-from gsfnas.data._annotations import Draft, check_classes, find_annotation, find_media, read_json, read_objects, shown
+from gsfnas.data._annotations import Draft, check_classes, find_annotation, read_json, read_objects, shown
 from gsfnas.data._catalogue import Catalogue
+from gsfnas.data._media import find_media, videos_first
 from gsfnas.errors import UserError
 
+_FOLDERS = ("rgb", "videos", "rawframes", "frames", "rgb_frames", "")
 _FIELDS = {"vid_name": (str,), "label": (int,), "start_frame": (int,), "end_frame": (int,)}
 
 
 def read_diving48(root: Path) -> Catalogue:
-    """Videos in ``rgb/``, in ``videos/`` or beside ``Diving48_V2_train.json``, ``_test.json`` and ``Diving48_vocab.json``."""
+    """``Diving48_V2_train.json``, ``_test.json`` and ``Diving48_vocab.json``, and a video or a folder of frames a dive.
+
+    Videos are in ``rgb/``, in ``videos/`` or beside the annotations, frames in one of these, ``rawframes/`` or ``frames/``.
+    """
     classes = _vocabulary(find_annotation(root, ["Diving48_vocab.json"]))
     files = {split: find_annotation(root, [f"Diving48_V2_{split}.json"]) for split in ("train", "test")}
     dives = {split: list(read_objects(file, _FIELDS)) for split, file in files.items()}
-    expected = "a video VIDNAME.mp4 a clip in rgb/, in videos/ or beside the annotations"
-    media = find_media(root, ["rgb", "videos", ""], expected)
+    expected = "a video VIDNAME.mp4 a clip in rgb/, in videos/ or beside the annotations, or a folder of frames VIDNAME/"
+    media = find_media(root, _FOLDERS, expected, {item["vid_name"] for items in dives.values() for item in items})
     draft = Draft({"class": classes}, media)
     for split, items in dives.items():
         for item in items:
             clip = item["vid_name"]
             if not draft.admit(split, clip):
                 continue
-            path, wanted = media.find(clip), f"rgb/{clip}.mp4"
+            paths, wanted = videos_first(media.find(clip)), f"rgb/{clip}.mp4"
             window = (item["start_frame"], item["end_frame"])
             if 0 <= item["label"] < len(classes):
                 # From 0 to 0 is all of it.
-                draft.add(split, clip, (item["label"],), path, wanted, None if window == (0, 0) else window)
+                draft.add(split, clip, (item["label"],), paths, wanted, None if window == (0, 0) else window)
             else:
-                draft.reject_label(split, clip, path or wanted, f"label {item['label']}", "class")
+                draft.reject_label(split, clip, next(iter(paths), wanted), f"label {shown(item['label'])}", "class")
     return draft.catalogue()
 
 

@@ -4,22 +4,28 @@ Damen et al., "Rescaling egocentric vision: collection, pipeline and challenges 
 the test set are withheld: ``test`` is the validation set.
 """
 
+import re
 from pathlib import Path
 
-from gsfnas.data._annotations import Draft, Step, check_classes, find_annotation, find_media, number_of, read_rows
+from gsfnas.data._annotations import Draft, check_classes, find_annotation, number_of, read_rows, shown, whole_number_of
 from gsfnas.data._catalogue import MISLABELLED, REFUSED, Catalogue, Unit, why_refused
+from gsfnas.data._media import Step, find_media, is_video
 from gsfnas.errors import UserError
 
 _FILES = {"train": "EPIC_100_train.csv", "test": "EPIC_100_validation.csv"}
 _FRAMES = ("start_frame", "stop_frame")
 _STAMPS = ("start_timestamp", "stop_timestamp")
 _COLUMNS = ("narration_id", "participant_id", "video_id", *_STAMPS, *_FRAMES, "verb_class", "noun_class")
+# Folders directly below the root that may be links to another disk.
+_FOLDERS = re.compile(r"P\d+|EPIC-KITCHENS|frames_rgb_flow|rgb_frames|videos")
 
 
 def read_epic_kitchens_100(root: Path) -> Catalogue:
-    """Folders of frames ``P01/rgb_frames/P01_01/`` or videos ``P01/videos/P01_01.MP4``, and ``EPIC_100_*.csv``.
+    """``EPIC_100_*.csv``, and a folder of frames ``P01_01/`` or a video ``P01_01.MP4`` a recording, anywhere below the root.
 
-    The tasks are the action, its verb and its noun; an action is a pair of these that occurs in train or validation.
+    They are distributed as ``P01/rgb_frames/P01_01/`` and ``P01/videos/P01_01.MP4``, those of the first 55 hours also as
+    ``frames_rgb_flow/rgb/train/P01/P01_01/``. The tasks are the action, its verb and its noun; an action is a pair of these
+    that occurs in train or validation.
     """
     verb_names, verbs = _classes(find_annotation(root, ["EPIC_100_verb_classes.csv"]))
     noun_names, nouns = _classes(find_annotation(root, ["EPIC_100_noun_classes.csv"]))
@@ -30,7 +36,8 @@ def read_epic_kitchens_100(root: Path) -> Catalogue:
     actions = check_classes(files["train"], [f"{verb_names[verb]} {noun_names[noun]}" for verb, noun in pairs])
     numbers = {pair: number for number, pair in enumerate(pairs)}
     expected = "a folder P01/rgb_frames/P01_01/ with its frames, or a video P01/videos/P01_01.MP4, a recording"
-    media = find_media(root, [""], expected, _at_folder)
+    recordings = {row["video_id"] for part in rows.values() for row in part}
+    media = find_media(root, [""], expected, recordings, _at_folder, lambda name: _FOLDERS.fullmatch(name) is not None)
     draft = Draft({"action": actions, "verb": verb_names, "noun": noun_names}, media)
     for split, part in rows.items():
         for row in part:
@@ -40,22 +47,25 @@ def read_epic_kitchens_100(root: Path) -> Catalogue:
             if reason := why_refused(video) or why_refused(row["participant_id"]):
                 draft.reject(split, clip, "", REFUSED, reason)
                 continue
-            path, wanted = media.find(video), f"{row['participant_id']}/videos/{video}.MP4"
+            paths, wanted = media.find(video), f"{row['participant_id']}/videos/{video}.MP4"
             verb, noun = verbs.get(row["verb_class"]), nouns.get(row["noun_class"])
-            in_frames = path is not None and _is_frames(path)
+            in_frames = bool(paths) and not is_video(paths[0])
+            # The window of a recording is in frames or in seconds.
+            paths = tuple(path for path in paths if is_video(path) != in_frames)
+            first = next(iter(paths), wanted)
             window = _frames(row) if in_frames else _seconds(row)
             if verb is None:
-                draft.reject_label(split, clip, path or wanted, f"verb_class {row['verb_class']!r}", "verb")
+                draft.reject_label(split, clip, first, f"verb_class {row['verb_class']!r}", "verb")
             elif noun is None:
-                draft.reject_label(split, clip, path or wanted, f"noun_class {row['noun_class']!r}", "noun")
+                draft.reject_label(split, clip, first, f"noun_class {row['noun_class']!r}", "noun")
             elif window is None:
                 start, stop = _FRAMES if in_frames else _STAMPS
                 must = "numbers" if in_frames else "times as HH:MM:SS.ff"
                 says = f"{start} {row[start]!r} and {stop} {row[stop]!r} must be {must}"
-                draft.reject(split, clip, path or wanted, MISLABELLED, says)
+                draft.reject(split, clip, first, MISLABELLED, says)
             else:
                 unit: Unit = "frames" if in_frames else "seconds"
-                draft.add(split, clip, (numbers[verb, noun], verb, noun), path, wanted, window, unit)
+                draft.add(split, clip, (numbers[verb, noun], verb, noun), paths, wanted, window, unit)
     return draft.catalogue()
 
 
@@ -63,22 +73,18 @@ def _classes(file: Path) -> tuple[tuple[str, ...], dict[str, int]]:
     """The names in the order of their ids, and id -> place in this order."""
     found: dict[int, str] = {}
     for line, row in read_rows(file, ("id", "key")):
-        if not row["id"].isdecimal() or int(row["id"]) in found:
-            raise UserError(f"{file}, line {line}: each class must have a number of its own, but this one has {row['id']!r}")
-        found[int(row["id"])] = row["key"]
+        number = whole_number_of(row["id"])
+        if number is None or number in found:
+            got = shown(row["id"])
+            raise UserError(f"{file}, line {line}: each class must have a number of its own, but this one has {got}")
+        found[number] = row["key"]
     order = sorted(found)
     return check_classes(file, [found[number] for number in order]), {str(number): at for at, number in enumerate(order)}
 
 
-def _is_frames(path: str) -> bool:
-    return path.split("/")[-2:-1] == ["rgb_frames"]
-
-
 def _at_folder(path: str) -> Step:
-    """Frames of a recording are not walked through, there being millions; those of optical flow are of no use."""
-    if _is_frames(path):
-        return "take"
-    return "pass" if path.split("/")[-1] == "flow_frames" else "enter"
+    """Frames of a recording that is in no list are not walked through, there being millions."""
+    return "pass" if re.fullmatch(r"P\d+_\d+", path.rpartition("/")[2]) else "enter"
 
 
 def _frames(row: dict[str, str]) -> tuple[float, float] | None:

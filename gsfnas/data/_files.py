@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from gsfnas.data._cache import cache_folder
-from gsfnas.data._catalogue import EMPTY, Catalogue, Entry, Problem, empty_classes, hold_out
+from gsfnas.data._catalogue import EMPTY, Catalogue, Entry, Problem, empty_classes, hold_out, real
 from gsfnas.data._clips import Clips, ClipSplit, Labels, VideoData
 from gsfnas.data._diving48 import read_diving48
 from gsfnas.data._epic import read_epic_kitchens_100
 from gsfnas.data._folder import read_folder
+from gsfnas.data._frames import RGB
 from gsfnas.data._kinetics import read_kinetics400
 from gsfnas.data._look import Look, OnProgress, frame_index, look
 from gsfnas.data._mirror import mirror_of
@@ -26,6 +27,7 @@ from gsfnas.data._something import read_something_v1, read_something_v2
 from gsfnas.data._table import read_table
 from gsfnas.data._twins_actions import CLASSES
 from gsfnas.errors import UserError, unknown
+from gsfnas.escape import printable
 
 _READERS: Mapping[str, Callable[[Path], Catalogue]] = {
     "something_v1": read_something_v1,
@@ -36,6 +38,8 @@ _READERS: Mapping[str, Callable[[Path], Catalogue]] = {
 }
 # Of what the files hold, in the set's folder of the cache.
 INDEX = "index.json"
+# What the layout calls the frames of a clip, where it is not as most do.
+_FRAMES: Mapping[str, tuple[str, ...]] = {"something_v1": ("*", *RGB), "something_v2": ("*", *RGB)}
 # So many clips of a class a preview tries before it leaves the class out.
 _TRIES = 3
 
@@ -51,19 +55,18 @@ def open_files(settings: DataSettings, on_progress: OnProgress = lambda done, to
     catalogue = read_catalogue(settings)
     problems = [problem for problem in catalogue.problems if problem.kind != EMPTY]
     if problems and not settings.skip_broken:
-        raise UserError(f"{said(root, problems[0])}; mend it, or leave out such clips with data.skip_broken=true")
-    entries = [entry for split in SPLITS for entry in catalogue.splits[split]]
-    looks = look(root, entries, home / INDEX, on_progress=on_progress)
-    skipped = [said(root, problem) for problem in problems]
+        raise UserError(f"{said(problems[0], root)}; mend it, or leave out such clips with data.skip_broken=true")
+    files = look_at(settings, catalogue, on_progress=on_progress)
+    # These go to records and reports, which name no folder of the machine.
+    skipped = [said(problem) for problem in problems]
     clips: dict[str, list[Clip]] = {split: [] for split in SPLITS}
     for split, found in clips.items():
-        for entry in catalogue.splits[split]:
-            seen = looks[entry.path]
+        for entry, seen in files[split]:
             window = seen.window(entry)
             if window.broken is None:
-                found.append(_clip(root, home, entry, seen))
+                found.append(_clip(root, home, _frame_names(settings), entry, seen))
             elif settings.skip_broken or window.is_checked:
-                skipped.append(f"{root / entry.path}: {window.broken}")
+                skipped.append(printable(f"{entry.path}: {window.broken}"))
             else:
                 raise UserError(
                     f"{root / entry.path} cannot be decoded: {window.broken}; mend it, or leave out such files with "
@@ -76,7 +79,7 @@ def open_files(settings: DataSettings, on_progress: OnProgress = lambda done, to
     if empty := empty_classes(catalogue.tasks, [clip.labels for clip in clips["train"]]):
         task, name = empty[0]
         more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
-        notes.append(f"without a clip in train: {task} {name!r}{more}")
+        notes.append(printable(f"without a clip in train: {task} {name!r}{more}"))
     splits: dict[str, ClipSplit] = {}
     for split in SPLITS:
         labels = {
@@ -109,10 +112,9 @@ def first_clips(settings: DataSettings, split: str, count: int) -> tuple[list[st
     clips: dict[int, Clip] = {}
     for attempt in range(_TRIES):
         entries = [members[label][attempt] for label in labels if label not in clips and attempt < len(members[label])]
-        looks = look(root, entries, home / INDEX)
-        for entry in entries:
-            if looks[entry.path].window(entry).broken is None:
-                clips[entry.labels[0]] = _clip(root, home, entry, looks[entry.path])
+        for entry, seen in _look_at(settings, entries):
+            if seen.window(entry).broken is None:
+                clips[entry.labels[0]] = _clip(root, home, _frame_names(settings), entry, seen)
     if not clips:
         raise UserError(f"no clip in {split} of {root} can be decoded; gsfnas data check says why")
     shown = sorted(clips)
@@ -121,16 +123,55 @@ def first_clips(settings: DataSettings, split: str, count: int) -> tuple[list[st
     return [names[label] for label in shown], read(np.arange(len(shown)), None), counts
 
 
-def said(root: Path, problem: Problem) -> str:
-    """A problem as one line: where it is, and what."""
-    return f"{root / problem.path if problem.path else problem.id}: {problem.says}"
+def said(problem: Problem, root: Path | None = None) -> str:
+    """A problem as one line: where it is, below the root or, with ``root``, on the machine, and what."""
+    place = str(root / problem.path) if root is not None and problem.path else problem.path or problem.id
+    return printable(f"{place}: {problem.says}")
 
 
 def places(settings: DataSettings) -> tuple[Path, Path]:
-    """The root, and the folder in the cache that belongs to it."""
+    """The root, and the folder in the cache that belongs to it. Raises UserError for the home of a user that is none."""
     assert settings.root is not None
-    root = Path(settings.root).expanduser().absolute()
-    return root, cache_folder(settings.cache) / settings.name / _hash(str(root.resolve()))
+    root = _expanded("root", settings.root).absolute()
+    return root, cache_folder(settings.cache) / settings.name / _hash(str(real(root)))
+
+
+def look_at(
+    settings: DataSettings,
+    catalogue: Catalogue,
+    *,
+    checks: bool = False,
+    on_progress: OnProgress = lambda done, total: None,
+) -> dict[str, list[tuple[Entry, Look]]]:
+    """Split -> its clips, each with what its file holds; a clip whose file cannot be used is taken from another one of its."""
+    entries = [entry for split in SPLITS for entry in catalogue.splits[split]]
+    seen = iter(_look_at(settings, entries, checks=checks, on_progress=on_progress))
+    return {split: [next(seen) for _ in catalogue.splits[split]] for split in SPLITS}
+
+
+def _look_at(
+    settings: DataSettings,
+    entries: Sequence[Entry],
+    *,
+    checks: bool = False,
+    on_progress: OnProgress = lambda done, total: None,
+) -> list[tuple[Entry, Look]]:
+    root, home = places(settings)
+    names = _frame_names(settings)
+    looks = look(root, entries, home / INDEX, names=names, checks=checks, on_progress=on_progress)
+
+    def is_broken(entry: Entry) -> bool:
+        return looks[entry.path].window(entry).broken is not None
+
+    tried = list(entries)
+    while again := [place for place, entry in enumerate(tried) if entry.spare and is_broken(entry)]:
+        for place in again:
+            tried[place] = replace(tried[place], path=tried[place].spare[0], spare=tried[place].spare[1:])
+        paths = {tried[place].path for place in again}
+        looks |= look(root, [entry for entry in tried if entry.path in paths], home / INDEX, names=names, checks=checks)
+    # Where none is any better it is the first that is named.
+    chosen = [entry if is_broken(other) else other for entry, other in zip(entries, tried, strict=True)]
+    return [(entry, looks[entry.path]) for entry in chosen]
 
 
 def read_catalogue(settings: DataSettings) -> Catalogue:
@@ -140,7 +181,7 @@ def read_catalogue(settings: DataSettings) -> Catalogue:
         return read_folder(root, home, settings)
     if settings.name == "folder":
         assert settings.csv is not None
-        catalogue = read_table(root, root / Path(settings.csv).expanduser())
+        catalogue = read_table(root, root / _expanded("csv", settings.csv))
     else:
         catalogue = _READERS[settings.name](root)
     splits = dict(catalogue.splits)
@@ -159,10 +200,21 @@ def _why_empty(catalogue: Catalogue) -> str:
     return f"{len(catalogue.problems)} clips cannot be used, the first of them since {catalogue.problems[0].says}"
 
 
-def _clip(root: Path, home: Path, entry: Entry, seen: Look) -> Clip:
+def _expanded(name: str, path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"`data.{name}` is {path}, but there is no such user") from None
+
+
+def _frame_names(settings: DataSettings) -> tuple[str, ...]:
+    return (settings.frame_names,) if settings.frame_names is not None else _FRAMES.get(settings.name, RGB)
+
+
+def _clip(root: Path, home: Path, names: tuple[str, ...], entry: Entry, seen: Look) -> Clip:
     window = seen.window(entry)
     index = None if entry.start is None else frame_index(home / INDEX, seen.digest)
-    return Clip(root / entry.path, entry.labels, window.first, window.stop - window.first, seen.digest, index)
+    return Clip(root / entry.path, entry.labels, window.first, window.stop - window.first, seen.digest, index, names)
 
 
 def _mirrors(tasks: Mapping[str, Sequence[str]], settings: DataSettings) -> Mapping[str, Labels] | None:
@@ -183,4 +235,4 @@ def _augmented(settings: DataSettings, mirrors: Mapping[str, Labels] | None) -> 
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]

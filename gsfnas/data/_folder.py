@@ -4,10 +4,12 @@ import hashlib
 import json
 from pathlib import Path
 
+from gsfnas.data._annotations import check_classes
 from gsfnas.data._assign import recorded
-from gsfnas.data._catalogue import UNREADABLE, Catalogue, Entry, Problem
+from gsfnas.data._catalogue import UNREADABLE, Catalogue, Entry, Problem, is_text
 from gsfnas.data._layout import find_layout
 from gsfnas.data._settings import DataSettings
+from gsfnas.escape import printable
 
 _TASK = "class"
 
@@ -26,13 +28,12 @@ def read_folder(root: Path, home: Path, settings: DataSettings) -> Catalogue:
             val_share=settings.val_share,
             test_share=settings.test_share,
         )
+    numbers = {folder: number for number, folder in enumerate(layout.classes)}
     splits = {
-        split: tuple(Entry(path, path, (layout.classes.index(name),)) for name, paths in listing.items() for path in paths)
+        split: tuple(Entry(path, path, (numbers[folder],)) for folder, paths in listing.items() for path in paths)
         for split, listing in listings.items()
     }
-    problems = []
-    for stranger in layout.strangers:
-        path, _, says = stranger.partition(": ")
-        relative = Path(path).relative_to(root).as_posix()
-        problems.append(Problem("", relative, relative, UNREADABLE, says))
-    return Catalogue({_TASK: layout.classes}, splits, tuple(problems))
+    problems = tuple(Problem("", path, path, UNREADABLE, says) for path, says in layout.strangers)
+    # Names of classes go to records and reports, which are UTF-8.
+    names = [folder if is_text(folder) else printable(folder) for folder in layout.classes]
+    return Catalogue({_TASK: check_classes(root, names)}, splits, problems)

@@ -71,10 +71,18 @@ def _images(folder: Path) -> list[str]:
             if entry.name.startswith(".") or not entry.name.lower().endswith(IMAGES):
                 continue
             # Opening a pipe would wait for somebody who writes to it.
-            if not entry.is_file():
+            if not _is_file(entry):
                 raise DecodeError(f"{entry.name} is not a regular file")
             images.append(entry.name)
     return images
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        # A link that goes round in circles.
+        return False
 
 
 def _named(images: Iterable[str], name: str) -> list[_Numbered]:

@@ -4,18 +4,28 @@ Carreira and Zisserman, "Quo vadis, action recognition? A new model and the Kine
 validation set.
 """
 
+import re
 from pathlib import Path
 
-from gsfnas.data._annotations import Draft, Step, check_classes, find_annotation, find_media, number_of, read_rows
+from gsfnas.data._annotations import Draft, check_classes, find_annotation, number_of, read_rows
 from gsfnas.data._catalogue import MISLABELLED, Catalogue
+from gsfnas.data._media import Media, Step, find_media, videos_first
 
 _FILES = {"train": ("train",), "test": ("val", "validate", "validation")}
 _PREFIXES = ("", "kinetics400_", "kinetics_400_", "kinetics-400_", "k400_", "kinetics_")
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
+# Frames of a clip in no list are not looked through, there may be thousands.
+_CLIP = re.compile(r".{11}_\d{6}_\d{6}")
+# Words in the names of the folders that tools make: train, val_256, rawframes_train, replacement.
+_FOLDERS = {"train", "val", "validate", "validation", "test", "videos", "rawframes", "frames", "replacement"}
 
 
 def read_kinetics400(root: Path) -> Catalogue:
-    """Videos ``YOUTUBEID_START_END.mp4`` anywhere below the root, with ``train.csv`` and ``val.csv``."""
+    """Videos ``YOUTUBEID_START_END.mp4`` or folders of frames of this name anywhere below the root, ``train.csv``, ``val.csv``.
+
+    Of several of a name those in a folder ``replacement``, which are there since the others are damaged, come first, and
+    videos before frames.
+    """
     files = {
         split: find_annotation(root, [f"{prefix}{name}.csv" for prefix in _PREFIXES for name in names])
         for split, names in _FILES.items()
@@ -23,28 +33,45 @@ def read_kinetics400(root: Path) -> Catalogue:
     rows = {split: [row for _, row in read_rows(file, _COLUMNS)] for split, file in files.items()}
     classes = check_classes(files["train"], sorted({row["label"] for row in rows["train"]} - {""}))
     numbers = {name: number for number, name in enumerate(classes)}
-    media = find_media(root, [""], "a video YOUTUBEID_START_END.mp4 a clip, in any folder", _enter)
+    media = _find(root, rows)
     draft = Draft({"class": classes}, media)
     for split in _FILES:
         for row in rows[split]:
-            youtube, start, stop = row["youtube_id"], number_of(row["time_start"]), number_of(row["time_end"])
-            if start is None or stop is None or not 0 <= start < stop:
+            clip, youtube = _name(row), row["youtube_id"]
+            if clip is None:
                 says = (
                     f"time_start {row['time_start']!r} and time_end {row['time_end']!r} must be seconds, one before the other"
                 )
                 draft.reject(split, youtube, "", MISLABELLED, says)
                 continue
-            clip = f"{youtube}_{int(start):06d}_{int(stop):06d}"
             if not draft.admit(split, clip):
                 continue
             # Some mirrors leave the times out of the names.
-            path = media.find(clip, youtube)
+            paths = sorted(videos_first(media.find(clip, youtube)), key=lambda path: "replacement" not in _words(path))
             if row["label"] in numbers:
-                draft.add(split, clip, (numbers[row["label"]],), path, f"{clip}.mp4")
+                draft.add(split, clip, (numbers[row["label"]],), paths, f"{clip}.mp4")
             else:
-                draft.reject_label(split, clip, path or f"{clip}.mp4", repr(row["label"]), "class")
+                draft.reject_label(split, clip, next(iter(paths), f"{clip}.mp4"), repr(row["label"]), "class")
     return draft.catalogue()
 
 
-def _enter(path: str) -> Step:
-    return "enter"
+def _name(row: dict[str, str]) -> str | None:
+    start, stop = number_of(row["time_start"]), number_of(row["time_end"])
+    if start is None or stop is None or not 0 <= start < stop:
+        return None
+    return f"{row['youtube_id']}_{int(start):06d}_{int(stop):06d}"
+
+
+def _find(root: Path, rows: dict[str, list[dict[str, str]]]) -> Media:
+    names = [name for part in rows.values() for row in part for name in (_name(row), row["youtube_id"])]
+    wanted = {name for name in names if name is not None}
+    expected = "a video YOUTUBEID_START_END.mp4 or a folder of frames of this name a clip, in any folder"
+    return find_media(root, [""], expected, wanted, _at_folder, lambda name: not _FOLDERS.isdisjoint(_words(name)))
+
+
+def _at_folder(path: str) -> Step:
+    return "pass" if _CLIP.fullmatch(path.rpartition("/")[2]) else "enter"
+
+
+def _words(path: str) -> list[str]:
+    return re.split(r"[^a-z]+", path.lower())

@@ -1,14 +1,18 @@
 """Finds the clips in a folder: ``train/ val/ test/`` with a folder a class in each, or a folder a class.
 
-A clip is a video file or a folder of images. Paths are relative to the root and never leave it.
+A clip is a video file or a folder of images. Paths are relative to the root and never leave it, but that ``train``, ``val`` and
+``test`` may be links to another disk.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gsfnas.data._annotations import check_root, scan
-from gsfnas.data._decode import IMAGES, VIDEOS
+from gsfnas.data._annotations import check_root
+from gsfnas.data._catalogue import leads_out, real
+from gsfnas.data._decode import VIDEOS
+from gsfnas.data._frames import IMAGES
+from gsfnas.data._media import is_folder, is_video, scan
 from gsfnas.data._settings import SPLITS
 from gsfnas.errors import UserError
 
@@ -22,13 +26,13 @@ _KINDS = f"a video ({', '.join(suffix[1:] for suffix in VIDEOS)}) or a folder of
 class Layout:
     """What a folder holds: ``splits`` where it comes with train, val and test, or else ``clips`` without a split.
 
-    ``strangers`` are files among the clips that are none, each with what is wrong.
+    ``strangers`` are files among the clips that are none, each with its path and what is wrong.
     """
 
     classes: tuple[str, ...]
     splits: Mapping[str, Listing] | None
     clips: Listing | None
-    strangers: tuple[str, ...]
+    strangers: tuple[tuple[str, str], ...]
 
 
 def find_layout(root: Path) -> Layout:
@@ -40,7 +44,7 @@ def find_layout(root: Path) -> Layout:
     named = [name for name in SPLITS if name in folders]
     if not named:
         _refuse_clips(root, root)
-        strangers: list[str] = []
+        strangers: list[tuple[str, str]] = []
         clips = _listing(root, root, strangers)
         return Layout(tuple(clips), None, clips, tuple(strangers))
     missing = [name for name in SPLITS if name not in folders]
@@ -62,7 +66,7 @@ def find_layout(root: Path) -> Layout:
     return Layout(classes, splits, None, tuple(strangers))
 
 
-def _listing(folder: Path, root: Path, strangers: list[str]) -> dict[str, tuple[str, ...]]:
+def _listing(folder: Path, root: Path, strangers: list[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     """Each class folder's clips."""
     classes = _folders(folder)
     if not classes:
@@ -71,20 +75,22 @@ def _listing(folder: Path, root: Path, strangers: list[str]) -> dict[str, tuple[
         raise UserError(f"{folder} has class folders, but there is no clip in them; a clip is {_KINDS}")
     found = {}
     for name in classes:
+        _refuse_outside(folder / name, root)
         clips = []
         for entry in scan(folder / name):
             path = Path(entry.path)
             relative = path.relative_to(root).as_posix()
-            _refuse_outside(path, root)
-            if entry.is_dir():
+            if entry.is_symlink():
+                _refuse_outside(path, root)
+            if is_folder(entry):
                 _check_images(path, folder, root)
                 clips.append(relative)
-            elif path.suffix.lower() in VIDEOS:
+            elif is_video(entry.name):
                 clips.append(relative)
             elif path.suffix.lower() in IMAGES:
                 raise UserError(f"{path} is an image in a class folder; the images of one clip belong in a folder of their own")
             else:
-                strangers.append(f"{path}: it is not {_KINDS}")
+                strangers.append((relative, f"it is not {_KINDS}"))
         if not clips:
             raise UserError(f"class {name!r} has no clip: {folder / name} must hold {_KINDS} a clip")
         found[name] = tuple(clips)
@@ -96,7 +102,7 @@ def _listing(folder: Path, root: Path, strangers: list[str]) -> dict[str, tuple[
 def _refuse_clips(folder: Path, root: Path) -> None:
     """Videos belong in class folders, not beside them."""
     for entry in scan(folder):
-        if entry.is_file() and Path(entry.name).suffix.lower() in VIDEOS + IMAGES:
+        if not is_folder(entry) and Path(entry.name).suffix.lower() in VIDEOS + IMAGES:
             where = "the folder above it may be the root" if folder == root else "a class is missing in its path"
             raise UserError(f"{entry.path} lies outside any class folder ({where})")
 
@@ -106,18 +112,18 @@ def _check_images(clip: Path, folder: Path, root: Path) -> None:
     for entry in scan(clip):
         if entry.is_symlink():
             _refuse_outside(Path(entry.path), root)
-        if entry.is_dir() or Path(entry.name).suffix.lower() in VIDEOS:
+        if is_folder(entry) or is_video(entry.name):
             hint = f"; did you mean data.root={clip.parent}?" if folder == root else ""
             raise UserError(f"{clip} stands where a clip is expected, but holds {entry.name}{hint}")
 
 
 def _refuse_outside(path: Path, root: Path) -> None:
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"{path} leads out of {root}, to {path.resolve()}; clips must lie under the root")
+    if leads_out(root, path.relative_to(root).as_posix(), SPLITS):
+        raise UserError(f"{path} leads out of {root}, to {real(path)}; clips must lie under the root")
 
 
 def _folders(folder: Path) -> list[str]:
-    return [entry.name for entry in scan(folder) if entry.is_dir()]
+    return [entry.name for entry in scan(folder) if is_folder(entry)]
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -229,12 +229,20 @@ def _state(path: Path, names: Sequence[str]) -> State:
     Of a folder of images those of all together, and what its frames are called.
     """
     try:
-        files = [Path(entry.path) for entry in os.scandir(path)] if path.is_dir() else [path]
-        stats = [file.stat() for file in files]
+        is_folder = path.is_dir()
+        stats = [_stat(Path(entry.path)) for entry in os.scandir(path)] if is_folder else [path.stat()]
     except OSError:
         return None
-    state = [len(files), sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)]
-    return [*state, *names] if path.is_dir() else state
+    state = [len(stats), sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)]
+    return [*state, *names] if is_folder else state
+
+
+def _stat(file: Path) -> os.stat_result:
+    """Of a link that leads nowhere its own: it is not the folder that is gone."""
+    try:
+        return file.stat()
+    except OSError:
+        return file.lstat()
 
 
 def _remembered(entry: Any, state: State, windows: Mapping[str, Entry], checks: bool) -> Look | None:

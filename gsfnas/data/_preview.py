@@ -9,6 +9,7 @@ from gsfnas.data._clips import Clips
 from gsfnas.data._files import first_clips
 from gsfnas.data._settings import SPLITS, DataSettings
 from gsfnas.data._twins import open_twins
+from gsfnas.escape import printable
 from gsfnas.files import replacing
 
 # Pixels of the sheet.
@@ -76,7 +77,7 @@ def _sheet(title: str, names: list[str], clips: Clips) -> Any:
     for place, (name, clip) in enumerate(zip(names, clips, strict=True)):
         left = _MARGIN + place % columns * (strip + _MARGIN)
         y = top + place // columns * (_CAPTION + side + _GAP * 3)
-        draw.text((left, y + _CAPTION - 7), _fit(name, strip, small), fill=_INK, font=small, anchor="ls")
+        draw.text((left, y + _CAPTION - 7), _fit(printable(name), strip, small), fill=_INK, font=small, anchor="ls")
         for number, frame in enumerate(clip):
             image = Image.fromarray(frame.transpose(1, 2, 0))
             sheet.paste(image.resize((side, side), filter), (left + number * (side + _GAP), y + _CAPTION))

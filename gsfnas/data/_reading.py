@@ -21,11 +21,13 @@ from gsfnas.data._augment import centre_crop, multi_scale_crop, resized, three_c
 from gsfnas.data._cache import Array, Ragged, cached_array, cached_ragged
 from gsfnas.data._clips import ALL, Clips, ClipSplit, Labels
 from gsfnas.data._decode import DecodeError, decode
+from gsfnas.data._frames import RGB
 from gsfnas.data._index import load
 from gsfnas.data._look import in_threads
 from gsfnas.data._sampling import TRAIN_VIEWS, choose_views, clip_frames, segment_draw, segment_frames
 from gsfnas.data._settings import DataSettings
 from gsfnas.errors import UserError
+from gsfnas.escape import printable
 from gsfnas.files import CannotWriteError
 
 # What a picture is taken to be wide at the most when a cache is planned: 16 to 9, or that on its side.
@@ -36,7 +38,10 @@ _LOOKED_AT = 3
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip that can be decoded: ``frames`` frames of a file from ``first`` on; ``index`` keeps the stamps of a long one."""
+    """One clip that can be decoded: ``frames`` frames of a file from ``first`` on; ``index`` keeps the stamps of a long one.
+
+    ``names`` are what the frames in a folder of images are called.
+    """
 
     path: Path
     labels: tuple[int, ...]
@@ -44,6 +49,7 @@ class Clip:
     frames: int
     digest: str
     index: Path | None = None
+    names: tuple[str, ...] = RGB
 
     @property
     def window(self) -> tuple[int, int]:
@@ -56,7 +62,7 @@ class Clip:
         """
         try:
             known = None if self.index is None else load(self.index)
-            images = decode(self.path, [self.first + index for index in indices], known)
+            images = decode(self.path, [self.first + index for index in indices], known, self.names)
         except (DecodeError, OSError) as error:
             raise UserError(f"{self.path} cannot be decoded any more: {error}") from None
         return resized(images.transpose(0, 3, 1, 2), side)
@@ -82,13 +88,15 @@ def open_split(
     try:
         return replace(direct, read=read.kept(place), ahead=0)
     except CannotWriteError as error:
-        notes.append(f"{split} is decoded in each epoch anew, since {error}")
+        # Without the path of the cache, for notes may be published.
+        reason = str(error).rpartition(": ")[2]
+        notes.append(f"{split} is decoded in each epoch anew, since its cache cannot be written ({reason})")
         return direct
 
 
 def _name(clip: Clip) -> str:
     """Two steps of its path, and its first frame where it is a part of a video."""
-    place = f"{clip.path.parent.name}/{clip.path.name}"
+    place = printable(f"{clip.path.parent.name}/{clip.path.name}")
     return place if clip.index is None else f"{place}:{clip.first}"
 
 

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from gsfnas.errors import UserError, unknown
 
+# Of clips that are rendered: what a disk holds of a split, and how many have labels that fit in memory.
+_MAX_SPLIT_BYTES = 2**40
+_MAX_CLIPS = 10_000_000
+
 NAMES = ("twins", "folder", "something_v1", "something_v2", "kinetics400", "diving48", "epic_kitchens_100")
 SPLITS = ("train", "val", "test")
 # What training does to a clip beside mirroring it: see docs/data.md.
@@ -20,7 +24,8 @@ class DataSettings:
     test hold both members of every pair (so they are even), and ``difficulty`` from 0 (still camera, no noise, no distractors)
     to 1. For the others ``root``, where the files are. For ``folder`` also ``csv``, a table of clips in place of class folders;
     ``val_share`` and ``test_share`` of each class where a set comes without these splits; with ``skip_broken`` clips that
-    cannot be used are left out.
+    cannot be used are left out. ``frame_names`` says which images of a clip's folder are its frames where there are others,
+    with ``*`` for their numbers: ``img_*.jpg``.
 
     ``augment``: ``light`` moves a clip by up to a sixteenth; ``paper`` draws frames, scale and corner as the paper does.
     ``short_side`` is what the short side is resized to before the centre is cut out; None is the resolution, for ``paper``
@@ -51,6 +56,7 @@ class DataSettings:
     seed: int = 0
     cache: str | None = None
     cache_gb: float = 4.0
+    frame_names: str | None = None
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
@@ -68,22 +74,14 @@ class DataSettings:
                 raise unknown(f"`data.{name}`", str(getattr(self, name)), choices)
         if self.name == "twins" and self.flip not in ("auto", "none", "twins"):
             raise UserError(f"`data.flip` of twins is auto, none or twins, but got {self.flip!r}")
-        for name, low, high in (("frames", 1, 1024), ("resolution", 8, 1024)):
-            number = getattr(self, name)
-            if not isinstance(number, int) or not low <= number <= high:
-                raise UserError(f"`data.{name}` must be an integer from {low} to {high}, but got {number!r}")
-        if self.short_side is not None and not self.resolution <= self.short_side <= 4096:
+        self._check_integers()
+        names = self.frame_names
+        if names is not None and self.name == "twins":
+            raise UserError(f"`data.frame_names` belongs to a data set on disk, but this one is 'twins' (got {names!r})")
+        if names is not None and ("*" not in names or "/" in names):
             raise UserError(
-                f"`data.short_side` must be from the resolution ({self.resolution}) to 4096, but got {self.short_side}"
+                f"`data.frame_names` must be the name of an image with * for its number, such as img_*.jpg, but got {names!r}"
             )
-        if not isinstance(self.workers, int) or not 0 <= self.workers <= 256:
-            raise UserError(f"`data.workers` must be an integer from 0 to 256, but got {self.workers!r}")
-        for name in ("train_clips", "val_clips", "test_clips"):
-            clips = getattr(self, name)
-            if not isinstance(clips, int) or clips < 2:
-                raise UserError(f"`data.{name}` must be an integer of at least 2, but got {clips!r}")
-            if clips % 2 and name != "train_clips":
-                raise UserError(f"`data.{name}` must be even, since each clip stands beside its reversal, but got {clips}")
         if not 0 <= self.difficulty <= 1:
             raise UserError(f"`data.difficulty` must be a number from 0 to 1, but got {self.difficulty}")
         for name in ("val_share", "test_share"):
@@ -94,10 +92,41 @@ class DataSettings:
                 f"`data.val_share` and `data.test_share` must leave clips for training, but they add up to "
                 f"{self.val_share + self.test_share:g}"
             )
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise UserError(f"`data.seed` must be an integer of at least 0, but got {self.seed!r}")
         if not self.cache_gb >= 0:
             raise UserError(f"`data.cache_gb` must be at least 0, but got {self.cache_gb}")
+
+    def _check_integers(self) -> None:
+        ranges = {
+            "frames": (1, 1024),
+            "resolution": (8, 1024),
+            "workers": (0, 256),
+            "train_clips": (2, _MAX_CLIPS),
+            "val_clips": (2, _MAX_CLIPS),
+            "test_clips": (2, _MAX_CLIPS),
+            "seed": (0, 2**63 - 1),
+        }
+        for name, (low, high) in ranges.items():
+            number = getattr(self, name)
+            if not isinstance(number, int) or not low <= number <= high:
+                wanted = f"from {low} to {high}"
+                if name.endswith("_clips") and isinstance(number, int):
+                    wanted = f"of at least {low}" if number < low else f"of at most {high}"
+                raise UserError(f"`data.{name}` must be an integer {wanted}, but got {_said(number)}")
+        side = self.resolution if self.short_side is None else self.short_side
+        if not isinstance(side, int) or not self.resolution <= side <= 4096:
+            kind = "" if isinstance(side, int) else "an integer "
+            wanted = f"{kind}from the resolution ({self.resolution}) to 4096"
+            raise UserError(f"`data.short_side` must be {wanted}, but got {_said(side)}")
+        for name in ("train_clips", "val_clips", "test_clips"):
+            clips = getattr(self, name)
+            if clips % 2 and name != "train_clips":
+                raise UserError(f"`data.{name}` must be even, since each clip stands beside its reversal, but got {clips}")
+            most = _MAX_SPLIT_BYTES // (self.frames * 3 * self.resolution**2)
+            if self.name == "twins" and clips > most:
+                raise UserError(
+                    f"`data.{name}` must be up to {most} at {self.frames} frames of {self.resolution} px, which take a disk "
+                    f"of {_MAX_SPLIT_BYTES / 2**40:.0f} TB, but got {clips}"
+                )
 
     @property
     def side(self) -> int:
@@ -105,3 +134,11 @@ class DataSettings:
         if self.short_side is not None:
             return self.short_side
         return self.resolution if self.augment == "light" else self.resolution * 8 // 7
+
+
+def _said(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:
+        # Python writes no number of more digits.
+        return "an integer of more than 4,300 digits"

@@ -1,4 +1,4 @@
-"""Something-Something V1 (folders of frames, tables) and V2 (videos, JSON), as they are distributed.
+"""Something-Something V1 (folders of frames, tables) and V2 (videos, or folders of frames made of them; JSON).
 
 Goyal et al., "The 'something something' video database for learning and evaluating visual common sense", ICCV 2017. The labels
 of the test sets are withheld: ``test`` is the validation set.
@@ -10,23 +10,23 @@ from pathlib import Path
 
 from gsfnas.data._annotations import (
     Draft,
-    Media,
-    Step,
     check_classes,
     find_annotation,
-    find_media,
     read_json,
     read_lines,
     read_objects,
-    scan,
     shown,
+    whole_number_of,
 )
 from gsfnas.data._catalogue import Catalogue
+from gsfnas.data._media import Media, find_media, holds_other, is_folder, scan, videos_first
 from gsfnas.errors import UserError
 
 _V1 = "20bn-something-something-v1"
 _V2 = "20bn-something-something-v2"
 _FILES = {"train": "train", "test": "validation"}
+# What tools call the folder of the frames that they make.
+_FRAMES = ("rawframes", "frames")
 
 
 def read_something_v1(root: Path) -> Catalogue:
@@ -36,17 +36,23 @@ def read_something_v1(root: Path) -> Catalogue:
     files = {split: find_annotation(root, [f"something-something-v1-{name}.csv"]) for split, name in _FILES.items()}
     clips = {split: list(_pairs(file)) for split, file in files.items()}
     frames = _frames_folder(root)
-    media = find_media(root, [frames], f"a folder of frames a clip, named by its number, in {_V1}/", _take_numbered)
+    expected = f"a folder of frames a clip, named by its number, in {_V1}/"
+    media = find_media(root, [frames], expected, _ids(clips))
     return _catalogue(classes, clips, media, f"{frames}/" if frames else "")
 
 
 def read_something_v2(root: Path) -> Catalogue:
-    """Videos in ``20bn-something-something-v2/``, in ``videos/`` or beside ``something-something-v2-*.json``."""
+    """``something-something-v2-*.json``, and a video or a folder of frames a clip.
+
+    Videos are in ``20bn-something-something-v2/``, in ``videos/`` or beside the annotations, frames in one of these, in
+    ``20bn-something-something-v2-frames/`` or in another folder beside the annotations. Videos come first.
+    """
     classes = _numbered_classes(find_annotation(root, _names_v2("labels")))
     files = {split: find_annotation(root, _names_v2(name)) for split, name in _FILES.items()}
     clips = {split: _templates(file) for split, file in files.items()}
-    expected = f"a video ID.webm a clip in {_V2}/, in videos/ or beside the annotations"
-    media = find_media(root, [_V2, "videos", ""], expected)
+    expected = f"a video ID.webm or a folder of frames ID/ a clip in {_V2}/, {_V2}-frames/, videos/ or beside the annotations"
+    starts = dict.fromkeys([_V2, "videos", "", f"{_V2}-frames", *_FRAMES, *_holders(root)])
+    media = find_media(root, list(starts), expected, _ids(clips))
     return _catalogue(classes, clips, media, f"{_V2}/", ".webm")
 
 
@@ -60,12 +66,16 @@ def _catalogue(
         for clip, name in pairs:
             if not draft.admit(split, clip):
                 continue
-            path, wanted = media.find(clip), f"{before}{clip}{after}"
+            paths, wanted = videos_first(media.find(clip)), f"{before}{clip}{after}"
             if name in numbers:
-                draft.add(split, clip, (numbers[name],), path, wanted)
+                draft.add(split, clip, (numbers[name],), paths, wanted)
             else:
-                draft.reject_label(split, clip, path or wanted, repr(name), "class")
+                draft.reject_label(split, clip, next(iter(paths), wanted), repr(name), "class")
     return draft.catalogue()
+
+
+def _ids(clips: Mapping[str, Iterable[tuple[str, str]]]) -> set[str]:
+    return {clip for pairs in clips.values() for clip, _ in pairs}
 
 
 def _pairs(file: Path) -> Iterable[tuple[str, str]]:
@@ -77,23 +87,25 @@ def _pairs(file: Path) -> Iterable[tuple[str, str]]:
 
 
 def _frames_folder(root: Path) -> str:
-    """The folder under the root that holds the numbered folders: the usual one, the root itself, or the only such one."""
-    if (root / _V1).is_dir():
-        return _V1
+    """The folder under the root that holds the numbered folders: a usual one, the root itself, or the only such one."""
+    if usual := next((name for name in (_V1, *_FRAMES) if (root / name).is_dir()), None):
+        return usual
     if _holds_numbered(root):
         return ""
-    holders = [entry.name for entry in scan(root) if entry.is_dir() and _holds_numbered(Path(entry.path))]
+    holders = _holders(root)
     if len(holders) > 1:
         raise UserError(f"{root} has several folders with numbered folders, {' and '.join(holders)}; name the one to use {_V1}")
     return holders[0] if holders else _V1
 
 
+def _holders(root: Path) -> list[str]:
+    """The folders directly below the root that hold numbered folders. What links lead to is not looked into."""
+    folders = [entry for entry in scan(root) if is_folder(entry) and not entry.is_symlink() and not holds_other(entry.name)]
+    return [folder.name for folder in folders if _holds_numbered(Path(folder.path))]
+
+
 def _holds_numbered(folder: Path) -> bool:
-    return any(entry.name.isdigit() and entry.is_dir() for entry in scan(folder))
-
-
-def _take_numbered(path: str) -> Step:
-    return "take" if path.rpartition("/")[2].isdigit() else "pass"
+    return any(entry.name.isdigit() and is_folder(entry) for entry in scan(folder))
 
 
 def _names_v2(name: str) -> list[str]:
@@ -103,12 +115,16 @@ def _names_v2(name: str) -> list[str]:
 def _numbered_classes(file: Path) -> tuple[str, ...]:
     """Class names in the order of their numbers, from an object that maps name -> number."""
     numbers = read_json(file)
-    if not isinstance(numbers, dict) or not all(str(number).isdecimal() for number in numbers.values()):
-        raise UserError(f"{file} must be an object that maps each class to its number, but is {shown(numbers)}")
-    order = sorted(numbers, key=lambda name: int(numbers[name]))
+    known: dict[str, int] = {}
+    for name, text in numbers.items() if isinstance(numbers, dict) else [("", "")]:
+        number = whole_number_of(str(text))
+        if number is None:
+            raise UserError(f"{file} must be an object that maps each class to its number, but is {shown(numbers)}")
+        known[name] = number
+    order = sorted(known, key=lambda name: known[name])
     for first, second in itertools.pairwise(order):
-        if int(numbers[first]) == int(numbers[second]):
-            raise UserError(f"{file} gives {first!r} and {second!r} the same number {numbers[first]}")
+        if known[first] == known[second]:
+            raise UserError(f"{file} gives {first!r} and {second!r} the same number {known[first]}")
     return check_classes(file, order)
 
 

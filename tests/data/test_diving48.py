@@ -43,10 +43,26 @@ def test_videos_and_windows(tmp_path: Path, folder: str) -> None:
     }
 
 
+@pytest.mark.parametrize("folder", ["rawframes/", "rgb/", "videos/", "frames/", ""])
+def test_folders_of_frames_have_the_same_windows(tmp_path: Path, folder: str) -> None:
+    root = write(tmp_path / "set")
+    names = ("a_00001", "a_00002", "b_00001", "c_00001")
+    touch(root, *(f"{folder}{name}/img_00001.jpg" for name in (*names, "other")))
+    touch(root, "videos/b_00001.mp4", *(f"flow/{name}/img_00001.jpg" for name in names))
+    catalogue = read_diving48(root)
+    assert catalogue.problems == ()
+    assert catalogue.splits["train"] == (
+        Entry("a_00001", f"{folder}a_00001", (0,), 0, 90, "frames"),
+        Entry("a_00002", f"{folder}a_00002", (1,), 5, 30, "frames"),
+        Entry("b_00001", "videos/b_00001.mp4", (2,), spare=(f"{folder}b_00001",)),
+    )
+
+
 def test_what_is_wrong_with_a_clip_is_a_row(tmp_path: Path) -> None:
     dives = [dive("a"), dive("a", 1), dive("b", 3), dive("c", -1), dive("d", 1, 30, 20), dive("e", 1, -5, 20), dive("f", 1)]
+    dives += [dive("g", 10**4000), dive("h", 0, 0, 10**4000)]
     root = write(tmp_path / "set", dives)
-    touch(root, *(f"rgb/{name}.mp4" for name in ("a", "b", "c", "d", "e", "c_00001")))
+    touch(root, *(f"rgb/{name}.mp4" for name in ("a", "b", "c", "d", "e", "g", "h", "c_00001")))
     catalogue = read_diving48(root)
     assert wrong(catalogue) == {
         "a": DUPLICATE,
@@ -55,6 +71,8 @@ def test_what_is_wrong_with_a_clip_is_a_row(tmp_path: Path) -> None:
         "d": MISLABELLED,
         "e": MISLABELLED,
         "f": MISSING,
+        "g": MISLABELLED,
+        "h": MISLABELLED,
         CLASSES[1]: EMPTY,
         CLASSES[2]: EMPTY,
     }

@@ -69,6 +69,43 @@ def test_folders_of_frames_have_windows_in_frames_from_0(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize("folder", ["frames_rgb_flow/rgb/train/P01", "rgb/P01", "EPIC-KITCHENS/rgb_frames", "rawframes"])
+def test_frames_may_lie_as_in_epic_kitchens_55_or_elsewhere(tmp_path: Path, folder: str) -> None:
+    root = write(tmp_path / "set")
+    touch(root, f"{folder}/P01_01/frame_0000000001.jpg", f"{folder}/P02_03/frame_0000000001.jpg", f"{folder}/P09_01/a.jpg")
+    touch(root, "frames_rgb_flow/flow/train/P01/P01_01/u/frame_0000000001.jpg", "flow/P02_03/frame_0000000001.jpg")
+    catalogue = read_epic_kitchens_100(root)
+    assert [(entry.path, entry.start, entry.stop, entry.unit) for entry in catalogue.splits["train"]] == [
+        (f"{folder}/P01_01", 7, 201, "frames"),
+        (f"{folder}/P01_01", 7, 201, "frames"),
+        (f"{folder}/P02_03", 0, 29, "frames"),
+    ]
+
+
+def test_participants_may_be_links_to_other_disks(tmp_path: Path) -> None:
+    root = write(tmp_path / "set")
+    touch(tmp_path, "disk1/rgb_frames/P01_01/frame_0000000001.jpg", "disk2/videos/P02_03.MP4")
+    (root / "P01").symlink_to(tmp_path / "disk1")
+    (root / "P02").symlink_to(tmp_path / "disk2")
+    train = read_epic_kitchens_100(root).splits["train"]
+    assert [(entry.path, entry.unit) for entry in train] == [
+        ("P01/rgb_frames/P01_01", "frames"),
+        ("P01/rgb_frames/P01_01", "frames"),
+        ("P02/videos/P02_03.MP4", "seconds"),
+    ]
+
+
+def test_other_files_of_a_recording_are_of_the_same_kind(tmp_path: Path) -> None:
+    root = write(tmp_path / "set")
+    touch(root, "P01/rgb_frames/P01_01/frame_0000000001.jpg", "P01/videos/P01_01.MP4", "P02/videos/P02_03.MP4")
+    touch(root, "old/P01_01/frame_0000000001.jpg", "old/P02_03.mkv", "old/more/P02_03/frame_0000000001.jpg")
+    train = read_epic_kitchens_100(root).splits["train"]
+    assert [(entry.path, entry.spare) for entry in train[1:]] == [
+        ("old/P01_01", ("P01/rgb_frames/P01_01",)),
+        ("old/P02_03.mkv", ("P02/videos/P02_03.MP4",)),
+    ]
+
+
 def test_what_is_wrong_with_an_action_is_a_row(tmp_path: Path) -> None:
     more = [
         line("P01_01_1"),
@@ -110,6 +147,8 @@ def test_annotations_that_cannot_be_used(tmp_path: Path) -> None:
     assert "no clip is left in test; 1 are wrong" in refused(read_epic_kitchens_100, root)
     verbs = root / "EPIC_100_verb_classes.csv"
     verbs.write_text(VERBS + "2,cut,['cut']\n")
+    assert f"{verbs}, line 5: each class must have a number of its own" in refused(read_epic_kitchens_100, root)
+    verbs.write_text(VERBS + f"{'9' * 5000},cut,['cut']\n")
     assert f"{verbs}, line 5: each class must have a number of its own" in refused(read_epic_kitchens_100, root)
     verbs.unlink()
     assert "has no EPIC_100_verb_classes.csv" in refused(read_epic_kitchens_100, root)

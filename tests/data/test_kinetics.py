@@ -89,6 +89,64 @@ def test_folders_behind_links(tmp_path: Path) -> None:
     assert len(catalogue.splits["train"]) == 2
 
 
+def test_train_and_val_may_be_links_to_other_disks(tmp_path: Path) -> None:
+    root = write(tmp_path / "set")
+    touch(tmp_path, *(f"disk1/abseiling/{name}.mp4" for name in NAMES[:3]), f"disk2/abseiling/{NAMES[3]}.mp4")
+    (root / "train_256").symlink_to(tmp_path / "disk1")
+    (root / "val_256").symlink_to(tmp_path / "disk2")
+    catalogue = read_kinetics400(root)
+    assert catalogue.problems == ()
+    assert catalogue.splits["train"][0].path == f"train_256/abseiling/{NAMES[0]}.mp4"
+    # What these hold stays within them.
+    touch(tmp_path, f"outside/{NAMES[0]}.mp4", f"outside/{NAMES[1]}.mp4")
+    for name, target in ((NAMES[0], tmp_path / "outside" / f"{NAMES[0]}.mp4"), (NAMES[2], tmp_path / "disk1" / "a.mp4")):
+        (tmp_path / "disk1" / "abseiling" / f"{name}.mp4").unlink()
+        (tmp_path / "disk1" / "abseiling" / f"{name}.mp4").symlink_to(target)
+    (tmp_path / "disk1" / "abseiling" / f"{NAMES[1]}.mp4").unlink()
+    (tmp_path / "disk1" / "more").symlink_to(tmp_path / "outside")
+    catalogue = read_kinetics400(root)
+    assert wrong(catalogue) == {NAMES[0]: REFUSED, NAMES[1]: MISSING, "riding, a bike": EMPTY}
+    assert "train_256/more is a link that leads out of the root, and is not followed" in says(catalogue, NAMES[1])
+
+
+def test_links_that_go_round_in_circles_end(tmp_path: Path) -> None:
+    root = write(tmp_path / "set")
+    touch(root, *(f"videos/{name}.mp4" for name in NAMES))
+    (root / "train").symlink_to(".")
+    (root / "val").symlink_to(tmp_path)
+    (root / "test").symlink_to("test")
+    (root / "videos" / "up").symlink_to("..")
+    catalogue = read_kinetics400(root)
+    assert catalogue.problems == ()
+    assert [entry.path for entry in catalogue.splits["train"]] == [f"videos/{name}.mp4" for name in NAMES[:3]]
+
+
+@pytest.mark.parametrize("folders", [("rawframes_train/abseiling/", "rawframes_val/x/"), ("", ""), ("frames/", "frames/")])
+def test_folders_of_frames(tmp_path: Path, folders: tuple[str, str]) -> None:
+    root = write(tmp_path / "set")
+    paths = [f"{folders[name == NAMES[3]]}{name}" for name in NAMES]
+    touch(root, *(f"{path}/img_0000{number}.jpg" for path in paths for number in (1, 2)))
+    # Flow of the same name, and frames of a clip that is in no list.
+    touch(root, *(f"flow/{name}/img_00001.jpg" for name in NAMES), f"{folders[0]}zzzzzzzzzzz_000000_000010/img_00001.jpg")
+    catalogue = read_kinetics400(root)
+    assert catalogue.problems == ()
+    assert [entry.path for part in catalogue.splits.values() for entry in part] == paths
+    assert {entry.spare for part in catalogue.splits.values() for entry in part} == {()}
+
+
+def test_of_several_files_of_a_clip_the_replacement_comes_first_and_videos_before_frames(tmp_path: Path) -> None:
+    root = write(tmp_path / "set")
+    touch(root, *(f"train/{name}.mp4" for name in NAMES), f"rawframes/{NAMES[0]}/img_00001.jpg", f"val/{NAMES[0]}.mp4.mkv")
+    replacement = f"replacement/replacement_for_corrupted_k400/{NAMES[1]}.mp4"
+    touch(root, replacement, f"compress/{NAMES[1]}.webm")
+    train = read_kinetics400(root).splits["train"]
+    assert [(entry.path, entry.spare) for entry in train] == [
+        (f"train/{NAMES[0]}.mp4", (f"val/{NAMES[0]}.mp4.mkv", f"rawframes/{NAMES[0]}")),
+        (replacement, (f"compress/{NAMES[1]}.webm", f"train/{NAMES[1]}.mp4")),
+        (f"train/{NAMES[2]}.mp4", ()),
+    ]
+
+
 @pytest.mark.parametrize(
     ("train", "message"),
     [

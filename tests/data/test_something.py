@@ -61,7 +61,7 @@ def change(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
-@pytest.mark.parametrize("frames", [f"{V1}/", "", "frames/"])
+@pytest.mark.parametrize("frames", [f"{V1}/", "", "frames/", "rawframes/"])
 def test_v1_is_read_wherever_its_frames_are(tmp_path: Path, frames: str) -> None:
     catalogue = read_something_v1(write_v1(tmp_path / "set", frames))
     assert catalogue.tasks == {"class": CLASSES}
@@ -137,9 +137,64 @@ def test_links_out_of_the_root_are_refused_and_others_not(v2: Path, tmp_path: Pa
     (v2 / V2 / "1.webm").rename(v2 / "kept.bin")
     (v2 / V2 / "1.webm").symlink_to(v2 / "kept.bin")
     assert wrong(read_something_v2(v2)) == {"0": REFUSED}
-    (v2 / V2).rename(tmp_path / "elsewhere")
-    (v2 / V2).symlink_to(tmp_path / "elsewhere")
-    assert f"{V2} is a link that leads out of the root" in refused(read_something_v2, v2)
+
+
+@pytest.mark.parametrize("folder", [V2, f"{V2}-frames", "videos", "rawframes"])
+def test_the_folder_of_clips_may_be_a_link_to_another_disk(tmp_path: Path, folder: str) -> None:
+    root = write_v2(tmp_path / "set", videos=f"{folder}/")
+    before = read_something_v2(root)
+    (root / folder).rename(tmp_path / "disk")
+    (root / folder).symlink_to(tmp_path / "disk")
+    assert read_something_v2(root) == before
+    # Links of that disk stay on it.
+    touch(tmp_path, "outside/0.webm")
+    for clip, target in (("0", tmp_path / "outside" / "0.webm"), ("1", tmp_path / "disk" / "2.webm")):
+        (tmp_path / "disk" / f"{clip}.webm").unlink()
+        (tmp_path / "disk" / f"{clip}.webm").symlink_to(target)
+    assert wrong(read_something_v2(root)) == {"0": REFUSED}
+
+
+def test_a_folder_of_another_name_may_not_be_a_link_to_another_disk(v1: Path, tmp_path: Path) -> None:
+    (v1 / V1).rename(tmp_path / "disk")
+    (v1 / "mine").symlink_to(tmp_path / "disk")
+    assert f"there must be a folder of frames a clip, named by its number, in {V1}/" in refused(read_something_v1, v1)
+    (v1 / "mine").rename(v1 / V1)
+    assert read_something_v1(v1).problems == ()
+
+
+@pytest.mark.parametrize("folder", [f"{V2}-frames/", f"{V2}/", "videos/", "rawframes/", "frames/", "sthv2 256px/", ""])
+def test_v2_is_read_from_folders_of_frames(tmp_path: Path, folder: str) -> None:
+    root = write_v2(tmp_path / "set", videos="spare/")
+    clips = (*range(6), 10, 11)
+    touch(root, *(f"{folder}{clip}/00000{number}.jpg" for clip in (*clips, 20) for number in (1, 2)))
+    # Flow has the same numbers.
+    touch(root, *(f"{V2}-flow/{clip}/00000{number}.jpg" for clip in clips for number in (1, 2)))
+    catalogue = read_something_v2(root)
+    assert catalogue.problems == ()
+    assert {entry.id: entry.path for part in catalogue.splits.values() for entry in part} == {
+        str(clip): f"{folder}{clip}" for clip in clips
+    }
+
+
+def test_v2_takes_the_video_where_there_are_frames_too(v2: Path) -> None:
+    touch(v2, f"{V2}/0/000001.jpg", f"{V2}-frames/0/000001.jpg", "frames/1/000001.jpg", "labels/README.txt")
+    train = read_something_v2(v2).splits["train"]
+    assert [(entry.path, entry.spare) for entry in train[:3]] == [
+        (f"{V2}/0.webm", (f"{V2}/0", f"{V2}-frames/0")),
+        (f"{V2}/1.webm", ("frames/1",)),
+        (f"{V2}/2.webm", ()),
+    ]
+
+
+def test_a_link_that_goes_round_in_circles_is_no_clip(v2: Path) -> None:
+    for name in ("0.webm", "21", "22.webm"):
+        (v2 / V2 / name).unlink(missing_ok=True)
+        (v2 / V2 / name).symlink_to(v2 / V2 / name)
+    (v2 / "around").symlink_to(v2)
+    (v2 / "frames").symlink_to("frames")
+    catalogue = read_something_v2(v2)
+    assert catalogue.problems == ()
+    assert catalogue.splits["train"][0].path == f"{V2}/0.webm", "that it cannot be opened is found by the look"
 
 
 def test_a_root_that_is_a_link_is_fine(v1: Path, tmp_path: Path) -> None:
@@ -196,6 +251,10 @@ def test_two_folders_of_frames_are_one_too_many(v1: Path) -> None:
         ("labels", '{"a": "1", "b": "1"}', "gives 'a' and 'b' the same number 1"),
         ("labels", '{"a": "0"}', "has the single class 'a'; there must be at least two"),
         ("labels", "{}", "has no class"),
+        ("labels", '{"a": "0", "b": "%s"}' % ("9" * 5000), "must be an object that maps each class to its number"),
+        ("labels", '{"a": 0, "b": %s}' % ("9" * 5000), "a number in it is too long"),
+        ("labels", '{"a": 0, "\\ud800": 1}', "has the class '\\ud800', which is no text"),
+        ("labels", "[" * 900 + "]" * 900, "must be an object that maps each class to its number, but is [["),
     ],
 )
 def test_annotations_of_v2_that_cannot_be_used(v2: Path, name: str, content: str, message: str) -> None:

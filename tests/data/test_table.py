@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gsfnas.data._catalogue import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, UNREADABLE, Entry
+from gsfnas.data._catalogue import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, SHORT, UNREADABLE, Entry
 from gsfnas.data._table import read_table
 
 from .trees import refused, says, touch, wrong
@@ -44,6 +44,44 @@ def test_windows_and_splits(root: Path) -> None:
         "test": (Entry("b/3", "b/3", (0,)),),
     }
     assert catalogue.problems == ()
+
+
+def test_seconds_of_images_are_found_by_their_frames_a_second(root: Path) -> None:
+    rows = ["b/3,rise,0,0.5,10", "b/3,fall,0.1,0.6,10", "b/3,rise,0.033,0.067,30", "b/3,fall,1.25,2,29.97", "a/1.mp4,rise,1,2,"]
+    catalogue = read_table(root, table(root, "\n".join(["path,label,start,stop,FPS", *rows])))
+    assert catalogue.problems == ()
+    assert [(entry.id, entry.start, entry.stop, entry.unit) for entry in catalogue.splits["train"]] == [
+        ("b/3@0-0.5", 0, 5, "frames"),
+        ("b/3@0.1-0.6", 1, 6, "frames"),
+        ("b/3@0.033-0.067", 1, 2, "frames"),
+        ("b/3@1.25-2", 38, 60, "frames"),
+        ("a/1.mp4@1-2", 1.0, 2.0, "seconds"),
+    ]
+
+
+def test_seconds_of_images_without_frames_a_second(root: Path) -> None:
+    rows = ["a/1.mp4,rise,0,1", "a/2.webm,fall,0,1", "b/3,rise,0,1"]
+    catalogue = read_table(root, table(root, "\n".join(["path,label,start,stop", *rows])))
+    assert wrong(catalogue) == {"b/3@0-1": MISLABELLED}
+    assert says(catalogue, "b/3@0-1") == (
+        "b/3 is a folder of images, which have no seconds: the table needs a column `fps`, their frames a second"
+    )
+    rows = ["a/1.mp4,rise,0,1,", "a/2.webm,fall,0,1,x", "b/3,rise,1,2,0", "b/3,rise,2,3,", "b/3,rise,3,4,1e9"]
+    rows += ["b/3,rise,0.12,0.15,10", "b/3,rise,6,5,10", "b/3,rise,1e300,1e301,10", "b/3,fall,,,10", "b/3,rise,7,8,10 fps"]
+    catalogue = read_table(root, table(root, "\n".join(["path,label,start,stop,fps", *rows])))
+    assert wrong(catalogue) == {
+        "b/3@1-2": MISLABELLED,
+        "b/3@2-3": MISLABELLED,
+        "b/3@3-4": MISLABELLED,
+        "b/3@0.12-0.15": SHORT,
+        "b/3@6-5": MISLABELLED,
+        "b/3@1e+300-1e+301": MISLABELLED,
+        "b/3@7-8": MISLABELLED,
+    }
+    assert "`fps` must be a number from above 0 to 1000, but is '0'" in says(catalogue, "b/3@1-2")
+    assert says(catalogue, "b/3@0.12-0.15") == "no frame lies in 0.12 to 0.15 seconds at 10 frames a second"
+    assert says(catalogue, "b/3@6-5").startswith("it goes from 6.0 to 5.0 seconds")
+    assert [entry.id for entry in catalogue.splits["train"]] == ["a/1.mp4@0-1", "a/2.webm@0-1", "b/3"]
 
 
 def test_splits_that_no_line_has_are_left_to_be_drawn(root: Path) -> None:
