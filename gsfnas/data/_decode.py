@@ -13,10 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from gsfnas.data._convert import Converter
 from gsfnas.data._frames import IMAGES, RGB, frame_files
-from gsfnas.data._index import DecodeError, FrameIndex, Scan, open_video, read_packets, recall, remember, said, scan
+from gsfnas.data._index import (
+    DecodeError,
+    FrameIndex,
+    Scan,
+    cut_short,
+    open_video,
+    read_packets,
+    recall,
+    remember,
+    said,
+    scan,
+)
+from gsfnas.data._order import BACK_DECODED, UNSTAMPED
+from gsfnas.data._pictures import Images, Prepare, peculiarity, read_picture
 
 __all__ = [
     "IMAGES",
@@ -27,6 +40,7 @@ __all__ = [
     "Probe",
     "check",
     "decode",
+    "examine",
     "frame_files",
     "probe",
     "scan",
@@ -35,16 +49,20 @@ __all__ = [
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 # How far before a frame decoding starts where starting at its key frame did not bring it out.
 _RUN_UP_S = 5
-
-Images = npt.NDArray[np.uint8]
+# So many frames of a video whose frames may be stored in another order are decoded by a quick look.
+_PROBED = 16
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a quick look at a clip says: its number of frames, and a digest of its content (of names and sizes for images)."""
+    """What a quick look at a clip says: its number of frames, and a digest of its content (of names and sizes for images).
+
+    ``note`` says why its frames are taken in the order of decoding, where they are.
+    """
 
     frames: int
     digest: str
+    note: str = ""
 
 
 def probe(path: Path, names: Sequence[str] = RGB) -> Probe:
@@ -53,59 +71,64 @@ def probe(path: Path, names: Sequence[str] = RGB) -> Probe:
         files = frame_files(path, names)
         if not files:
             raise DecodeError("it holds no images")
-        _read_images(files[:1])
-        listing = "\n".join(f"{file.name} {file.stat().st_size}" for file in files)
+        listing = "\n".join([f"{file.name} {file.stat().st_size}" for file in files]) + peculiarity(files[0])
         return Probe(len(files), hashlib.sha256(listing.encode(errors="surrogatepass")).hexdigest()[:16])
-    num_frames = _probe_video(path)
+    index = _probe_video(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return Probe(num_frames, digest)
+    return Probe(len(index), digest, index.note)
 
 
-def decode(path: Path, indices: Sequence[int], index: FrameIndex | None = None, names: Sequence[str] = RGB) -> Images:
+def decode(
+    path: Path,
+    indices: Sequence[int],
+    index: FrameIndex | None = None,
+    names: Sequence[str] = RGB,
+    prepare: Prepare = lambda image: image,
+) -> Images:
     """The frames at ``indices``, which never fall: (K, H, W, 3) uint8, RGB, all of the first one's size.
 
     A frame that is damaged or missing is replaced by the nearest one that was decoded before it, or else after it. A known
-    ``index`` of a video spares reading through it; ``names`` as ``frame_files`` takes them. Raises DecodeError where none can
-    be decoded.
+    ``index`` of a video spares reading through it; ``names`` as ``frame_files`` takes them. What ``prepare`` makes of a frame
+    is returned in its place, so that of large frames one is in memory. Raises DecodeError where none can be decoded.
     """
     if path.is_dir():
         files = frame_files(path, names)
         if not files:
             raise DecodeError("it holds no images")
-        return _read_images([files[min(number, len(files) - 1)] for number in indices])
-    return _decode_video(path, indices, index)
+        return _read_images([files[min(number, len(files) - 1)] for number in indices], prepare)
+    return _decode_video(path, indices, index, prepare)
 
 
 def check(path: Path, window: tuple[int, int] | None = None, names: Sequence[str] = RGB) -> str | None:
     """Why a clip, or its frames [first, stop), is damaged, in one line; None where all of it can be decoded."""
+    return examine(path, window, names)[0]
+
+
+def examine(path: Path, window: tuple[int, int] | None = None, names: Sequence[str] = RGB) -> tuple[str | None, str]:
+    """What ``check`` says, and why the frames are taken in the order of decoding, where they are."""
     try:
-        return _check_images(path, window, names) if path.is_dir() else _check_video(path, window)
+        return (_check_images(path, window, names), "") if path.is_dir() else _check_video(path, window)
     except DecodeError as error:
-        return str(error)
+        return str(error), ""
     except OSError as error:
-        return f"it cannot be read ({said(error)})"
+        return f"it cannot be read ({said(error)})", ""
 
 
-def _read_images(files: Sequence[Path]) -> Images:
+def _read_images(files: Sequence[Path], prepare: Prepare) -> Images:
     images: list[Images] = []
+    size: tuple[int, int] | None = None
     for file in files:
-        rgb = _open_image(file)
-        if images and rgb.size != images[0].shape[1::-1]:
-            rgb = rgb.resize(images[0].shape[1::-1])
-        images.append(np.asarray(rgb))
+        image = read_picture(file)
+        size = size or image.shape[:2]
+        images.append(prepare(image if image.shape[:2] == size else _resized(image, size)))
     return np.stack(images)
 
 
-def _open_image(file: Path) -> Any:
-    from PIL import Image, UnidentifiedImageError
+def _resized(image: Images, size: tuple[int, int]) -> Images:
+    from PIL import Image
 
-    broken = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError)
-    try:
-        with Image.open(file) as image:
-            return image.convert("RGB")
-    except (*broken, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DecodeError(f"{file.name} is no readable image") from None
+    return np.asarray(Image.fromarray(image).resize(size[::-1]))
 
 
 class _Source:
@@ -146,6 +169,12 @@ class _Source:
     def __exit__(self, *_: object) -> None:
         self.container.close()
 
+    def take_in_order(self, note: str) -> None:
+        """Counts frames as they are decoded from now on, and whenever this process opens the file again."""
+        self.index = self.index.in_order(note)
+        remember(self._path, self.index)
+        self.restart()
+
     def restart(self) -> None:
         """Back to the start of the file, from where it is read on without seeking."""
         self._seeks = False
@@ -170,68 +199,95 @@ class _Source:
         yield None
 
 
+class _OutOfOrderError(Exception):
+    """Decoded frames cannot be told by their stamps; the text says why."""
+
+
 def _frames(
     source: _Source,
     key: int | None,
     wanted: set[int] | None = None,
     errors: list[tuple[int | None, str]] | None = None,
 ) -> Iterator[tuple[int, Any]]:
-    """Decoded frames with their stamps, or their numbers where those are ``counted``; what cannot be decoded is left out.
+    """Decoded frames with their stamps, by their number where those are ``counted``; what cannot be decoded is left out.
 
     With ``wanted`` stamps, frames that no other frame refers to may be left out unless they are wanted. ``errors`` takes
-    what went wrong with which packet.
+    what went wrong with which packet. Raises _OutOfOrderError where nothing is left out or damaged, and stamps are missing,
+    repeat or go back all the same.
     """
     import av
 
     codec = source.stream.codec_context
     codec.skip_frame = "DEFAULT"
-    number = 0
+    stamps = source.index.stamps
+    number, latest = 0, None
+    is_watched = wanted is None and not source.index.note
     for packet in source.packets_from(key):
         stamp = None if packet is None else packet.pts
         if wanted is not None and stamp is not None:
             codec.skip_frame = "DEFAULT" if stamp in wanted else "NONREF"
-        if errors is not None and packet is not None and packet.is_corrupt:
-            errors.append((stamp, "its data ends early"))
+        if packet is not None and packet.is_corrupt:
+            is_watched = False
+            if errors is not None:
+                errors.append((stamp, "its data ends early"))
         try:
             frames = codec.decode(packet)
         except (av.FFmpegError, EOFError, ValueError) as error:
+            is_watched = False
             if errors is not None:
                 errors.append((stamp, said(error)))
             continue
         for frame in frames:
-            place = number if source.index.counted else frame.pts
-            number += 1
+            is_watched = is_watched and not frame.is_corrupt
+            if is_watched and (frame.pts is None or (latest is not None and frame.pts <= latest)):
+                raise _OutOfOrderError(UNSTAMPED if frame.pts is None else BACK_DECODED)
+            latest = frame.pts
+            place = frame.pts
+            if source.index.counted:
+                place = int(stamps[number]) if number < len(stamps) else None
+                number += 1
             if place is not None:
                 yield place, frame
 
 
-def _probe_video(path: Path) -> int:
+def _probe_video(path: Path) -> FrameIndex:
     with _Source(path, None) as source:
-        _pick(source, [0])
-        return len(source.index)
+        if source.stream.codec_context.has_b_frames:
+            try:
+                for _ in itertools.islice(_frames(source, None), _PROBED):
+                    pass
+                source.restart()
+            except _OutOfOrderError as error:
+                source.take_in_order(str(error))
+        _pick(source, [0], lambda image: image)
+        return source.index
 
 
-def _decode_video(path: Path, indices: Sequence[int], index: FrameIndex | None) -> Images:
+def _decode_video(path: Path, indices: Sequence[int], index: FrameIndex | None, prepare: Prepare) -> Images:
     with _Source(path, index) as source:
-        images = _pick(source, indices)
+        images = _pick(source, indices, prepare)
         last = len(source.index) - 1
     return np.stack([images[min(index, last)] for index in indices])
 
 
-def _pick(source: _Source, indices: Sequence[int]) -> dict[int, Images]:
+def _pick(source: _Source, indices: Sequence[int], prepare: Prepare) -> dict[int, Images]:
     """The frames at ``indices``, by their numbers, those past the end as the last one."""
     numbers = sorted({min(index, len(source.index) - 1) for index in indices})
-    images, exact = _run(source, numbers, careful=False)
-    if not exact and not source.index.counted:
-        # Damage, or a file stored in an unusual way: jumping and leaving out frames may have cost one that is wanted.
-        source.restart()
-        images, _ = _run(source, numbers, careful=True)
+    try:
+        images, exact = _run(source, numbers, prepare, careful=False)
+        if not exact and not source.index.counted:
+            # Damage, or a file stored in an unusual way: jumping and leaving out frames may have cost one that is wanted.
+            source.restart()
+            images, _ = _run(source, numbers, prepare, careful=True)
+    except _OutOfOrderError as error:
+        source.take_in_order(str(error))
+        images, _ = _run(source, numbers, prepare, careful=False)
     if not images:
         raise DecodeError("no frame of it can be decoded")
     return images
 
 
-def _run(source: _Source, numbers: Sequence[int], *, careful: bool) -> tuple[dict[int, Images], bool]:
+def _run(source: _Source, numbers: Sequence[int], prepare: Prepare, *, careful: bool) -> tuple[dict[int, Images], bool]:
     """Frames by their numbers, which rise, jumping over what lies before the key frame that the next one needs.
 
     Also whether each of them came out; in place of one that did not, the last one before it is given, or else the one after
@@ -241,7 +297,7 @@ def _run(source: _Source, numbers: Sequence[int], *, careful: bool) -> tuple[dic
     remaining = deque((int(index.stamps[number]), number) for number in numbers if number >= 0)
     wanted = None if careful or index.counted else {stamp for stamp, _ in remaining}
     run_up = int(_RUN_UP_S / index.time_base) if careful else 0
-    image = _Converter()
+    image = Converter(prepare)
     images: dict[int, Images] = {}
     exact = True
     last: tuple[int, Any] | None = None
@@ -266,43 +322,6 @@ def _run(source: _Source, numbers: Sequence[int], *, careful: bool) -> tuple[dic
     return images, exact and not remaining
 
 
-class _Converter:
-    """Frames to RGB, (H, W, 3), upright and of the first one's size."""
-
-    def __init__(self) -> None:
-        import av.video.reformatter
-
-        self._reformatter = av.video.reformatter.VideoReformatter()
-        self._size: dict[str, int] | None = None
-        # Starting FFmpeg's threads for each frame takes longer than converting it; older versions of PyAV start none.
-        self._threads = {"threads": 1}
-
-    def __call__(self, frame: Any) -> Images:
-        """Raises DecodeError."""
-        import av
-
-        if self._size is None:
-            self._size = {"width": frame.width, "height": frame.height}
-        try:
-            rgb = self._reformat(frame).to_ndarray()
-        except (av.FFmpegError, ValueError, MemoryError) as error:
-            raise DecodeError(f"its frames cannot be turned into RGB ({said(error)})") from None
-        return upright(rgb, getattr(frame, "rotation", 0))
-
-    def _reformat(self, frame: Any) -> Any:
-        assert self._size is not None
-        try:
-            return self._reformatter.reformat(frame, format="rgb24", **self._size, **self._threads)
-        except TypeError:
-            self._threads = {}
-            return self._reformatter.reformat(frame, format="rgb24", **self._size)
-
-
-def upright(image: Images, degrees: float) -> Images:
-    """(H, W, 3) as a player shows it: turned by ``degrees`` counterclockwise, rounded to quarter turns."""
-    return np.rot90(image, round(degrees / 90) % 4)
-
-
 def _check_images(path: Path, window: tuple[int, int] | None, names: Sequence[str]) -> str | None:
     files = frame_files(path, names)
     if not files:
@@ -311,26 +330,34 @@ def _check_images(path: Path, window: tuple[int, int] | None, names: Sequence[st
     if not 0 <= first < stop <= len(files):
         return _outside(len(files), first, stop)
     for file in files[first:stop]:
-        _open_image(file)
+        read_picture(file)
     return None
 
 
-def _check_video(path: Path, window: tuple[int, int] | None) -> str | None:
+def _check_video(path: Path, window: tuple[int, int] | None) -> tuple[str | None, str]:
     with _Source(path, None if window is None else scan(path), afresh=True) as source:
-        index = source.index
-        first, stop = window or (0, len(index))
-        if not len(index):
-            return "it holds no frames"
-        if not 0 <= first < stop <= len(index):
-            return _outside(len(index), first, stop)
-        if source.scan is not None and (short := _cut_short(path, source, source.scan)) is not None:
-            return short
-        if window is None:
-            return _damage(source, first, stop)
-        if (says := _damage(source, first, stop)) is not None:
-            source.restart()
-            says = _damage(source, first, stop, int(_RUN_UP_S / index.time_base))
+        try:
+            says = _wrong(path, source, window)
+        except _OutOfOrderError as error:
+            source.take_in_order(str(error))
+            says = _wrong(path, source, window)
+        return says, source.index.note
+
+
+def _wrong(path: Path, source: _Source, window: tuple[int, int] | None) -> str | None:
+    index = source.index
+    first, stop = window or (0, len(index))
+    if not len(index):
+        return "it holds no frames"
+    if not 0 <= first < stop <= len(index):
+        return _outside(len(index), first, stop)
+    if source.scan is not None and (short := cut_short(path, source.container, source.stream, source.scan)) is not None:
+        return short
+    says = _damage(source, first, stop)
+    if window is None or says is None:
         return says
+    source.restart()
+    return _damage(source, first, stop, int(_RUN_UP_S / index.time_base))
 
 
 def _damage(source: _Source, first: int, stop: int, run_up: int = 0) -> str | None:
@@ -362,34 +389,3 @@ def _damage(source: _Source, first: int, stop: int, run_up: int = 0) -> str | No
 
 def _outside(num_frames: int, first: int, stop: int) -> str:
     return f"it has {num_frames} frames, which do not hold [{first}, {stop})"
-
-
-def _cut_short(path: Path, source: _Source, seen: Scan) -> str | None:
-    """Whether less was read than the file's header promises."""
-    if seen.end is not None:
-        return f"reading ends after {seen.num_stored} frames ({seen.end})"
-    names = source.container.format.name.split(",")
-    promised = source.stream.frames
-    # Other containers count frames that are not stored, too, for they repeat the one before.
-    spare = 0 if "mp4" in names else 1 + promised // 50
-    if seen.num_stored < promised - spare:
-        return f"it holds {seen.num_stored} of {promised} frames"
-    index = source.index
-    if "matroska" not in names or not source.container.duration or index.counted:
-        return None
-    import av
-
-    container, _ = open_video(path)
-    stop = 0.0
-    with container:
-        try:
-            for packet in container.demux():
-                if packet.pts is not None and packet.time_base:
-                    stop = max(stop, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        except (av.FFmpegError, OSError, ValueError) as error:
-            return f"reading ends after {stop:.1f} s ({said(error)})"
-    span = float((int(index.stamps[-1]) - int(index.stamps[0])) * index.time_base)
-    promised_s = source.container.duration / 1e6
-    if stop < promised_s - max(0.1, 2.5 * span / max(1, len(index) - 1)):
-        return f"it ends after {stop:.1f} of {promised_s:.1f} s"
-    return None

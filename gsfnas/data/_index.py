@@ -1,10 +1,12 @@
 """Which frames a video file holds: the stamps of its packets, read without decoding any."""
 
 import math
+import os
+import stat
 import threading
 import zipfile
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -13,14 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gsfnas.data._order import AVI, MISSING, REPEATED, Kind, kinds_of, why_in_order
 from gsfnas.files import replacing
 
 Stamps = npt.NDArray[np.int64]
 
 # Containers, by FFmpeg's names. Without such a list a text file that names others, a playlist for instance, would open them.
 _FORMATS = "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg"
-# A damaged header can promise any size; a frame of this many pixels takes 200 MB.
+# A damaged header can promise any size; a frame or picture of this many pixels takes 200 MB.
 _MAX_PIXELS = 8192 * 8192
+# One whose short side is resized grows by the square of what the longer side is longer.
+_MAX_RATIO = 100
 # Packets of a file up to this size stay in memory between the look at their stamps and the decoding.
 _KEEP_BYTES = 32 << 20
 # No packet is stored more than once, so that a damaged table whose packets overlap ends here.
@@ -42,14 +47,16 @@ class FrameIndex:
     """The frames of a video file in the order shown.
 
     ``stamps`` (frames,) int64 rise, in units of ``time_base`` seconds; ``keys`` (key frames,) are those that decoding can start
-    at. Where the packets carry no stamps of their own, ``counted``, they are numbers of frames at the average rate, and a
-    frame can be found only by decoding all before it.
+    at. Where decoded frames cannot be told by their stamps, ``counted``, they are taken in the order in which they come out of
+    the decoder, so that one is found only by decoding all before it; ``note`` says why. Where there are no stamps at all they
+    are numbers of frames at the average rate. A ``note`` is empty where the stamps are likely wrong only.
     """
 
     stamps: Stamps
     keys: Stamps
     time_base: Fraction
     counted: bool = False
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -73,6 +80,10 @@ class FrameIndex:
         if not len(self.keys):
             return None
         return int(self.keys[max(0, int(np.searchsorted(self.keys, stamp, side="right")) - 1)])
+
+    def in_order(self, note: str) -> "FrameIndex":
+        """The same frames, taken in the order in which they are decoded."""
+        return replace(self, keys=self.keys[:0], counted=True, note=note)
 
     def _number_at(self, seconds: float) -> int:
         if not len(self) or math.isinf(seconds):
@@ -131,7 +142,7 @@ def save(index: FrameIndex, file: Path) -> None:
     """Keeps an index for other processes. Raises CannotWriteError."""
     with replacing(file) as temporary, temporary.open("wb") as stream:
         base = np.array([index.time_base.numerator, index.time_base.denominator, index.counted], np.int64)
-        np.savez(stream, stamps=index.stamps, keys=index.keys, base=base)
+        np.savez(stream, stamps=index.stamps, keys=index.keys, base=base, note=np.array(index.note))
 
 
 def load(file: Path) -> FrameIndex | None:
@@ -146,19 +157,36 @@ def load(file: Path) -> FrameIndex | None:
 def _read(file: Path) -> FrameIndex:
     with np.load(file) as kept:
         over, under, counted = kept["base"].tolist()
-        return FrameIndex(kept["stamps"], kept["keys"], Fraction(over, under), bool(counted))
+        note = str(kept["note"]) if "note" in kept else ""
+        return FrameIndex(kept["stamps"], kept["keys"], Fraction(over, under), bool(counted), note)
 
 
 def _key(path: Path) -> tuple[str, int, int]:
+    state = _stat(path)
+    return str(path), state.st_size, state.st_mtime_ns
+
+
+def _stat(path: Path) -> os.stat_result:
     try:
-        stat = path.stat()
-    except OSError as error:
-        raise DecodeError(f"it cannot be opened ({(error.strerror or str(error)).lower()})") from None
-    return str(path), stat.st_size, stat.st_mtime_ns
+        return path.stat()
+    except (OSError, ValueError) as error:
+        raise DecodeError(f"it cannot be opened ({said(error)})") from None
+
+
+def why_too_large(width: int, height: int) -> str | None:
+    """Why pictures of this size are not decoded."""
+    if width * height > _MAX_PIXELS:
+        return f"has {width} x {height} pixels; more than {_MAX_PIXELS:,} are not decoded"
+    if max(width, height) > _MAX_RATIO * min(width, height):
+        return f"has {width} x {height} pixels; more than {_MAX_RATIO} to 1 are not decoded"
+    return None
 
 
 def open_video(path: Path) -> tuple[Any, Any]:
     """The container and its first video stream. Raises DecodeError."""
+    # Opening a pipe would wait for somebody who writes to it.
+    if not stat.S_ISREG(_stat(path).st_mode):
+        raise DecodeError("it is not a regular file")
     import av
 
     try:
@@ -198,7 +226,8 @@ def read_packets(path: Path, container: Any, stream: Any) -> Scan:
     kept: list[Any] | None = []
     num_bytes, num_stored, end = 0, 0, None
     most = _MAX_GROWTH * path.stat().st_size
-    is_vp8 = stream.codec_context.name == "vp8"
+    codec = stream.codec_context.name
+    kinds: set[Kind] = set()
     try:
         for packet in container.demux(stream):
             if not packet.size:
@@ -213,24 +242,62 @@ def read_packets(path: Path, container: Any, stream: Any) -> Scan:
                     kept = None
             num_stored += 1
             # An edit list cuts frames off; VP8 stores pictures that others refer to and that are not shown.
-            if packet.is_discard or (is_vp8 and not memoryview(packet)[0] & 0x10):
+            if packet.is_discard or (codec == "vp8" and not memoryview(packet)[0] & 0x10):
                 continue
             stamps.append(packet.pts)
+            kinds.update(kinds_of(packet, stream.codec_context, kinds))
             if packet.is_keyframe and packet.pts is not None:
                 keys.append(packet.pts)
     except (av.FFmpegError, OSError, ValueError) as error:
         end = said(error)
-    return Scan(_index(stamps, keys, stream), kept, num_stored, end)
+    index = _index(stamps, keys, stream)
+    if not index.counted and (note := why_in_order(stamps, stream.codec_context, kinds)) is not None:
+        index = index.in_order(note)
+    return Scan(index, kept, num_stored, end)
 
 
 def _index(stamps: list[int | None], keys: list[int], stream: Any) -> FrameIndex:
     known = sorted({stamp for stamp in stamps if stamp is not None})
     # AVI stores none. FFmpeg works them out from the order of the frames, which it knows for older codecs only.
-    is_guessed = stream.container.format.name == "avi" and stream.codec_context.name in ("h264", "hevc")
-    if len(known) == len(stamps) and stream.time_base and not is_guessed:
+    if stream.container.format.name == "avi" and stream.codec_context.name in ("h264", "hevc"):
+        note = AVI
+    elif len(known) == len(stamps) and stream.time_base:
         return FrameIndex(np.array(known, np.int64), np.array(sorted(keys), np.int64), Fraction(stream.time_base))
+    else:
+        note = MISSING if None in stamps else REPEATED
     rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-    return FrameIndex(np.arange(len(stamps)), np.zeros(0, np.int64), 1 / rate, counted=True)
+    return FrameIndex(np.arange(len(stamps)), np.zeros(0, np.int64), 1 / rate, counted=True, note=note)
+
+
+def cut_short(path: Path, container: Any, stream: Any, seen: Scan) -> str | None:
+    """Why less was read of a file than its header promises; None where it is whole."""
+    if seen.end is not None:
+        return f"reading ends after {seen.num_stored} frames ({seen.end})"
+    names = container.format.name.split(",")
+    promised = stream.frames
+    # Other containers count frames that are not stored, too, for they repeat the one before.
+    spare = 0 if "mp4" in names else 1 + promised // 50
+    if seen.num_stored < promised - spare:
+        return f"it holds {seen.num_stored} of {promised} frames"
+    index = seen.index
+    if "matroska" not in names or not container.duration:
+        return None
+    import av
+
+    whole, _ = open_video(path)
+    stop = 0.0
+    with whole:
+        try:
+            for packet in whole.demux():
+                if packet.pts is not None and packet.time_base:
+                    stop = max(stop, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        except (av.FFmpegError, OSError, ValueError) as error:
+            return f"reading ends after {stop:.1f} s ({said(error)})"
+    span = float((int(index.stamps[-1]) - int(index.stamps[0])) * index.time_base)
+    promised_s = container.duration / 1e6
+    if stop and stop < promised_s - max(0.1, 2.5 * span / max(1, len(index) - 1)):
+        return f"it ends after {stop:.1f} of {promised_s:.1f} s"
+    return None
 
 
 def said(error: Exception) -> str:
