@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from gsfnas.candidate import Insertion, Kind, Site, Value
-from gsfnas.errors import UserError, unknown
+from gsfnas.errors import UserError, shown, unknown
 
 GATES = ("learnable", "1", "-1", "0")
 FUSES = ("learnable", "sum")
@@ -62,7 +62,7 @@ def touched_channels(channels: int, ratio: float) -> int:
     than 4 channels.
     """
     if not isinstance(ratio, int | float) or isinstance(ratio, bool) or not 0 < ratio <= 1:
-        raise UserError(f"`ratio` must be in (0, 1], but got {ratio}")
+        raise UserError(f"`ratio` must be in (0, 1], but got {shown(ratio)}")
     if channels < 4:
         raise UserError(f"two groups need at least 4 channels, but there are {channels}")
     # 400 * 0.29 is 115.99999999999999 in floating point, and means 116.
@@ -128,7 +128,7 @@ class GateShiftFuseSpec:
         known = {"ratio", "channels", "gate", "fuse", "gate_norm", "bias", "interleave"}
         for name in parameters:
             if name not in known:
-                raise unknown("parameter of gate_shift_fuse", name, known)
+                raise unknown("parameter of gate_shift_fuse", name if isinstance(name, str) else shown(name), known)
         _check_kind(site, "gate_shift_fuse", self.kinds)
         gate = _choice("gate", parameters.get("gate", "learnable"), GATES)
         fuse = _choice("fuse", parameters.get("fuse", "learnable"), FUSES)
@@ -138,7 +138,7 @@ class GateShiftFuseSpec:
             touched = parameters["channels"]
             if not isinstance(touched, int) or touched % 4 or not 4 <= touched <= site.channels:
                 raise UserError(
-                    f"{site.name}: `channels` must be a multiple of 4 from 4 to {site.channels}, but got {touched!r}"
+                    f"{site.name}: `channels` must be a multiple of 4 from 4 to {site.channels}, but got {shown(touched)}"
                 )
         else:
             try:
@@ -208,8 +208,10 @@ def resolve(site: Site, parameters: Mapping[str, Any]) -> Insertion | None:
     """
     rest = dict(parameters)
     name = rest.pop("module", "gsf")
+    if not isinstance(name, str):
+        raise UserError(f"`module` must be the name of a module, but got {shown(name)}")
     if name not in FAMILY and name not in SPECS:
-        raise unknown("module", str(name), [*SPECS, *FAMILY])
+        raise unknown("module", name, [*SPECS, *FAMILY])
     if name in FAMILY:
         for part, value in zip(("gate", "fuse"), FAMILY[name], strict=True):
             if part in rest:
@@ -251,13 +253,14 @@ def _check_kind(site: Site, module: str, kinds: frozenset[Kind]) -> None:
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
-    if str(value) not in choices:
-        raise UserError(f"`{name}` must be one of {', '.join(choices)}, but got {value!r}")
-    return str(value)
+    text = value if isinstance(value, str) else shown(value)
+    if text not in choices:
+        raise UserError(f"`{name}` must be one of {', '.join(choices)}, but got {shown(value)}")
+    return text
 
 
 def _switch(parameters: Mapping[str, Any], name: str, default: int) -> int:
     value = parameters.get(name, default)
     if value not in (0, 1):
-        raise UserError(f"`{name}` must be 0 or 1, but got {value!r}")
+        raise UserError(f"`{name}` must be 0 or 1, but got {shown(value)}")
     return int(value)

@@ -2,14 +2,20 @@
 
 import dataclasses
 import fnmatch
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 from gsfnas.candidate import Site
-from gsfnas.errors import UserError, unknown
+from gsfnas.errors import UserError, shortened, shown, unknown
 
 FIELDS = ("role", "pattern", "kind")
+
+# A name of a site has some 20 characters. Patterns cost their number times that of the sites, and grow with their stars.
+_MAX_NAMES = 100
+_MAX_LENGTH = 100
 
 
 @dataclass(frozen=True)
@@ -26,34 +32,50 @@ class Selection:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The selection of ``role``, ``pattern`` (each one or a list) and ``kind``. Raises UserError for another field."""
+        """The selection of ``role``, ``pattern`` (each one or a list) and ``kind``.
+
+        Raises UserError for another field, and for what is no name.
+        """
         for field in data:
             if field not in FIELDS:
-                raise unknown("field of a space's sites", str(field), FIELDS)
-        patterns = _strings(data.get("pattern"))
-        return cls(_strings(data.get("role")) or (() if patterns else ("default",)), patterns, data.get("kind"))
+                raise unknown("field of a space's sites", field if isinstance(field, str) else shown(field), FIELDS)
+        kind = data.get("kind")
+        if kind is not None and not isinstance(kind, str):
+            raise UserError(f"`kind` of a space's sites must be one kind, but got {shown(kind)}")
+        patterns = _names(data.get("pattern"), "pattern")
+        return cls(_names(data.get("role"), "role") or (() if patterns else ("default",)), patterns, kind)
 
     def of(self, sites: Iterable[Site], asker: str) -> tuple[Site, ...]:
         """Those of ``sites`` that are selected, in order. Raises UserError, which names ``asker``, where there is none."""
         sites = tuple(sites)
         chosen = tuple(site for site in sites if self._wants(site))
         if not chosen:
-            named = [site.name for site in sites if dataclasses.replace(self, patterns=())._wants(site)]
+            anywhere = dataclasses.replace(self, patterns=())
+            named = [site.name for site in sites if anywhere._wants(site)]
             if named:
                 some = ", ".join(named[:4]) + (", ..." if len(named) > 4 else "")
-                raise UserError(f"no site of {asker} matches {', '.join(self.patterns)} (sites: {some})")
+                raise UserError(f"no site of {asker} matches {shortened(', '.join(self.patterns))} (sites: {some})")
             roles = sorted({site.role for site in sites} | {"default" for site in sites if site.is_default})
-            asked = ", ".join(self.roles) + (f" of kind {self.kind}" if self.kind else "")
+            asked = shortened(", ".join(self.roles) + (f" of kind {self.kind}" if self.kind else ""))
             raise UserError(f"{asker} asks for sites {asked}, but the backbone has none (roles: {', '.join(roles)})")
         return chosen
 
+    @cached_property
+    def _compiled(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(re.compile(fnmatch.translate(pattern)) for pattern in self.patterns)
+
     def _wants(self, site: Site) -> bool:
         role = not self.roles or site.role in self.roles or (site.is_default and "default" in self.roles)
-        pattern = not self.patterns or any(fnmatch.fnmatchcase(site.name, pattern) for pattern in self.patterns)
+        pattern = not self.patterns or any(pattern.match(site.name) for pattern in self._compiled)
         return role and pattern and self.kind in (None, site.kind)
 
 
-def _strings(value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, str) else tuple(str(item) for item in value)
+def _names(value: Any, field: str) -> tuple[str, ...]:
+    """One name or a list of them."""
+    names = () if value is None else (value,) if isinstance(value, str) else value
+    if not isinstance(names, Sequence) or isinstance(names, bytes) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"`{field}` of a space's sites must be a name or a list of names, but got {shown(value)}")
+    if len(names) > _MAX_NAMES or any(len(name) > _MAX_LENGTH for name in names):
+        most = f"at most {_MAX_NAMES} names of at most {_MAX_LENGTH} characters"
+        raise UserError(f"`{field}` of a space's sites has {most}, but got {shown(value)}")
+    return tuple(names)

@@ -1,15 +1,22 @@
 """A search space as its YAML file says it: which sites, and what may stand at each; or rows, each a placement by name."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from gsfnas import spec
 from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
-from gsfnas.errors import UserError, unknown
+from gsfnas.errors import UserError, shortened, shown, unknown
+from gsfnas.escape import printable
 from gsfnas.space._bound import BoundRows, BoundSpace
 from gsfnas.space._selection import FIELDS, Selection
+
+# A choice costs a site some 20 microseconds, a placement each of its sites as much.
+MAX_CHOICES = 5000
+MAX_PLACEMENTS = 5000
+_MAX_NAME = 200
 
 Resolve = Callable[[Site, Mapping[str, Any]], Insertion | None]
 
@@ -41,30 +48,42 @@ class Space:
     def from_dict(cls, data: Any) -> Self:
         """The space of a YAML mapping; a list in an insertion stands for one choice an element, lists for their product.
 
-        Raises UserError for a field that is none, and for a space without an insertion or a row.
+        Raises UserError for a field that is none, a value that cannot be meant, a space without an insertion or a row, and
+        more than ``MAX_CHOICES`` choices a site or ``MAX_PLACEMENTS`` placements.
         """
         if not isinstance(data, Mapping):
             raise UserError(f"a space must be a mapping of name, sites and insertions, but got {type(data).__name__}")
         fields = {"name", "sites", "insertions", "optional", "rows"}
-        for name in data:
-            if name not in fields:
-                raise unknown("field of a space", str(name), fields)
-        name = str(data.get("name", "space"))
+        for field_name in data:
+            if field_name not in fields:
+                raise unknown("field of a space", field_name if isinstance(field_name, str) else shown(field_name), fields)
+        name = _name(data.get("name", "space"), "the name of a space")
         if "rows" in data:
             others = data.keys() & {"sites", "insertions", "optional"}
             if others:
                 raise UserError(f"space {name!r} has rows, whose sites are their own, so it cannot have `{sorted(others)[0]}`")
             return cls(name, rows=_rows(name, data["rows"]))
-        sites = data.get("sites") or {}
+        sites = {} if data.get("sites") is None else data["sites"]
         if not isinstance(sites, Mapping):
-            raise UserError(f"`sites` of a space must be a mapping of role, pattern or kind, but got {sites!r}")
+            raise UserError(f"`sites` of a space must be a mapping of role, pattern or kind, but got {shown(sites)}")
+        optional = data.get("optional", True)
+        if not isinstance(optional, bool):
+            raise UserError(f"`optional` of space {name!r} must be true or false, but got {shown(optional)}")
         insertions = data.get("insertions")
-        if not isinstance(insertions, Sequence) or isinstance(insertions, str) or not insertions:
-            raise UserError(f"space {name!r} must list at least one insertion, but got {insertions!r}")
-        expanded = tuple(choice for insertion in insertions for choice in _product(insertion))
-        if not expanded:
+        if not _is_list(insertions) or not insertions:
+            raise UserError(f"space {name!r} must list at least one insertion, but got {shown(insertions)}")
+        listed = [_choices(insertion) for insertion in insertions]
+        count = sum(math.prod(len(values) for values in choices.values()) for choices in listed)
+        if not count:
             raise UserError(f"space {name!r} must list at least one insertion, but each has an empty list")
-        return cls(name, expanded, Selection.from_dict(sites), bool(data.get("optional", True)))
+        if count > MAX_CHOICES:
+            raise UserError(
+                f"space {name!r} may give a site at most {MAX_CHOICES:,} choices, but its insertions come to {count:,}"
+            )
+        expanded = tuple(
+            dict(zip(choices, point, strict=True)) for choices in listed for point in itertools.product(*choices.values())
+        )
+        return cls(name, expanded, Selection.from_dict(sites), optional)
 
     def select(self, sites: Iterable[Site]) -> tuple[Site, ...]:
         """The sites that this space speaks of, in the backbone's order. Raises UserError where a selection has none."""
@@ -119,29 +138,55 @@ class Space:
 
 def _rows(space: str, data: Any) -> tuple[tuple[str, tuple[Placement, ...]], ...]:
     if not isinstance(data, Mapping) or not data:
-        raise UserError(f"`rows` of space {space!r} must map names to lists of placements, but got {data!r}")
-    return tuple((str(name), _placements(f"row {str(name)!r} of space {space!r}", row)) for name, row in data.items())
+        raise UserError(f"`rows` of space {space!r} must map names to lists of placements, but got {shown(data)}")
+    names = [_name(name, f"the name of a row of space {space!r}") for name in data]
+    if len(set(names)) < len(names):
+        raise UserError(f"space {space!r} names row {next(name for name in names if names.count(name) > 1)!r} twice")
+    rows = [_placements(f"row {name!r} of space {space!r}", row) for name, row in zip(names, data.values(), strict=True)]
+    if sum(map(len, rows)) > MAX_PLACEMENTS:
+        raise UserError(f"the rows of space {space!r} may have at most {MAX_PLACEMENTS:,} placements, but have more")
+    return tuple(zip(names, rows, strict=True))
 
 
 def _placements(row: str, data: Any) -> tuple[Placement, ...]:
-    if not isinstance(data, Sequence) or isinstance(data, str):
-        raise UserError(f"{row} must be a list of placements, [] for the plain network, but got {data!r}")
+    if not _is_list(data):
+        raise UserError(f"{row} must be a list of placements, [] for the plain network, but got {shown(data)}")
     placements = []
     for placement in data:
         if not isinstance(placement, Mapping) or "module" not in placement:
-            raise UserError(f"a placement of {row} must be a mapping of sites and a `module`, but got {placement!r}")
+            raise UserError(f"a placement of {row} must be a mapping of sites and a `module`, but got {shown(placement)}")
         sites = {name: value for name, value in placement.items() if name in FIELDS}
         insertion = {name: value for name, value in placement.items() if name not in FIELDS}
         for name, value in insertion.items():
-            if not isinstance(value, str | int | float):
-                raise UserError(f"`{name}` of {row} must be one value, but got {value!r}")
+            if not isinstance(name, str) or not isinstance(value, str | int | float):
+                raise UserError(f"`{shortened(str(name), 100)}` of {row} must be one value, but got {shown(value)}")
         placements.append(Placement(Selection.from_dict(sites), insertion))
     return tuple(placements)
 
 
-def _product(insertion: Any) -> Iterable[Mapping[str, Any]]:
+def _choices(insertion: Any) -> dict[str, Sequence[Any]]:
+    """The values of each parameter, one or several."""
     if not isinstance(insertion, Mapping):
-        raise UserError(f"an insertion must be a mapping with a `module`, but got {insertion!r}")
-    names = list(insertion)
-    values = [value if isinstance(value, Sequence) and not isinstance(value, str) else [value] for value in insertion.values()]
-    return [dict(zip(names, point, strict=True)) for point in itertools.product(*values)]
+        raise UserError(f"an insertion must be a mapping with a `module`, but got {shown(insertion)}")
+    for name in insertion:
+        if not isinstance(name, str):
+            raise UserError(f"a parameter of an insertion must have a name, but got {shown(name)}")
+    choices = {name: value if _is_list(value) else [value] for name, value in insertion.items()}
+    for name, values in choices.items():
+        for value in values:
+            if not isinstance(value, str | int | float | None):
+                raise UserError(f"`{name}` of an insertion must be one value or a list of values, but got {shown(value)}")
+    return choices
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _name(value: Any, what: str) -> str:
+    """A name for people: it stands in tables and in files."""
+    # A space of 2026, a row of 0.25.
+    name = shown(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if not isinstance(name, str) or not name.strip() or len(name) > _MAX_NAME or printable(name) != name:
+        raise UserError(f"{what} must be text of at most {_MAX_NAME} characters that can be shown, but got {shown(value)}")
+    return name

@@ -1,13 +1,30 @@
 """What a study is asked to do, as a value. Neither torch nor optuna here."""
 
-import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gsfnas.errors import UserError, unknown
+from gsfnas.errors import UserError, shown, unknown
 
 SAMPLERS = ("tpe", "nsga2", "random")
+
+# From and to; above is more than a study could hold, and for the seed more than is written as an integer everywhere.
+_RANGES: Mapping[str, tuple[int, int]] = {
+    "trials": (2, 100_000),
+    "workers": (1, 1024),
+    "replicates": (1, 1000),
+    "delay": (0, 100_000),
+    "seed": (0, 2**63 - 1),
+}
+_MAX_HOURS = 1_000_000
+
+
+def check_name(name: object, what: str = "`study.name`") -> str:
+    """The name of a study, which names a folder too. Raises UserError for any other."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UserError(f"{what} must be letters, digits, '.', '_' and '-', but got {shown(name)}")
+    return name
 
 
 @dataclass(frozen=True)
@@ -32,18 +49,21 @@ class StudySettings:
     runs: str = "runs"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
-            raise UserError(f"`study.name` must be letters, digits, '.', '_' and '-', but got {self.name!r}")
-        for name, least in (("trials", 2), ("workers", 1), ("replicates", 1), ("delay", 0), ("seed", 0)):
+        check_name(self.name)
+        for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UserError(f"`study.{name}` must be an integer of at least {least}, but got {value!r}")
-        if self.sampler not in SAMPLERS:
-            raise unknown("sampler", str(self.sampler), SAMPLERS)
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                rule = f"of at least {least}" if not isinstance(value, int) or value < least else f"of at most {most:,}"
+                raise UserError(f"`study.{name}` must be an integer {rule}, but got {shown(value)}")
+        if not isinstance(self.sampler, str) or self.sampler not in SAMPLERS:
+            raise unknown("sampler", self.sampler if isinstance(self.sampler, str) else shown(self.sampler), SAMPLERS)
         if not _is_number(self.design_share) or not 0 <= self.design_share <= 1:
-            raise UserError(f"`study.design_share` must be in [0, 1], but got {self.design_share!r}")
-        if self.hours is not None and (not _is_number(self.hours) or not 0 < self.hours < math.inf):
-            raise UserError(f"`study.hours` must be above 0, but got {self.hours!r}")
+            raise UserError(f"`study.design_share` must be in [0, 1], but got {shown(self.design_share)}")
+        if self.hours is not None and (not _is_number(self.hours) or not 0 < self.hours <= _MAX_HOURS):
+            rule = f"at most {_MAX_HOURS:,}" if _is_number(self.hours) and self.hours > 0 else "above 0"
+            raise UserError(f"`study.hours` must be {rule}, but got {shown(self.hours)}")
+        if not isinstance(self.runs, str) or not self.runs or "\0" in self.runs:
+            raise UserError(f"`study.runs` must be a folder, but got {shown(self.runs)}")
 
     @property
     def folder(self) -> Path:

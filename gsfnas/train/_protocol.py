@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from gsfnas.errors import UserError
+from gsfnas.errors import UserError, shown
 
 CROPS = (1, 3)
 
@@ -21,12 +21,12 @@ class ProtocolSettings:
     crops: int = 1
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
-            raise UserError(f"`protocol.name` must be letters, digits, '.', '_' and '-', but got {self.name!r}")
+        if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
+            raise UserError(f"`protocol.name` must be letters, digits, '.', '_' and '-', but got {shown(self.name)}")
         if not isinstance(self.clips, int) or isinstance(self.clips, bool) or not 1 <= self.clips <= 100:
-            raise UserError(f"`protocol.clips` must be an integer from 1 to 100, but got {self.clips!r}")
-        if self.crops not in CROPS:
-            raise UserError(f"`protocol.crops` must be 1 or 3, but got {self.crops!r}")
+            raise UserError(f"`protocol.clips` must be an integer from 1 to 100, but got {shown(self.clips)}")
+        if type(self.crops) is not int or self.crops not in CROPS:
+            raise UserError(f"`protocol.crops` must be 1 or 3, but got {shown(self.crops)}")
 
     @property
     def views(self) -> int:

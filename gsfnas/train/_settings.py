@@ -3,17 +3,20 @@
 import dataclasses
 import hashlib
 import json
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gsfnas.errors import UserError, unknown
+from gsfnas.errors import UserError, shown, unknown
 
 RECIPE_VERSION = "r1"
 _LATER = ("lr_batch", "groups", "init", "accumulate", "devices", "compile", "channels_last")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 GROUPS = ("decay", "published")
+# More than anybody trains with, and less than overflows.
+_MOST = {"epochs": 100_000, "batch_size": 1_000_000, "lr_batch": 1_000_000, "accumulate": 1_000_000, "devices": 1024}
+_LARGE = 1e18
+_TYPES: dict[object, str] = {str: "a string", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,21 @@ class TrainSettings:
     channels_last: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate", "devices", *(["lr_batch"] if self.lr_batch is not None else [])):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"train: `{name}` must be an integer of at least 1, but got {value!r}")
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.type is float and (
-                not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value)
-            ):
-                raise UserError(f"train: `{field.name}` must be a number, but got {value!r}")
+            name, value = field.name, getattr(self, field.name)
+            if name in _MOST:
+                most = _MOST[name]
+                if value is None and field.default is None:
+                    continue
+                if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                    rule = "of at least 1" if not isinstance(value, int) or value < 1 else f"of at most {most:,}"
+                    raise UserError(f"train: `{name}` must be an integer {rule}, but got {shown(value)}")
+            elif field.type is float:
+                # Compared, since an integer may be too large to become a float.
+                if not isinstance(value, int | float) or isinstance(value, bool) or not -_LARGE < value < _LARGE:
+                    raise UserError(f"train: `{name}` must be a number, but got {shown(value)}")
+            elif field.type in _TYPES and type(value) is not field.type:
+                raise UserError(f"train: `{name}` must be {_TYPES[field.type]}, but got {shown(value)}")
         _require(self.lr > 0, "lr", "above 0", self.lr)
         for name in ("momentum", "label_smoothing", "dropout"):
             _require(0 <= getattr(self, name) < 1, name, "in [0, 1)", getattr(self, name))
@@ -74,18 +82,18 @@ class TrainSettings:
         )
         parts = self.accumulate * self.devices
         _require(parts <= self.batch_size, "batch_size", f"at least `accumulate` x `devices` ({parts})", self.batch_size)
-        if self.devices > 1 and re.fullmatch(r"mps|cuda:\d+", self.device):
-            raise UserError(f"train: `devices` above 1 go with `device` auto, cpu or cuda, but got {self.device!r}")
+        if self.devices > 1 and re.fullmatch(r"mps|cuda:[0-9]+", self.device):
+            raise UserError(f"train: `devices` above 1 go with `device` auto, cpu or cuda, but got {shown(self.device)}")
         if self.groups not in GROUPS:
             raise unknown("`train.groups`", self.groups, GROUPS)
-        if not self.init:
-            raise UserError("train: `init` must be scratch, imagenet or a file of weights, but got ''")
+        if not self.init or "\0" in self.init:
+            raise UserError(f"train: `init` must be scratch, imagenet or a file of weights, but got {shown(self.init)}")
         if self.nesterov and not self.momentum:
             raise UserError("train: `nesterov` needs a `momentum` above 0, but got 0")
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
-            raise UserError(f"train: `device` must be auto, cpu, mps, cuda or cuda:N, but got {self.device!r}")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):
+            raise UserError(f"train: `device` must be auto, cpu, mps, cuda or cuda:N, but got {shown(self.device)}")
 
     @property
     def peak_lr(self) -> float:
@@ -115,4 +123,4 @@ def _digest(path: str) -> str:
 
 def _require(holds: bool, name: str, rule: str, value: float) -> None:
     if not holds:
-        raise UserError(f"train: `{name}` must be {rule}, but got {value}")
+        raise UserError(f"train: `{name}` must be {rule}, but got {shown(value)}")
