@@ -1,10 +1,15 @@
 """What one trial says, as a value, and the one place that maps it to a storage's attributes and back."""
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from gsfnas import checked
 from gsfnas.candidate import Candidate, Site
+from gsfnas.errors import UserError
+from gsfnas.escape import printable
 
 # How a candidate came to be evaluated: one of the two anchors (empty, full), the balanced design, the sampler, a row of a space
 # of rows, or once more with another seed.
@@ -171,34 +176,104 @@ def to_attributes(record: Record) -> dict[str, Any]:
 
 
 def from_attributes(attributes: Mapping[str, Any], outcome: Outcome) -> Record:
-    """The record that ``to_attributes`` wrote. Raises KeyError where the attributes are of something else."""
-    curve = [
-        Epoch(int(name.removeprefix(_EPOCH)), value["metrics"], value["checkpoint"])
-        for name, value in attributes.items()
-        if name.startswith(_EPOCH)
-    ]
+    """The record that ``to_attributes`` wrote, every value of the type and in the range that it must have.
+
+    What a record does not know is passed over: a later version may say more. Raises UserError, naming value and field, for what
+    is missing, of another type, no finite number, no path within the study's folder, and for a key that is not the candidate's.
+    """
+    candidate = Candidate.from_dict(checked.field(attributes, "candidate"))
+    key = checked.text(checked.field(attributes, "key"), "key")
+    if key != candidate.key:
+        raise checked.refused("key", f"{candidate.key}, which is that of its candidate", key)
+    curve = [epoch_from_attribute(name, value) for name, value in attributes.items() if is_epoch(name)]
+    ends = {name: end_attribute(name, attributes[name]) for name in (*_AT_END, "metrics") if name in attributes}
     return Record(
-        candidate=Candidate.from_dict(attributes["candidate"]),
-        outcome=outcome,
-        cost=attributes["cost"],
-        metrics=attributes.get("metrics", {}),
+        candidate=candidate,
+        outcome=checked.one_of(outcome, "outcome", get_args(Outcome)),
+        phase=checked.one_of(checked.field(attributes, "phase"), "phase", get_args(Phase)),
+        **checked.fields(attributes, checked.integer, "number", "seed", "replicate"),
+        **checked.fields(attributes, checked.text, "run_id", "environment", "configuration"),
+        cost={
+            name: checked.integer(count, f"cost.{name}")
+            for name, count in checked.mapping(checked.field(attributes, "cost"), "cost").items()
+        },
         curve=tuple(sorted(curve, key=lambda epoch: epoch.epoch)),
-        **{name: attributes[name] for name in _AT_START},
-        **{name: attributes[name] for name in _AT_END if name in attributes},
+        **ends,
     )
+
+
+def is_epoch(name: str) -> bool:
+    """Whether an attribute of that name holds an epoch."""
+    return name.startswith(_EPOCH)
+
+
+def epoch_from_attribute(name: str, value: Any) -> Epoch:
+    """The epoch that ``epoch_attribute`` wrote. Raises UserError for what is none."""
+    digits = name.removeprefix(_EPOCH)
+    if not re.fullmatch(r"[0-9]{3,9}", digits) or name != f"{_EPOCH}{int(digits):03d}" or not int(digits):
+        raise UserError(f"an epoch is named epoch:001, epoch:002, ..., but got {printable(name)[:60]!r}")
+    values = checked.mapping(value, name)
+    metrics = _numbers(checked.field(values, "metrics"), f"{name}.metrics")
+    return Epoch(int(digits), metrics, _within(checked.field(values, "checkpoint"), f"{name}.checkpoint"))
+
+
+def end_attribute(name: str, value: Any) -> Any:
+    """The checked value of one attribute that ``end_attributes`` wrote. Raises UserError for what is none."""
+    if name == "metrics":
+        return _numbers(value, name)
+    if name == "seconds":
+        return checked.number(value, name)
+    if name == "error" and isinstance(value, str):
+        # It may quote the name of a file, whatever bytes that is made of.
+        return value if checked.is_unicode(value) else printable(value)
+    return checked.text(value, name)
 
 
 def latency_to_attributes(latency: Latency) -> dict[str, Any]:
     return asdict(latency)
 
 
-def latency_from_attributes(attributes: Mapping[str, Any]) -> Latency:
-    return Latency(**attributes)
+def latency_from_attributes(attributes: Any) -> Latency:
+    """The latency that ``latency_to_attributes`` wrote. Raises UserError as ``from_attributes`` does."""
+    values = checked.mapping(attributes, "latency")
+    return Latency(
+        **checked.fields(values, checked.text, "key", "device", "precision"),
+        **checked.fields(values, checked.number, "median_ms", "low_ms", "high_ms"),
+        threads=checked.integer(checked.field(values, "threads"), "threads"),
+        batch=checked.integer(values.get("batch", 1), "batch"),
+    )
 
 
 def protocol_to_attributes(score: ProtocolScore) -> dict[str, Any]:
     return asdict(score)
 
 
-def protocol_from_attributes(attributes: Mapping[str, Any]) -> ProtocolScore:
-    return ProtocolScore(**attributes)
+def protocol_from_attributes(attributes: Any) -> ProtocolScore:
+    """The score that ``protocol_to_attributes`` wrote. Raises UserError as ``from_attributes`` does."""
+    values = checked.mapping(attributes, "protocol")
+    return ProtocolScore(
+        **checked.fields(values, checked.text, "key", "protocol", "split"),
+        **checked.fields(values, checked.integer, "seed", "clips", "crops", "videos", "macs_fvcore"),
+        metrics=_numbers(checked.field(values, "metrics"), "metrics"),
+        data=checked.text(values.get("data", ""), "data"),
+        device=checked.text(values.get("device", ""), "device"),
+    )
+
+
+def _numbers(value: Any, what: str) -> dict[str, float]:
+    values = checked.mapping(value, what)
+    for name, one in values.items():
+        # Most are: a study reads its curves often.
+        if type(one) is not float or not math.isfinite(one):
+            checked.number(one, f"{what}.{name}")
+    return values
+
+
+def _within(value: Any, what: str) -> str | None:
+    """A path below the study's folder, or None. Where it leads, links are the user's own affair."""
+    if value is None:
+        return None
+    path = checked.text(value, what)
+    if path in ("", ".") or path.startswith("/") or ".." in path.split("/") or "\0" in path:
+        raise checked.refused(what, "a path within the study's folder", value)
+    return path

@@ -13,16 +13,18 @@ import gsfnas
 PACKAGE = Path(gsfnas.__file__).parent
 
 # What each part may import of ours.
-VALUES = {"errors", "escape", "files", "component", "candidate", "convention", "spec", "space"}
+VALUES = {"errors", "escape", "checked", "files", "plain_yaml", "component", "candidate", "convention", "spec", "space"}
 ALLOWED = {
     "errors": set(),
     "escape": set(),
+    "checked": {"errors"},
     "files": {"errors"},
+    "plain_yaml": {"errors", "files"},
     "component": {"errors"},
     "candidate": {"errors", "files"},
     "convention": {"errors"},
     "spec": {"errors", "candidate"},
-    "space": {"errors", "candidate", "spec"},
+    "space": {"errors", "escape", "candidate", "spec"},
     "record": VALUES,
     "evaluator": VALUES,
     "paper": {*VALUES, "record"},
@@ -46,7 +48,9 @@ LIGHT = [
     "",
     "errors",
     "escape",
+    "checked",
     "files",
+    "plain_yaml",
     "component",
     "candidate",
     "convention",

@@ -32,7 +32,8 @@ candidates = st.builds(
     ),
 )
 metrics = st.dictionaries(names, numbers, max_size=4)
-curves = st.lists(st.builds(lambda metrics, path: (metrics, path), metrics, st.none() | names), max_size=12).map(
+paths = names.map(lambda name: f"checkpoints/c-{name}").filter(lambda path: ".." not in path.split("/"))
+curves = st.lists(st.builds(lambda metrics, path: (metrics, path), metrics, st.none() | paths), max_size=12).map(
     lambda items: tuple(Epoch(number, *item) for number, item in enumerate(items, start=1))
 )
 records = st.builds(

@@ -44,14 +44,14 @@ def files(kind: str, found: Mapping[str, Path]) -> None:
 
 
 def summaries(studies: Sequence["StudySummary"]) -> None:
-    """Studies that were begun, one a row."""
+    """Studies that were begun, one a row; what is wrong with those that cannot be read, one a line."""
     columns = ("begun", "status", "candidates", "failed", "best val", "changed")
     rows = [
         (
             study.name,
             study.status,
-            f"{study.done} of {study.asked}",
-            str(study.failed),
+            "-" if study.problem else f"{study.done} of {study.asked}",
+            "-" if study.problem else str(study.failed),
             f"{study.best.top1:.1%}" if study.best else "-",
             f"{study.changed:%Y-%m-%d %H:%M}",
         )
@@ -59,6 +59,9 @@ def summaries(studies: Sequence["StudySummary"]) -> None:
     ]
     if rows:
         _print(_table(columns, rows))
+    for study in studies:
+        if study.problem:
+            _say(f"{study.name}: {' '.join(study.problem.split())}")
 
 
 def space(bound: BoundSpace) -> None:

@@ -68,7 +68,7 @@ class Desk:
             if self._wants_candidate(len(main)):
                 if self._must_wait(main):
                     return "wait"
-                proposal = _propose.propose(self.job.settings, self.job.space, self.storage.attributes["design"], main)
+                proposal = _propose.propose(self.job.settings, self.job.space, self.storage.design, main)
                 assert proposal is not None
                 return self._claim(*proposal, number=len(main), replicate=0)
             if any(run.part == "main" for run in running) and not isinstance(self.job.space, BoundRows):
@@ -76,6 +76,22 @@ class Desk:
             for candidate, replicate in missing_replicates(self.job, [run.record for run in runs]):
                 return self._claim(candidate, "replicate", number=len(runs), replicate=replicate)
             return "wait" if running else None
+
+    def sweep(self) -> None:
+        """Removes what a kill in the last instant of a run has left: its lock file, its checkpoints."""
+        with self.storage.claiming():
+            runs = self.storage.runs()
+            running = {run.folder_name for run in runs if run.record.outcome == "running"}
+            locks = self.job.folder / "locks"
+            for path in [] if locks.is_symlink() or not locks.is_dir() else list(locks.iterdir()):
+                if path.name in running or not re.fullmatch(r"c1-[0-9a-f]{16}-[0-9]+", path.name):
+                    continue
+                lock = FileLock.take(path)
+                # A worker of a call that was killed may live for an instant longer than that call.
+                if lock is not None:
+                    path.unlink(missing_ok=True)
+                    lock.release()
+            clean(self.job.checkpoints, runs, _propose.anchors(self.job.space))
 
     def finish(self, claim: Claim, record: Record) -> None:
         """Ends a run and removes the checkpoints that nobody needs any more."""
@@ -88,7 +104,7 @@ class Desk:
         running = sum(record.outcome == "running" for record in records)
         if not self._wants_candidate(len(main)):
             if any(record.outcome == "running" for record in main):
-                return running + num_replicate_runs(self.job) - (len(records) - len(main))
+                return running + max(0, num_replicate_runs(self.job) - (len(records) - len(main)))
             return running + len(missing_replicates(self.job, records))
         target = min(self.job.settings.trials, _propose.distinct_candidates(self.job.space))
         return running + target - len(main) + num_replicate_runs(self.job)
@@ -103,7 +119,7 @@ class Desk:
         job = self.job
         if isinstance(job.space, BoundRows):
             return False
-        num_given = len(_propose.anchors(job.space)) + len(self.storage.attributes["design"])
+        num_given = len(_propose.anchors(job.space)) + len(self.storage.design)
         known = main[: _propose.num_known(job.settings, len(main))]
         return len(main) >= num_given and any(record.outcome == "running" for record in known)
 
@@ -126,6 +142,7 @@ class Desk:
         assert lock is not None, "a run that has not begun is nobody's"
         known = self._elsewhere.find(record.run_id)
         if known is not None:
+            known.write_names(self.storage)
             record = replace(record, environment=known.record.environment, configuration=known.record.configuration)
         return Claim(self.storage.start(record, job.space), lock, is_new=True, known=known)
 

@@ -8,30 +8,37 @@ from pathlib import Path
 from typing import Any
 
 from gsfnas.errors import UserError
+from gsfnas.files import replacing
 from gsfnas.record import Record
+from gsfnas.study._attributes import CONFIGURATION, ENVIRONMENT
 from gsfnas.study._checkpoints import WEIGHTS
-from gsfnas.study._storage import JOURNAL, Run, StudyStorage
+from gsfnas.study._journal import JOURNAL
+from gsfnas.study._settings import check_name
+from gsfnas.study._storage import Run, StudyStorage
 
 
 @dataclass(frozen=True)
 class Known:
-    """A complete run of another study, what its hashes stand for, and where its weights may lie."""
+    """A complete run of another study, what its hashes stand for, and where its weights may lie; None outside that study."""
 
     record: Record
     environment: Mapping[str, Any]
     configuration: Mapping[str, Any]
-    weights: Path
+    weights: Path | None
 
     def write(self, run: Run, storage: StudyStorage, checkpoints: Path) -> None:
         """Its curve, hashes and weights into the study that takes it over; ending the run is the caller's."""
-        storage.set_attribute(f"environment:{self.record.environment}", self.environment)
-        storage.set_attribute(f"configuration:{self.record.configuration}", self.configuration)
+        self.write_names(storage)
         for epoch in self.record.curve:
             storage.add_epoch(run, replace(epoch, checkpoint=None))
-        if self.weights.is_file():
-            place = checkpoints / run.folder_name / WEIGHTS
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.weights, place)
+        if self.weights is not None and self.weights.is_file():
+            with replacing(checkpoints / run.folder_name / WEIGHTS) as place:
+                shutil.copyfile(self.weights, place)
+
+    def write_names(self, storage: StudyStorage) -> None:
+        """What its hashes stand for, before any record names them."""
+        storage.set_attribute(f"{ENVIRONMENT}{self.record.environment}", self.environment)
+        storage.set_attribute(f"{CONFIGURATION}{self.record.configuration}", self.configuration)
 
 
 class Elsewhere:
@@ -53,13 +60,12 @@ class Elsewhere:
             if folder.name == self.folder.name:
                 continue
             try:
-                storage = StudyStorage(folder, folder.name)
+                storage = StudyStorage(folder, check_name(folder.name))
             except UserError:
                 continue
-            identity = (storage.header or {}).get("identity", {})
-            if any(identity.get(name) != value for name, value in self.wanted.items()):
+            header, environments, configurations = storage.header, storage.environments, storage.configurations
+            if header is None or any(header.identity.get(name) != value for name, value in self.wanted.items()):
                 continue
-            attributes = storage.attributes
             for run in storage.runs():
                 record = run.record
                 if record.outcome == "complete" and record.source is None:
@@ -67,9 +73,14 @@ class Elsewhere:
                         record.run_id,
                         Known(
                             replace(record, source=folder.name),
-                            attributes.get(f"environment:{record.environment}", {}),
-                            attributes.get(f"configuration:{record.configuration}", {}),
-                            folder / "checkpoints" / run.folder_name / WEIGHTS,
+                            environments.get(record.environment, {}),
+                            configurations.get(record.configuration, {}),
+                            _inside(folder, folder / "checkpoints" / run.folder_name / WEIGHTS),
                         ),
                     )
         return found
+
+
+def _inside(folder: Path, path: Path) -> Path | None:
+    """The path, unless a link leads out of the folder: what lies elsewhere is not that study's to give."""
+    return path if path.resolve().is_relative_to(folder.resolve()) else None

@@ -3,8 +3,10 @@
 All are ``flock`` on a file: held by an open file, not by the file's existence, so that nothing is left behind by ``kill -9``.
 """
 
+import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,25 @@ from pathlib import Path
 from typing import IO, Self
 
 from gsfnas.errors import UserError
+from gsfnas.escape import printable
+
+
+def open_lock(path: Path, *, create: bool = True) -> IO[str]:
+    """The file of a lock: made, or taken as it is to see who holds it, which needs no right to write.
+
+    Raises UserError for a link, a folder, a pipe and a device: what is noted in a lock would be written there.
+    """
+    access = os.O_RDWR | os.O_CREAT | os.O_APPEND if create else os.O_RDONLY
+    try:
+        descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "a+" if create else "r", encoding="utf-8", errors="replace")
+        os.close(descriptor)
+    raise UserError(f"cannot lock {path}: it is a link, a folder, a pipe or a device, not a regular file; remove it")
 
 
 class FileLock:
@@ -28,7 +49,7 @@ class FileLock:
     def take(cls, path: Path, *, patience: float = 0.0) -> Self | None:
         """The lock, or None where another holds it for longer than ``patience`` seconds."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
+        file = open_lock(path)
         until = time.monotonic() + patience
         while True:
             try:
@@ -55,7 +76,7 @@ class FileLock:
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Waits for the lock on ``path`` and holds it for the block."""
-    with path.open("a") as file:
+    with open_lock(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -65,7 +86,8 @@ def study_lock(folder: Path, name: str) -> Iterator[None]:
     """One process at a time runs a study. Raises UserError where another does."""
     lock = FileLock.take(folder / "lock", patience=1.0)
     if lock is None:
-        holder = (folder / "lock").read_text().strip()
+        with open_lock(folder / "lock", create=False) as file:
+            holder = printable(file.read(200).strip())
         raise UserError(
             f"study {name!r} is being run by {holder or 'another process'}; wait for it, or choose another study.name"
         )
@@ -77,13 +99,16 @@ def study_lock(folder: Path, name: str) -> Iterator[None]:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a process runs the study in ``folder`` now."""
-    if not (folder / "lock").exists():
+    """Whether a process runs the study in ``folder`` now, as far as one may see. Needs no right to write."""
+    try:
+        with open_lock(folder / "lock", create=False) as file:
+            # Shared, so that two who look do not take each other for the study.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
         return False
-    lock = FileLock.take(folder / "lock")
-    if lock is not None:
-        lock.release()
-    return lock is None
+    return False
 
 
 class JournalLock:
@@ -99,7 +124,7 @@ class JournalLock:
         self._file: IO[str] | None = None
 
     def acquire(self) -> bool:
-        self._file = self._path.open("a")
+        self._file = open_lock(self._path)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             mend_tail(self._journal)

@@ -23,9 +23,9 @@ def measure_study(runs: str | Path, name: str, protocol: Protocol, measure: Meas
 
     Raises UserError where there is no such study, another process runs it, or no weights are kept.
     """
-    folder = Path(runs) / name
+    folder = open_study(runs, name).folder
     with study_lock(folder, name):
-        storage = open_study(runs, name)
+        storage = StudyStorage(folder, name, "write")
         if not kept_weights(storage):
             raise UserError(
                 f"study {name!r} has no weights in {folder / 'checkpoints'}: they were removed, or no candidate is complete yet"

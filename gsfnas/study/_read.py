@@ -1,5 +1,6 @@
 """What is known of studies: their list, one as a record, and what one would take. Reading needs no lock and changes nothing."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +13,21 @@ from gsfnas.record import Record, StudyRecord, best
 from gsfnas.space import BoundRows, BoundSpace
 from gsfnas.study import _propose
 from gsfnas.study._elsewhere import Elsewhere
+from gsfnas.study._journal import JOURNAL
 from gsfnas.study._locks import is_running
 from gsfnas.study._seeds import run_id, training_seed
-from gsfnas.study._settings import StudySettings
-from gsfnas.study._storage import JOURNAL, StudyStorage
+from gsfnas.study._settings import StudySettings, check_name
+from gsfnas.study._storage import StudyStorage
 
-Status = Literal["running", "unfinished", "complete"]
+Status = Literal["running", "unfinished", "complete", "unreadable"]
 
 
 @dataclass(frozen=True)
 class StudySummary:
     """One study in a list: candidates evaluated (failed ones too) and asked for, the best, when it was last written.
 
-    ``status`` is ``complete`` where the asked candidates, or the whole space, and their replicates are evaluated.
+    ``status`` is ``complete`` where the asked candidates, or the whole space, and their replicates are evaluated, and
+    ``unreadable`` where ``problem`` says, in one line, why nothing is known.
     """
 
     name: str
@@ -34,6 +37,7 @@ class StudySummary:
     asked: int
     best: Record | None
     changed: datetime
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,18 +94,27 @@ def plan_study(
 
 
 def study_names(runs: str | Path) -> list[str]:
-    """The studies under ``runs``, in order."""
-    return sorted(path.parent.name for path in Path(runs).glob(f"*/{JOURNAL}"))
+    """The studies under ``runs``, in order, those too that cannot be read. Raises UserError where ``runs`` cannot be."""
+    folder = Path(runs)
+    try:
+        return sorted(path.name for path in folder.iterdir() if _holds_journal(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(f"cannot read {folder}: {error.strerror or error}") from None
 
 
 def list_studies(runs: str | Path = "runs") -> list[StudySummary]:
-    """Every study under ``runs`` that can be read, newest first."""
+    """Every study under ``runs``, newest first; of one that cannot be read, what is wrong with it.
+
+    Raises UserError where the folder itself cannot be read.
+    """
     summaries = []
     for name in study_names(runs):
         try:
             summaries.append(summarise_study(runs, name))
-        except UserError:
-            continue
+        except UserError as error:
+            summaries.append(_unreadable(Path(runs) / name / JOURNAL, str(error)))
     return sorted(summaries, key=lambda summary: summary.changed, reverse=True)
 
 
@@ -110,9 +123,8 @@ def summarise_study(runs: str | Path, name: str) -> StudySummary:
     storage = open_study(runs, name)
     record = read_study(storage)
     ended = [run for run in record.records if run.outcome != "running"]
-    asked = int(storage.attributes.get("asked", {}).get("trials", 0))
-    is_complete = "ended" in storage.attributes and storage.attributes["ended"] == storage.attributes["asked"]
-    status: Status = "running" if is_running(Path(runs) / name) else "complete" if is_complete else "unfinished"
+    asked = storage.asked.trials if storage.asked else 0
+    status: Status = "running" if is_running(storage.folder) else "complete" if storage.is_complete else "unfinished"
     changed = datetime.fromtimestamp(storage.last_change() or time.time()).astimezone()
     num_failed = sum(run.outcome == "failed" for run in ended)
     return StudySummary(name, status, len(ended), num_failed, asked, best(record.records), changed)
@@ -127,12 +139,13 @@ def data_of_study(runs: str | Path, name: str) -> str:
     """The fingerprint of the data that a study was begun with. Raises UserError where there is no such study."""
     header = open_study(runs, name).header
     assert header is not None
-    return str(header["identity"]["data"])
+    return str(header.identity["data"])
 
 
 def open_study(runs: str | Path, name: str) -> StudyStorage:
-    """Its journal. Raises UserError where there is none, or it cannot be read."""
-    if not (Path(runs) / name / JOURNAL).is_file():
+    """Its journal, to be read. Raises UserError where there is none, or it cannot be read."""
+    check_name(name, "the name of a study")
+    if not _holds_journal(Path(runs) / name):
         begun = study_names(runs)
         if not begun:
             raise UserError(f"unknown study {name!r}: none was begun in {str(runs)!r}; begin one with gsfnas study run NAME")
@@ -142,22 +155,22 @@ def open_study(runs: str | Path, name: str) -> StudyStorage:
 
 def read_study(storage: StudyStorage) -> StudyRecord:
     """The record of an open storage."""
-    header, attributes, runs = storage.header, storage.attributes, storage.runs()
+    header, runs = storage.header, storage.runs()
     assert header is not None
     return StudyRecord(
         name=storage.name,
-        space=header["space"],
-        space_size=header["space_size"],
-        sites=storage.sites,
-        classes=header["classes"],
+        space=header.space,
+        space_size=header.space_size,
+        sites=header.sites,
+        classes=header.classes,
         records=_ordered([run.record for run in runs if run.part == "main"]),
         replicates=_ordered([run.record for run in runs if run.part == "measurements"]),
         latencies=storage.latencies(),
         protocols=storage.protocols(),
-        environments=_named(attributes, "environment:"),
-        configurations=_named(attributes, "configuration:"),
-        study_yaml=attributes.get("asked", {}).get("study_yaml", ""),
-        rows=tuple((str(name), str(key)) for name, key in header.get("rows", [])),
+        environments=storage.environments,
+        configurations=storage.configurations,
+        study_yaml=storage.asked.study_yaml if storage.asked else "",
+        rows=header.rows,
     )
 
 
@@ -165,5 +178,20 @@ def _ordered(records: Sequence[Record]) -> tuple[Record, ...]:
     return tuple(sorted(records, key=lambda record: record.number))
 
 
-def _named(attributes: dict[str, dict[str, object]], prefix: str) -> dict[str, dict[str, object]]:
-    return {name.removeprefix(prefix): value for name, value in attributes.items() if name.startswith(prefix)}
+def _holds_journal(folder: Path) -> bool:
+    """Whether there is a journal, of whatever kind; of a folder that we may not look into, there may be."""
+    try:
+        os.lstat(folder / JOURNAL)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _unreadable(journal: Path, problem: str) -> StudySummary:
+    try:
+        changed = os.lstat(journal).st_mtime
+    except OSError:
+        changed = 0.0
+    return StudySummary(journal.parent.name, "unreadable", 0, 0, 0, None, datetime.fromtimestamp(changed).astimezone(), problem)

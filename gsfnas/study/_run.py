@@ -15,6 +15,7 @@ from gsfnas.evaluator import Evaluator
 from gsfnas.record import Latency, StudyRecord
 from gsfnas.space import BoundRows, BoundSpace
 from gsfnas.study import _propose
+from gsfnas.study._attributes import ASKED, CONFIGURATION, DESIGN, ENDED, ENVIRONMENT
 from gsfnas.study._checkpoints import disk_full, is_disk_full
 from gsfnas.study._configuration import differences, refuse
 from gsfnas.study._desk import Desk
@@ -72,7 +73,7 @@ def run_study(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with study_lock(folder, settings.name):
-            storage = StudyStorage(folder, settings.name, create=True)
+            storage = StudyStorage(folder, settings.name, "create")
             environment, configuration = _plain(environment), _plain(configuration)
             identity = {"recipe": recipe, "data": data, "budget": budget, "space": space.name, "sites": _sites(space)}
             _check_identity(storage, settings, identity, configuration)
@@ -91,21 +92,21 @@ def run_study(
             )
             if storage.header is None:
                 storage.write_header(space, classes, identity)
-            storage.set_attribute(f"environment:{job.environment}", environment)
-            storage.set_attribute(f"configuration:{job.configuration}", configuration)
+            storage.set_attribute(f"{ENVIRONMENT}{job.environment}", environment)
+            storage.set_attribute(f"{CONFIGURATION}{job.configuration}", configuration)
             asked = {"trials": settings.trials, "replicates": settings.replicates, "configuration": job.configuration}
             asked |= {"study_yaml": study_yaml}
-            storage.set_attribute("asked", asked)
+            storage.set_attribute(ASKED, asked)
             seen = [run.record.candidate for run in storage.runs() if run.part == "main"]
-            known = [tuple(point) for point in storage.attributes.get("design", [])]
-            storage.set_attribute("design", _propose.extend_design(settings, space, known, seen))
+            storage.set_attribute(DESIGN, _propose.extend_design(settings, space, storage.design, seen))
+            Desk(job, storage).sweep()
             is_complete = _search(job, storage, device, console)
             if measure_latency is not None:
                 _measure_latencies(storage, measure_latency, latency_device, console)
             if protocol is not None and measure_score is not None:
                 measure_protocol(storage, protocol, measure_score, console)
             if is_complete:
-                storage.set_attribute("ended", asked)
+                storage.set_attribute(ENDED, asked)
             return read_study(storage)
     except KeyboardInterrupt:
         console.print(f"stopped; the same command goes on where study {settings.name!r} is", highlight=False)
@@ -168,12 +169,11 @@ def _check_identity(
     storage: StudyStorage, settings: StudySettings, identity: Mapping[str, Any], configuration: Mapping[str, Any]
 ) -> None:
     """Refuses to mix two questions under one name; what the configuration does not show, the fingerprints do."""
-    header, attributes = storage.header, storage.attributes
+    header, asked = storage.header, storage.asked
     if header is None:
         return
-    asked = attributes.get("asked", {}).get("configuration")
-    found = differences(attributes.get(f"configuration:{asked}", configuration), configuration)
-    found = found or differences(header["identity"], _plain(identity))
+    before = storage.configurations.get(asked.configuration, configuration) if asked else configuration
+    found = differences(before, configuration) or differences(header.identity, _plain(identity))
     if found:
         raise refuse(settings.name, Path(settings.runs), found)
 

@@ -6,14 +6,15 @@ its candidate, in one line: there is no instant at which a kill leaves half of o
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TypeVar
 
 import gsfnas
-from gsfnas.candidate import Site
+from gsfnas import checked
 from gsfnas.errors import UserError
 from gsfnas.record import (
     Epoch,
@@ -30,17 +31,31 @@ from gsfnas.record import (
     protocol_to_attributes,
     start_attributes,
 )
-from gsfnas.space import BoundRows, BoundSpace
+from gsfnas.space import BoundSpace
+from gsfnas.study import _history
+from gsfnas.study._attributes import (
+    ASKED,
+    CONFIGURATION,
+    DESIGN,
+    ENDED,
+    ENVIRONMENT,
+    FORMAT,
+    HEADER,
+    Asked,
+    Header,
+    Point,
+    asked_from_attribute,
+    design_from_attribute,
+    header_from_attribute,
+    header_to_attribute,
+    named_from_attributes,
+)
+from gsfnas.study._journal import JOURNAL, Journal, open_for_writing
 from gsfnas.study._locks import JournalLock, exclusive
 
-if TYPE_CHECKING:
-    from optuna.storages import JournalStorage
-
-FORMAT = 1
-JOURNAL = "journal.log"
-_HEADER = "gsfnas"
-
 Part = Literal["main", "measurements"]
+Access = Literal["read", "write", "create"]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -54,33 +69,51 @@ class Run:
 
     @property
     def folder_name(self) -> str:
-        """Where its evaluator writes, below the checkpoints' folder."""
+        """Where its evaluator writes, below the checkpoints' folder. A record's key and seed are checked where it is read."""
         return f"{self.record.candidate.key}-{self.record.seed}"
 
 
 class StudyStorage:
-    """A study's journal. ``create`` makes it where there is none; otherwise one that is not a gsfnas study is refused."""
+    """A study's journal: to be read, which takes no lock and no right to write; to be written too; or made where there is none.
 
-    def __init__(self, folder: Path, name: str, *, create: bool = False) -> None:
+    Raises UserError for a journal that is not a gsfnas study of that name, and for one that is damaged.
+    """
+
+    def __init__(self, folder: Path, name: str, access: Access = "read") -> None:
         self.folder, self.name = folder, name
         self.path = folder / JOURNAL
-        if create and not self.path.exists():
+        self._ended: dict[int, Run] = {}
+        if access != "read" and self.path.is_symlink():
+            raise UserError(f"{self.path} is a link; a study is run in the folder that holds its journal")
+        if access == "create" and not self.path.exists():
             self.path.touch()
-        with _readable(self.path):
-            self._storage = _open(self.path)
-            names = {study.study_name for study in self._storage.get_all_studies()}
+        journal = Journal(self.path)
+        self._storage = journal.replay()
+        found = {study.study_name: study._study_id for study in self._storage.get_all_studies()}
         wanted: dict[Part, str] = {"main": name, "measurements": f"{name}.measurements"}
-        if create and names <= set(wanted.values()):
-            self._create([study for study in wanted.values() if study not in names])
-        elif not set(wanted.values()) <= names:
-            raise UserError(f"{self.path} holds no gsfnas study {name!r} (it has: {', '.join(sorted(names)) or 'nothing'})")
-        self._ids = {part: self._storage.get_study_id_from_name(study) for part, study in wanted.items()}
-        header = self.attributes.get(_HEADER)
-        if header is None and (not create or self._trials("main")):
-            raise UserError(f"{self.path} was not written by gsfnas: its study {name!r} carries no {_HEADER!r} attribute")
-        if header is not None and header.get("format") != FORMAT:
+        missing = [study for study in wanted.values() if study not in found]
+        if missing and (access != "create" or not found.keys() <= set(wanted.values())):
+            has = ", ".join(sorted(found)) or "nothing"
+            raise UserError(f"{self.path} holds no gsfnas study {name!r} (it has: {has})")
+        self._ids = {part: found[study] for part, study in wanted.items() if study in found}
+        self._check_format(is_new=access == "create")
+        _history.check(journal, name)
+        if access != "read":
+            self._storage = open_for_writing(self.path, JournalLock(self.path))
+            self._create(missing)
+            self._ids = {part: self._storage.get_study_id_from_name(study) for part, study in wanted.items()}
+
+    def _check_format(self, *, is_new: bool) -> None:
+        """Raises UserError where the study's header is missing or of another format."""
+        header = self.attributes.get(HEADER) if "main" in self._ids else None
+        if header is None and (not is_new or ("main" in self._ids and self._trials("main"))):
+            raise UserError(f"{self.path} was not written by gsfnas: its study {self.name!r} carries no {HEADER!r} attribute")
+        if header is None:
+            return
+        values = header if isinstance(header, dict) else {}
+        if values.get("format") != FORMAT:
             raise UserError(
-                f"{self.path} was written by gsfnas {header.get('version')} in format {header.get('format')}, this is "
+                f"{self.path} was written by gsfnas {values.get('version')} in format {values.get('format')}, this is "
                 f"{gsfnas.__version__} with format {FORMAT}; use that version, or another study.name"
             )
 
@@ -93,7 +126,7 @@ class StudyStorage:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The study's own attributes."""
+        """The study's own attributes, as they stand in the journal."""
         return self._storage.get_study_user_attrs(self._ids["main"])
 
     def set_attribute(self, name: str, value: Any) -> None:
@@ -102,28 +135,39 @@ class StudyStorage:
             self._storage.set_study_user_attr(self._ids["main"], name, value)
 
     @property
-    def header(self) -> dict[str, Any] | None:
+    def header(self) -> Header | None:
         """What the study is about, written once when it begins; None before."""
-        return self.attributes.get(_HEADER)
+        value = self.attributes.get(HEADER)
+        return None if value is None else header_from_attribute(value)
 
     def write_header(self, space: BoundSpace, classes: int, identity: Mapping[str, Any]) -> None:
         """Says what the study is about."""
-        header = {
-            "format": FORMAT,
-            "version": gsfnas.__version__,
-            "space": space.name,
-            "space_size": space.size,
-            "sites": [asdict(site) for site in space.sites],
-            "classes": classes,
-            "identity": dict(identity),
-            "rows": [[name, candidate.key] for name, candidate in space.rows] if isinstance(space, BoundRows) else [],
-        }
-        self._storage.set_study_user_attr(self._ids["main"], _HEADER, header)
+        header = header_to_attribute(space, classes, identity, gsfnas.__version__)
+        self._storage.set_study_user_attr(self._ids["main"], HEADER, header)
 
     @property
-    def sites(self) -> tuple[Site, ...]:
-        assert self.header is not None
-        return tuple(Site(**site) for site in self.header["sites"])
+    def asked(self) -> Asked | None:
+        """What the latest call asked for; None before the first."""
+        value = self.attributes.get(ASKED)
+        return None if value is None else asked_from_attribute(value)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was asked last has ended."""
+        return ENDED in self.attributes and self.attributes[ENDED] == self.attributes.get(ASKED)
+
+    @property
+    def design(self) -> list[Point]:
+        """The points of the balanced design so far."""
+        return design_from_attribute(self.attributes.get(DESIGN, []))
+
+    @property
+    def environments(self) -> dict[str, dict[str, Any]]:
+        return named_from_attributes(self.attributes, ENVIRONMENT)
+
+    @property
+    def configurations(self) -> dict[str, dict[str, Any]]:
+        return named_from_attributes(self.attributes, CONFIGURATION)
 
     def claiming(self) -> AbstractContextManager[None]:
         """The short lock under which workers decide who does what."""
@@ -131,26 +175,41 @@ class StudyStorage:
 
     def runs(self) -> list[Run]:
         """All runs: the candidates in the order in which they began, then the replicates."""
+        parts: tuple[Part, ...] = ("main", "measurements")
         return [
-            Run(trial._trial_id, part, from_attributes(trial.user_attrs, _outcome(trial)), trial.user_attrs.get("deaths", 0))
-            for part in ("main", "measurements")
+            self._ended.get(trial._trial_id) or self._run(trial, part)
+            for part in parts
             for trial in self._trials(part)
             if "candidate" in trial.user_attrs
         ]
 
+    def _run(self, trial: Any, part: Part) -> Run:
+        """A trial's run; one that has ended stays as it is, and is read once."""
+        run = self._read(trial, partial(_run, part))
+        if run.record.outcome != "running":
+            self._ended[trial._trial_id] = run
+        return run
+
     def latencies(self) -> tuple[Latency, ...]:
         return tuple(
-            latency_from_attributes(trial.user_attrs["latency"])
+            self._read(trial, lambda trial: latency_from_attributes(trial.user_attrs["latency"]))
             for trial in self._trials("measurements")
             if "latency" in trial.user_attrs
         )
 
     def protocols(self) -> tuple[ProtocolScore, ...]:
         return tuple(
-            protocol_from_attributes(trial.user_attrs["protocol"])
+            self._read(trial, lambda trial: protocol_from_attributes(trial.user_attrs["protocol"]))
             for trial in self._trials("measurements")
             if "protocol" in trial.user_attrs
         )
+
+    def _read(self, trial: Any, what: Callable[[Any], Value]) -> Value:
+        """What a trial says; where it says something else, the line names file and trial."""
+        try:
+            return what(trial)
+        except UserError as error:
+            raise UserError(f"{self.path}, trial {trial._trial_id}: {error}") from None
 
     def last_change(self) -> float:
         """When the journal was last written, in seconds since the epoch."""
@@ -177,7 +236,7 @@ class StudyStorage:
 
     def add_death(self, run: Run) -> Run:
         """One more process died while it evaluated this run."""
-        self._storage.set_trial_user_attr(run.trial, "deaths", run.deaths + 1)
+        self._storage.set_trial_user_attr(run.trial, _history.DEATHS, run.deaths + 1)
         return replace(run, deaths=run.deaths + 1)
 
     def finish(self, run: Run, record: Record) -> None:
@@ -210,35 +269,10 @@ class StudyStorage:
         return self._storage.get_all_trials(self._ids[part], deepcopy=False)
 
 
-def _outcome(trial: Any) -> Outcome:
+def _run(part: Part, trial: Any) -> Run:
     outcomes: dict[str, Outcome] = {"COMPLETE": "complete", "FAIL": "failed"}
-    return outcomes.get(trial.state.name, "running")
-
-
-def _open(path: Path) -> "JournalStorage":
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    lock: Any = JournalLock(path)
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Says in one line which line of a journal is damaged; Optuna says it later and in many ways."""
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            is_entry = "op_code" in json.loads(line)
-        except (ValueError, TypeError):
-            is_entry = False
-        if not is_entry:
-            raise UserError(f"{path} is damaged at line {number}; restore a copy of it, or use another study.name")
-    try:
-        yield
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
-        raise UserError(f"{path} cannot be read as an Optuna journal ({type(error).__name__}: {error})") from None
+    record = from_attributes(trial.user_attrs, outcomes.get(trial.state.name, "running"))
+    return Run(trial._trial_id, part, record, checked.integer(trial.user_attrs.get(_history.DEATHS, 0), "deaths"))
 
 
 def failed(record: Record, error: str, **changes: Any) -> Record:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gsfnas.errors import UserError
+from gsfnas.escape import printable
 from gsfnas.evaluator import Context, Evaluator, Measurement
 from gsfnas.record import Epoch, Record
 from gsfnas.study._checkpoints import disk_full, is_disk_full, looks_full
@@ -40,7 +41,7 @@ def work(job: Job, device: str, threads: int, tell: Tell) -> None:
 
     Raises UserError for what the user must mend: the run then stays as it is and is taken up by the same command.
     """
-    storage = StudyStorage(job.folder, job.settings.name)
+    storage = StudyStorage(job.folder, job.settings.name, "write")
     desk = Desk(job, storage)
     evaluator: Evaluator | None = None
     held: Claim | None = None
@@ -103,18 +104,30 @@ def _measure(job: Job, storage: StudyStorage, evaluator: Evaluator, run: Run) ->
     """Runs an evaluation, from its newest checkpoint where there is one, and returns the last measurement.
 
     A checkpoint may be newer than what is stored. Where the evaluator does not tell the epochs between once more, the run
-    starts afresh: a curve never lacks an epoch.
+    starts afresh: a curve never lacks an epoch. An epoch that stands there already is not written again.
     """
     last = None
+    curve = {epoch.epoch: epoch for epoch in run.record.curve}
     for measurement in _resumed(job, evaluator, run):
+        due = last.epoch + 1 if last is not None else max(curve, default=0) + 1
+        if not (last.epoch if last is not None else 0) < measurement.epoch <= due:
+            raise RuntimeError(f"the evaluator told epoch {measurement.epoch} where epoch {due} is due")
+        # Plain numbers, whatever library they come from: JSON keeps no other.
+        metrics = {name: value if type(value) is int else float(value) for name, value in measurement.metrics.items()}
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(f"{name} is {value} after epoch {measurement.epoch}")
         checkpoint = measurement.checkpoint
         place = str(checkpoint.relative_to(job.folder)) if checkpoint and checkpoint.is_relative_to(job.folder) else None
-        storage.add_epoch(run, Epoch(measurement.epoch, dict(measurement.metrics), place))
-        last = measurement
+        epoch = Epoch(measurement.epoch, metrics, place)
+        if curve.get(epoch.epoch) != epoch:
+            storage.add_epoch(run, epoch)
+        curve[epoch.epoch] = epoch
+        last = replace(measurement, metrics=metrics)
     if last is None or not last.is_last:
         raise RuntimeError(f"the evaluator ended after {last.epoch if last else 0} of {job.budget} epochs")
-    if not math.isfinite(last.metrics["val_top1"]):
-        raise FloatingPointError(f"the validation top-1 is {last.metrics['val_top1']}")
+    if "val_top1" not in last.metrics:
+        raise RuntimeError("the evaluator measured no val_top1")
     return last
 
 
@@ -135,9 +148,9 @@ def _resumed(job: Job, evaluator: Evaluator, run: Run) -> Iterator[Measurement]:
 
 
 def one_line(error: BaseException) -> str:
-    """``Kind: first line of what it says``, at most 200 characters."""
+    """``Kind: first line of what it says``, at most 200 characters, none of which a terminal would obey."""
     said = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {said}".rstrip(": ")[:200]
+    return printable(f"{type(error).__name__}: {said}".rstrip(": ")[:200])
 
 
 def _free_memory() -> None:

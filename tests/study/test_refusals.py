@@ -87,7 +87,9 @@ def test_a_journal_of_another_format_is_refused(lab):
     path = lab.folder / "runs" / "placement" / "journal.log"
     path.write_text(path.read_text().replace('"format":1,"version":"', '"format":7,"version":"9.'))
     refused(lab, r"was written by gsfnas 9\..* in format 7, this is .* with format 1", trials=2)
-    assert list_studies(lab.folder / "runs") == []
+    (summary,) = list_studies(lab.folder / "runs")
+    assert (summary.name, summary.status, summary.best) == ("placement", "unreadable", None)
+    assert "in format 7" in summary.problem
 
 
 @pytest.mark.parametrize("damage", ["garbage\n", '{"op_code": \n', "[]\n"])
