@@ -74,7 +74,8 @@ def near(root: Path) -> Iterator[Path]:
 
 def _holds(folder: Path, names: Sequence[str]) -> Path | None:
     files = (folder / below / name for below in ("", *ANNOTATIONS) for name in names)
-    return next((file for file in files if file.is_file()), None)
+    # A pipe is found, too, so that reading it says what is wrong.
+    return next((file for file in files if file.exists() and not file.is_dir()), None)
 
 
 def _folders_below(root: Path) -> Iterator[Path]:
@@ -114,8 +115,10 @@ def read_rows(file: Path, columns: Sequence[str], delimiter: str = ",") -> Itera
 
 
 def read_json(file: Path) -> Any:
+    """Raises UserError where a file holds something else."""
+    text = read_text(file, _MAX_BYTES)
     try:
-        return json.loads(read_text(file, _MAX_BYTES))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{file}, line {error.lineno}: it is not JSON ({error.msg.lower()})") from None
     except (RecursionError, ValueError):
@@ -140,8 +143,11 @@ def read_objects(file: Path, fields: Mapping[str, tuple[type, ...]]) -> Iterator
 
 def shown(value: object) -> str:
     """A value in an error: its first characters, on one line."""
-    text = _BEGINNING.repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return _cut(_BEGINNING.repr(value), 80)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def number_of(text: str) -> float | None:
@@ -161,13 +167,15 @@ def whole_number_of(text: str) -> int | None:
 def check_classes(file: Path, names: Sequence[str]) -> tuple[str, ...]:
     """Class names as a task: at least two, none of them blank or there twice."""
     if len(names) < 2:
-        raise UserError(f"{file} has {f'the single class {names[0]!r}' if names else 'no class'}; there must be at least two")
+        raise UserError(
+            f"{file} has {f'the single class {shown(names[0])}' if names else 'no class'}; there must be at least two"
+        )
     seen: set[str] = set()
     for name in names:
         if not name or name in seen:
-            raise UserError(f"{file} has {f'the class {name!r} twice' if name else 'a class without a name'}")
+            raise UserError(f"{file} has {f'the class {shown(name)} twice' if name else 'a class without a name'}")
         if not is_text(name):
-            raise UserError(f"{file} has the class {name!r}, which is no text")
+            raise UserError(f"{file} has the class {shown(name)}, which is no text")
         seen.add(name)
     return tuple(names)
 
@@ -236,7 +244,7 @@ class Draft:
             if not entries:
                 wrong = [problem for problem in self._problems if problem.split == split]
                 why = f"; {len(wrong)} are wrong, the first of them, {wrong[0].id}: {wrong[0].says}" if wrong else ""
-                raise UserError(f"no clip is left in {split}{why}")
+                raise UserError(_cut(f"no clip is left in {split}{why}", 500))
         for number, (task, names) in enumerate(self._tasks.items()):
             used = {entry.labels[number] for entry in self._entries["train"]}
             for label, name in enumerate(names):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gsfnas.errors import UserError
 from gsfnas.files import replacing
 
 Array = npt.NDArray[np.uint8]
@@ -22,10 +23,18 @@ _BLOCK = 1 << 24
 def cache_folder(cache: str | None) -> Path:
     """The folder that the user named, or the platform's for gsfnas."""
     if cache is not None:
-        return Path(cache).expanduser()
+        return expanded("data.cache", cache)
     from platformdirs import user_cache_path
 
     return user_cache_path("gsfnas", appauthor=False)
+
+
+def expanded(setting: str, path: str) -> Path:
+    """The path that a setting names, with ``~`` as the home of its user. Raises UserError where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"`{setting}` is {path}, but there is no such user") from None
 
 
 def cached_array(path: Path, shape: tuple[int, ...], rows: Callable[[], Iterable[Array]]) -> Array:

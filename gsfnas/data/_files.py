@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gsfnas.data._cache import cache_folder
+from gsfnas.data._cache import cache_folder, expanded
 from gsfnas.data._catalogue import EMPTY, Catalogue, Entry, Problem, empty_classes, hold_out, real
 from gsfnas.data._clips import Clips, ClipSplit, Labels, VideoData
 from gsfnas.data._diving48 import read_diving48
@@ -132,7 +132,7 @@ def said(problem: Problem, root: Path | None = None) -> str:
 def places(settings: DataSettings) -> tuple[Path, Path]:
     """The root, and the folder in the cache that belongs to it. Raises UserError for the home of a user that is none."""
     assert settings.root is not None
-    root = _expanded("root", settings.root).absolute()
+    root = expanded("data.root", settings.root).absolute()
     return root, cache_folder(settings.cache) / settings.name / _hash(str(real(root)))
 
 
@@ -181,7 +181,7 @@ def read_catalogue(settings: DataSettings) -> Catalogue:
         return read_folder(root, home, settings)
     if settings.name == "folder":
         assert settings.csv is not None
-        catalogue = read_table(root, root / _expanded("csv", settings.csv))
+        catalogue = read_table(root, root / expanded("data.csv", settings.csv))
     else:
         catalogue = _READERS[settings.name](root)
     splits = dict(catalogue.splits)
@@ -198,13 +198,6 @@ def _why_empty(catalogue: Catalogue) -> str:
     if not catalogue.problems:
         return "a split needs at least three clips of a class"
     return f"{len(catalogue.problems)} clips cannot be used, the first of them since {catalogue.problems[0].says}"
-
-
-def _expanded(name: str, path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise UserError(f"`data.{name}` is {path}, but there is no such user") from None
 
 
 def _frame_names(settings: DataSettings) -> tuple[str, ...]:
