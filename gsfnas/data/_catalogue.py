@@ -15,7 +15,7 @@ from typing import Literal
 Unit = Literal["frames", "seconds"]
 
 # What can be wrong with one clip or one class.
-MISSING, UNREADABLE, SHORT, MISLABELLED, DUPLICATE, REFUSED, EMPTY = (
+MISSING, UNREADABLE, SHORT, MISLABELLED, DUPLICATE, REFUSED, EMPTY, UNSTAMPED = (
     "missing",
     "unreadable",
     "too short",
@@ -23,6 +23,7 @@ MISSING, UNREADABLE, SHORT, MISLABELLED, DUPLICATE, REFUSED, EMPTY = (
     "duplicate",
     "refused",
     "empty class",
+    "no usable time stamps",
 )
 
 

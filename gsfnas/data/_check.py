@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from gsfnas.data._catalogue import EMPTY, MISSING, SHORT, UNREADABLE, empty_classes
+from gsfnas.data._catalogue import EMPTY, MISSING, SHORT, UNREADABLE, UNSTAMPED, empty_classes
 from gsfnas.data._files import look_at, places, read_catalogue
 from gsfnas.data._look import OnProgress
 from gsfnas.data._settings import DataSettings
@@ -78,6 +78,9 @@ def check(settings: DataSettings, on_progress: OnProgress = lambda done, total: 
             rows.append(CheckRow(split, entry.id, entry.path, SHORT, window.note or says, is_used=True))
         elif window.note is not None:
             rows.append(CheckRow(split, entry.id, entry.path, SHORT, window.note, is_used=True))
+        if window.broken is None and seen.note:
+            says = f"{seen.note}; its frames are taken in the order in which they are decoded"
+            rows.append(CheckRow(split, entry.id, entry.path, UNSTAMPED, says, is_used=True))
     used = {split: [one for one, seen in found if seen.window(one).broken is None] for split, found in files.items()}
     known = {problem.id for problem in catalogue.problems if problem.kind == EMPTY}
     for task, name in empty_classes(catalogue.tasks, [entry.labels for entry in used["train"]]):

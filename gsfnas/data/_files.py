@@ -206,8 +206,9 @@ def _frame_names(settings: DataSettings) -> tuple[str, ...]:
 
 def _clip(root: Path, home: Path, names: tuple[str, ...], entry: Entry, seen: Look) -> Clip:
     window = seen.window(entry)
-    index = None if entry.start is None else frame_index(home / INDEX, seen.digest)
-    return Clip(root / entry.path, entry.labels, window.first, window.stop - window.first, seen.digest, index, names)
+    is_part = entry.start is not None
+    index = frame_index(home / INDEX, seen.digest) if is_part or seen.note else None
+    return Clip(root / entry.path, entry.labels, window.first, window.stop - window.first, seen.digest, index, names, is_part)
 
 
 def _mirrors(tasks: Mapping[str, Sequence[str]], settings: DataSettings) -> Mapping[str, Labels] | None:

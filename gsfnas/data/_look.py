@@ -5,6 +5,7 @@ index.
 """
 
 import bisect
+import hashlib
 import json
 import os
 import time
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gsfnas.data._catalogue import Entry
-from gsfnas.data._decode import DecodeError, check, probe, scan
+from gsfnas.data._decode import DecodeError, examine, probe, scan
 from gsfnas.data._frames import RGB, frame_numbers
 from gsfnas.data._index import save
+from gsfnas.data._order import AVI, MISSING, REPEATED
 from gsfnas.errors import UserError
 from gsfnas.files import CannotWriteError, replacing
 
@@ -51,7 +53,8 @@ class Window:
 class Look:
     """A file: its number of frames and a digest of its content, or why it cannot be decoded; and the windows asked for.
 
-    ``is_checked`` where it was a check that found it broken: then somebody has been told.
+    ``is_checked`` where it was a check that found it broken: then somebody has been told. ``note`` says why its frames are
+    taken in the order in which they are decoded, where they are.
     """
 
     frames: int
@@ -59,6 +62,7 @@ class Look:
     broken: str | None
     windows: Mapping[str, Window]
     is_checked: bool = False
+    note: str = ""
 
     def window(self, entry: Entry) -> Window:
         """The part of the file that an entry is; of a broken file, what is wrong with that."""
@@ -98,7 +102,8 @@ def look(
 
     def one(item: tuple[str, State]) -> Look:
         path, state = item
-        return _look(root, path, wanted[path], index, names, checks, state is None)
+        found = _look(root, path, wanted[path], index, names, checks, state is None, _note(known.get(path), state))
+        return _with_verdicts(found, known.get(path), state)
 
     written, is_written = time.monotonic(), True
     try:
@@ -117,7 +122,7 @@ def look(
 
 
 def frame_index(index: Path, digest: str) -> Path:
-    """Where the frame index of a video with windows is kept, for the processes that read clips out of it."""
+    """Where the frame index of a video with windows, or without time stamps, is kept for the processes that read it."""
     return index.parent / "frames" / f"{digest}.npz"
 
 
@@ -146,6 +151,7 @@ def _look(
     names: Sequence[str],
     checks: bool,
     is_gone: bool,
+    note: str,
 ) -> Look:
     path = root / name
     try:
@@ -156,17 +162,28 @@ def _look(
         if outside := _leading_out(root, path):
             raise DecodeError(f"{outside} is a link that leads out of the root")
         seen = probe(path, names)
-        if "" not in windows and path.is_file():
-            save(scan(path), frame_index(index, seen.digest))
+        note = seen.note or note
         numbers = frame_numbers(path, names) if "" not in windows and path.is_dir() else None
         found = {name: _resolve(path, entry, seen.frames, numbers) for name, entry in windows.items()}
-        if checks:
-            found = {name: _checked(path, windows[name], window, seen.frames, names) for name, window in found.items()}
+        for name in found if checks else ():
+            found[name], order = _checked(path, windows[name], found[name], seen.frames, names)
+            note = note or order
+        digest = _digest(seen.digest, note)
+        if path.is_file() and (note or "" not in windows):
+            stamps = scan(path)
+            save(stamps.in_order(note) if note and not stamps.note else stamps, frame_index(index, digest))
     except DecodeError as error:
         return Look(0, "", str(error), {}, checks)
     except OSError as error:
         return Look(0, "", f"it cannot be read ({(error.strerror or str(error)).lower()})", {}, checks)
-    return Look(seen.frames, seen.digest, None, found)
+    return Look(seen.frames, digest, None, found, note=note)
+
+
+def _digest(content: str, note: str) -> str:
+    """Of what is read of a file: where its frames were once taken in another order, a cache may still hold that."""
+    if note in ("", AVI, MISSING, REPEATED):
+        return content
+    return hashlib.sha256(f"{content} {note}".encode()).hexdigest()[:16]
 
 
 def _leading_out(root: Path, path: Path) -> str | None:
@@ -209,12 +226,13 @@ def _resolve(path: Path, entry: Entry, frames: int, numbers: list[int] | None) -
     return Window(first, first, says, is_checked=True)
 
 
-def _checked(path: Path, entry: Entry, window: Window, frames: int, names: Sequence[str]) -> Window:
+def _checked(path: Path, entry: Entry, window: Window, frames: int, names: Sequence[str]) -> tuple[Window, str]:
+    """The window, and why its frames must be taken in the order of decoding where that was found."""
     if window.broken is not None:
-        return window
+        return window, ""
     is_whole = entry.start is None or (window.first, window.stop) == (0, frames)
-    reason = check(path, None if is_whole else (window.first, window.stop), names)
-    return replace(window, broken=reason, is_checked=True)
+    reason, note = examine(path, None if is_whole else (window.first, window.stop), names)
+    return replace(window, broken=reason, is_checked=True), note
 
 
 def _window_name(entry: Entry) -> str:
@@ -250,7 +268,8 @@ def _remembered(entry: Any, state: State, windows: Mapping[str, Entry], checks: 
     match entry:
         case {"state": list(then), "broken": str(reason), "is_checked": bool(is_checked)} if then == state:
             return Look(0, "", reason, {}, is_checked) if is_checked or not checks else None
-        case {"state": list(then), "frames": int(frames), "digest": str(digest), "windows": dict(known)} if (
+        # An entry without a note is of a time when frames were told by their stamps alone.
+        case {"state": list(then), "frames": int(frames), "digest": str(digest), "note": str(note), "windows": dict(known)} if (
             then == state and frames >= 1
         ):
             try:
@@ -259,8 +278,28 @@ def _remembered(entry: Any, state: State, windows: Mapping[str, Entry], checks: 
                 return None
             if checks and not all(window.is_checked for window in found.values()):
                 return None
-            return Look(frames, digest, None, found)
+            return Look(frames, digest, None, found, note=note)
     return None
+
+
+def _note(before: Any, state: State) -> str:
+    """What an earlier look or check found of the order of an unchanged file's frames."""
+    match before:
+        case {"state": list(then), "note": str(note)} if then == state:
+            return note
+    return ""
+
+
+def _with_verdicts(found: Look, before: Any, state: State) -> Look:
+    """A look with what an earlier check said of windows of the unchanged file that this one did not check."""
+    windows = dict(found.windows)
+    for name, window in windows.items():
+        match before:
+            case {"state": list(then), "windows": {**known}} if then == state and not window.is_checked:
+                match known.get(name):
+                    case [int(first), int(stop), str() | None as broken, True, str() | None as note]:
+                        windows[name] = Window(first, stop, broken, True, note)
+    return replace(found, windows=windows)
 
 
 def _entry(found: Look, state: State, before: Any) -> dict[str, Any]:
@@ -271,7 +310,7 @@ def _entry(found: Look, state: State, before: Any) -> dict[str, Any]:
     match before:
         case {"state": then, "windows": dict(known)} if then == state:
             windows = known | windows
-    return {"state": state, "frames": found.frames, "digest": found.digest, "windows": windows}
+    return {"state": state, "frames": found.frames, "digest": found.digest, "note": found.note, "windows": windows}
 
 
 def _read_index(index: Path) -> dict[str, Any]:

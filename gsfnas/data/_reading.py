@@ -38,9 +38,10 @@ _LOOKED_AT = 3
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip that can be decoded: ``frames`` frames of a file from ``first`` on; ``index`` keeps the stamps of a long one.
+    """One clip that can be decoded: ``frames`` frames of a file from ``first`` on.
 
-    ``names`` are what the frames in a folder of images are called.
+    ``index`` keeps the stamps of a video of which it is a part, or whose own are of no use; ``names`` are what the frames in a
+    folder of images are called.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Clip:
     digest: str
     index: Path | None = None
     names: tuple[str, ...] = RGB
+    is_part: bool = False
 
     @property
     def window(self) -> tuple[int, int]:
@@ -62,10 +64,16 @@ class Clip:
         """
         try:
             known = None if self.index is None else load(self.index)
-            images = decode(self.path, [self.first + index for index in indices], known, self.names)
+            # Resized one by one, so that large ones are not in memory together.
+            return decode(self.path, [self.first + index for index in indices], known, self.names, partial(_small, side=side))
         except (DecodeError, OSError) as error:
             raise UserError(f"{self.path} cannot be decoded any more: {error}") from None
-        return resized(images.transpose(0, 3, 1, 2), side)
+
+
+def _small(image: Array, side: int) -> Array:
+    """(H, W, 3) -> (3, H, W), the short side resized."""
+    small: Array = resized(image.transpose(2, 0, 1)[None], side)[0]
+    return small
 
 
 def open_split(
@@ -97,7 +105,7 @@ def open_split(
 def _name(clip: Clip) -> str:
     """Two steps of its path, and its first frame where it is a part of a video."""
     place = printable(f"{clip.path.parent.name}/{clip.path.name}")
-    return place if clip.index is None else f"{place}:{clip.first}"
+    return f"{place}:{clip.first}" if clip.is_part else place
 
 
 def _views(split: str, clips: Sequence[Clip], settings: DataSettings) -> int:

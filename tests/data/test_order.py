@@ -1,8 +1,11 @@
 """Videos whose decoded frames bear no time stamps, or wrong ones: frames count in the order in which they are decoded."""
 
 import itertools
+import json
 import random
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,9 @@ import av
 import numpy as np
 import pytest
 
-from gsfnas.data import _index
+from gsfnas.data import DataSettings, _index, _look, open_data
+from gsfnas.data import check as check_set
+from gsfnas.data._catalogue import Entry
 from gsfnas.data._decode import check, decode, examine, probe, scan
 from gsfnas.data._index import load, save
 from gsfnas.data._order import AS_STORED, AVI, BACK, BACK_DECODED, MISSING, PACKED, REPEATED
@@ -267,3 +272,104 @@ def test_a_packed_file_that_is_cut_off_or_damaged(folder: Path) -> None:
     data = whole.read_bytes()
     whole.write_bytes(data[: len(data) * 6 // 10])
     assert "it ends after" in str(check(whole))
+
+
+def settings(root: Path, **values: object) -> DataSettings:
+    given = {"frames": 8, "resolution": 32, "cache": str(root.parent / "cache"), **values}
+    return DataSettings(name="folder", root=str(root), **given)  # type: ignore[arg-type]
+
+
+def clips_of(asked: DataSettings) -> dict[str, np.ndarray]:
+    splits = open_data(asked).splits
+    train = np.concatenate([clips for clips, _ in splits["train"].batches(2, shuffle_seed=1, augment_seed=2)])
+    return {"train": train, "test": np.concatenate([clips for clips, _ in splits["test"].batches(2)])}
+
+
+def as_a_set(file: Path, root: Path) -> Path:
+    """The same clip in each class of each split."""
+    for split, name in itertools.product(("train", "val", "test"), "ab"):
+        (root / split / name).mkdir(parents=True)
+        shutil.copy(file, root / split / name / f"clip{file.suffix}")
+    return root
+
+
+@pytest.fixture(scope="module")
+def two_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same frames from a plain and from a packed file."""
+    folder = tmp_path_factory.mktemp("sets")
+    plain = written(folder / "plain.avi", "mpeg4", 8, bf="1", sc_threshold="1000000000")
+    sets = as_a_set(plain, folder / "plain" / "set"), as_a_set(packed(plain, folder / "packed.avi"), folder / "packed" / "set")
+    for root in sets:
+        rows = [(split, name, start) for split in ("train", "val", "test") for name in "ab" for start in (0.3, 1.2)]
+        lines = [f"{split}/{name}/clip.avi,{name},{start},{start + 1.1},{split}" for split, name, start in rows]
+        (root / "clips.csv").write_text("\n".join(["path,label,start,stop,split", *lines]) + "\n")
+    return sets
+
+
+@pytest.mark.parametrize("augment", ["light", "paper"])
+@pytest.mark.parametrize("cache_gb", [4.0, 0.0])
+@pytest.mark.parametrize("table", [None, "clips.csv"])
+@pytest.mark.parametrize("is_checked", [False, True])
+def test_training_sees_the_frames_that_it_sees_of_a_plain_file(
+    two_sets: tuple[Path, Path], tmp_path: Path, augment: str, cache_gb: float, table: str | None, is_checked: bool
+) -> None:
+    given = {"augment": augment, "cache_gb": cache_gb, "csv": table, "cache": str(tmp_path)}
+    plain, unstamped = (settings(root, **given) for root in two_sets)
+    if is_checked:
+        check_set(unstamped)
+    expected, found = clips_of(plain), clips_of(unstamped)
+    assert [np.array_equal(expected[split], found[split]) for split in ("train", "test")] == [True, True]
+    names = [open_data(asked).splits["train"].names for asked in (plain, unstamped)]
+    assert names[0] == names[1]
+
+
+def test_a_check_names_such_files_and_they_are_used(two_sets: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, unstamped = (settings(root) for root in two_sets)
+    assert check_set(plain).rows == ()
+    found = check_set(unstamped)
+    assert found.clips == {"train": 2, "val": 2, "test": 2}
+    assert found.counts == {"no usable time stamps": 6}
+    assert {(row.says, row.is_used) for row in found.rows} == {
+        (f"{PACKED}; its frames are taken in the order in which they are decoded", True)
+    }
+    monkeypatch.setattr(_look, "examine", lambda *_: pytest.fail("checked again"))
+    assert check_set(unstamped) == found
+    assert open_data(unstamped).fingerprint != open_data(plain).fingerprint
+
+
+@pytest.mark.skipif(av.__version__.startswith("14."), reason="this PyAV does not copy H.264 into Matroska")
+def test_what_only_a_check_finds_is_heeded_from_then_on(tmp_path: Path) -> None:
+    source = written(tmp_path / "whole.mkv", "libx264", **H264)
+    plain = settings(as_a_set(source, tmp_path / "plain" / "set"))
+    late = remuxed(source, tmp_path / "late.mkv", exchanged([24], source))
+    asked = settings(as_a_set(late, tmp_path / "late" / "set"), cache_gb=0.0)
+    before = open_data(asked).fingerprint
+    assert check_set(asked).counts == {"no usable time stamps": 6}
+    assert open_data(asked).fingerprint != before
+    for frames in (4, 5, 6, FRAMES):
+        _index._remembered.clear()
+        clips, expected = (clips_of(replace(one, frames=frames)) for one in (asked, plain))
+        assert np.array_equal(clips["test"], expected["test"])
+    # A look at other clips of the file forgets nothing.
+    root = Path(str(asked.root))
+    (index,) = (root.parent / "cache").rglob("index.json")
+    entry = Entry("part", "test/a/clip.mkv", (0,), 1, 5)
+    assert _look.look(root, [entry], index)[entry.path].note == BACK_DECODED
+
+
+def test_what_was_seen_before_notes_were_taken_is_seen_again_and_verdicts_stay(
+    two_sets: tuple[Path, Path], tmp_path: Path
+) -> None:
+    asked = settings(two_sets[1], cache=str(tmp_path))
+    now = check_set(asked)
+    (index,) = tmp_path.rglob("index.json")
+    known = json.loads(index.read_text())
+    for path, entry in known.items():
+        del entry["note"]
+        entry["digest"] = "of before"
+        entry["windows"][""] = [0, FRAMES, "condemned" if path == "train/a/clip.avi" else None, True, None]
+    index.write_text(json.dumps(known))
+    data = open_data(asked)
+    assert data.skipped == ("train/a/clip.avi: condemned",)
+    assert len(data.splits["train"]) == 1
+    assert sum(row.problem == "no usable time stamps" for row in check_set(asked).rows) == len(now.rows) - 1

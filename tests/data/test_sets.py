@@ -556,5 +556,5 @@ def test_a_check_survives_a_look_at_other_windows(exports: Path, tmp_path: Path,
     other = replace(entries[0], start=0.0, stop=0.25)
     (index,) = tmp_path.rglob("index.json")
     _look.look(exports / "epic_kitchens_100", [other], index)
-    monkeypatch.setattr(_look, "check", lambda *_: pytest.fail("checked again"))
+    monkeypatch.setattr(_look, "examine", lambda *_: pytest.fail("checked again"))
     assert check(asked).rows == ()
