@@ -8,7 +8,7 @@ from pathlib import Path
 from gsfnas.data._layout import Listing
 from gsfnas.data._settings import SPLITS
 from gsfnas.errors import UserError
-from gsfnas.files import replacing
+from gsfnas.files import read_text, replacing
 
 
 def assign(clips: Listing, *, seed: int, val_share: float, test_share: float) -> dict[str, str]:
@@ -58,8 +58,9 @@ def recorded(record: Path, clips: Listing, *, seed: int, val_share: float, test_
 
 def _read(record: Path) -> Mapping[str, str]:
     try:
-        dealt = json.loads(record.read_text())
-    except (OSError, ValueError):
+        dealt = json.loads(read_text(record, max_bytes=None))
+    except (ValueError, RecursionError):
+        # Not there, or damaged.
         return {}
     valid = isinstance(dealt, dict) and all(split in SPLITS for split in dealt.values())
     return dealt if valid else {}

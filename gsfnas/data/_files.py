@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gsfnas.data._augment import centre_crop
 from gsfnas.data._cache import cache_folder, expanded
 from gsfnas.data._catalogue import EMPTY, Catalogue, Entry, Problem, empty_classes, hold_out, real
 from gsfnas.data._clips import Clips, ClipSplit, Labels, VideoData
@@ -19,9 +20,10 @@ from gsfnas.data._epic import read_epic_kitchens_100
 from gsfnas.data._folder import read_folder
 from gsfnas.data._frames import RGB
 from gsfnas.data._kinetics import read_kinetics400
-from gsfnas.data._look import Look, OnProgress, frame_index, look
+from gsfnas.data._look import Look, OnProgress, frame_index, in_threads, look
 from gsfnas.data._mirror import mirror_of
-from gsfnas.data._reading import Clip, Views, open_split
+from gsfnas.data._reading import Clip, open_split
+from gsfnas.data._sampling import segment_frames
 from gsfnas.data._settings import SPLITS, DataSettings
 from gsfnas.data._something import read_something_v1, read_something_v2
 from gsfnas.data._table import read_table
@@ -94,10 +96,11 @@ def open_files(settings: DataSettings, on_progress: OnProgress = lambda done, to
     return VideoData(settings.name, catalogue.tasks, splits, fingerprint, tuple(skipped), tuple(notes))
 
 
-def first_clips(settings: DataSettings, split: str, count: int) -> tuple[list[str], Clips, dict[str, int]]:
+def first_clips(settings: DataSettings, split: str, count: int, segments: Labels) -> tuple[list[str], Clips, dict[str, int]]:
     """(names, (B, T, 3, R, R), clips of each split): of each of the first ``count`` classes of a split one clip that opens.
 
-    Only these are looked at, so that it takes seconds on any set. Raises UserError as ``open_files``, and for an unknown split.
+    Of its frames those in the middle of ``segments`` (T,), which rise. Only these clips are looked at, so that it takes seconds
+    on any set. Raises UserError as ``open_files``, and for an unknown split.
     """
     root, home = places(settings)
     catalogue = read_catalogue(settings)
@@ -117,10 +120,15 @@ def first_clips(settings: DataSettings, split: str, count: int) -> tuple[list[st
                 clips[entry.labels[0]] = _clip(root, home, _frame_names(settings), entry, seen)
     if not clips:
         raise UserError(f"no clip in {split} of {root} can be decoded; gsfnas data check says why")
+
+    def read(label: int) -> Clips:
+        clip = clips[label]
+        frames = segment_frames(clip.frames, settings.frames, 1)[segments, 0]
+        return centre_crop(clip.decode(frames.tolist(), settings.side), settings.side, settings.resolution)
+
     shown = sorted(clips)
-    read = Views(tuple(clips[label] for label in shown), settings.frames, settings.resolution, settings.side, views=1)
     counts = {name: len(found) for name, found in catalogue.splits.items()}
-    return [names[label] for label in shown], read(np.arange(len(shown)), None), counts
+    return [names[label] for label in shown], np.stack(list(in_threads(read, shown))), counts
 
 
 def said(problem: Problem, root: Path | None = None) -> str:

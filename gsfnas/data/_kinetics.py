@@ -5,6 +5,7 @@ validation set.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from gsfnas.data._annotations import Draft, check_classes, find_annotation, number_of, read_rows
@@ -47,7 +48,7 @@ def read_kinetics400(root: Path) -> Catalogue:
             if not draft.admit(split, clip):
                 continue
             # Some mirrors leave the times out of the names.
-            paths = sorted(videos_first(media.find(clip, youtube)), key=lambda path: "replacement" not in _words(path))
+            paths = _in_order(media.find(clip, youtube))
             if row["label"] in numbers:
                 draft.add(split, clip, (numbers[row["label"]],), paths, f"{clip}.mp4")
             else:
@@ -71,6 +72,12 @@ def _find(root: Path, rows: dict[str, list[dict[str, str]]]) -> Media:
 
 def _at_folder(path: str) -> Step:
     return "pass" if _CLIP.fullmatch(path.rpartition("/")[2]) else "enter"
+
+
+def _in_order(paths: Sequence[str]) -> Sequence[str]:
+    if len(paths) < 2:
+        return paths
+    return sorted(videos_first(paths), key=lambda path: "replacement" not in _words(path))
 
 
 def _words(path: str) -> list[str]:

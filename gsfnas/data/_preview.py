@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from gsfnas.data._clips import Clips
+from gsfnas.data._cache import expanded
+from gsfnas.data._clips import Clips, Labels
 from gsfnas.data._files import first_clips
 from gsfnas.data._settings import SPLITS, DataSettings
 from gsfnas.data._twins import open_twins
@@ -29,16 +30,13 @@ def preview(settings: DataSettings, path: Path | str, *, split: str = "test", cl
 
     In Twins each action stands beside its reversal. Raises UserError for an unknown split and where the file cannot be written.
     """
-    if settings.name == "twins":
-        shown, read, counts = _of_twins(settings, split, classes)
-    else:
-        shown, read, counts = first_clips(settings, split, classes)
     places = np.unique(np.linspace(0, settings.frames - 1, _FRAMES).round().astype(int))
+    shown, read, counts = (_of_twins if settings.name == "twins" else first_clips)(settings, split, classes, places)
     clips = " / ".join(str(counts[name]) for name in SPLITS)
     size = f"{settings.frames} frames at {settings.resolution} px"
     title = f"{settings.name}: {clips} clips (train / val / test), {len(shown)} classes of {split}, {size}"
-    sheet = _sheet(title, shown, read[:, places])
-    path = Path(path).expanduser()
+    sheet = _sheet(title, shown, read)
+    path = expanded("path", str(path))
     if path.suffix.lower() != ".png":
         path = path.with_name(path.name + ".png")
     with replacing(path) as temporary:
@@ -46,13 +44,13 @@ def preview(settings: DataSettings, path: Path | str, *, split: str = "test", cl
     return path
 
 
-def _of_twins(settings: DataSettings, split: str, count: int) -> tuple[list[str], Clips, dict[str, int]]:
+def _of_twins(settings: DataSettings, split: str, count: int, places: Labels) -> tuple[list[str], Clips, dict[str, int]]:
     data = open_twins(settings)
     clips = data.split(split)
     ((task, names),) = data.tasks.items()
     labels = clips.labels[task]
     firsts = {name: int(np.argmax(labels == label)) for label, name in enumerate(names[:count]) if label in labels}
-    read = clips.read(np.array(list(firsts.values())), None)
+    read = np.concatenate([clips.read(np.array([index]), None)[:, places] for index in firsts.values()])
     return list(firsts), read, {name: len(found) for name, found in data.splits.items()}
 
 

@@ -147,6 +147,19 @@ def test_a_drawn_split_is_stratified_recorded_and_leaves_the_folder_alone(root: 
     assert open_data(settings(root, seed=1)).fingerprint != data.fingerprint
 
 
+@pytest.mark.parametrize("content", ["", "[]", "[" * 100_000, '{"rise/0.mp4": "tset"}', None])
+def test_a_damaged_record_of_a_split_is_made_again(root: Path, content: str | None) -> None:
+    before = open_data(settings(root)).fingerprint
+    (record,) = (root.parent / "cache").rglob("split-*.json")
+    record.unlink()
+    if content is None:
+        os.mkfifo(record)
+    else:
+        record.write_text(content)
+    assert open_data(settings(root)).fingerprint == before
+    assert len(json.loads(record.read_text())) == 12
+
+
 def test_clips_that_come_later_go_to_training(root: Path) -> None:
     before = open_data(settings(root))
     write_video(root / "rise" / "new.mp4", numbered(24, 36, 48))
