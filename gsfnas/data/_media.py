@@ -22,7 +22,7 @@ Step = Literal["take", "enter", "pass"]
 # Where below the root annotations may lie.
 ANNOTATIONS = ("annotations", "labels", "epic-kitchens-100-annotations", "kinetics400")
 # Words in the name of a folder that holds something else than RGB frames, under the same names of clips.
-_OTHER = {"flow", "flows", "opticalflow", "depth"}
+_OTHER = {"flow", "flows", "opticalflow", "depth", "mask", "masks", "thumbs", "thumbnails"}
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def holds_other(folder: str) -> bool:
-    """Whether a folder is called as one of optical flow or depth, in which clips have the same names."""
+    """Whether a folder is called as one of optical flow, depth, masks or thumbnails, in which clips have the same names."""
     words = set(re.split(r"[^a-z]+", folder.lower()))
     return bool(words & _OTHER) and "rgb" not in words
 

@@ -45,14 +45,15 @@ def read_something_v2(root: Path) -> Catalogue:
     """``something-something-v2-*.json``, and a video or a folder of frames a clip.
 
     Videos are in ``20bn-something-something-v2/``, in ``videos/`` or beside the annotations, frames in one of these, in
-    ``20bn-something-something-v2-frames/`` or in another folder beside the annotations. Videos come first.
+    ``20bn-something-something-v2-frames/`` or in the only other folder of numbered ones. Videos come first.
     """
     classes = _numbered_classes(find_annotation(root, _names_v2("labels")))
     files = {split: find_annotation(root, _names_v2(name)) for split, name in _FILES.items()}
     clips = {split: _templates(file) for split, file in files.items()}
     expected = f"a video ID.webm or a folder of frames ID/ a clip in {_V2}/, {_V2}-frames/, videos/ or beside the annotations"
-    starts = dict.fromkeys([_V2, "videos", "", f"{_V2}-frames", *_FRAMES, *_holders(root)])
-    media = find_media(root, list(starts), expected, _ids(clips))
+    starts = [_V2, "videos", "", f"{_V2}-frames", *_FRAMES]
+    others = [name for name in _holders(root) if name not in starts]
+    media = find_media(root, starts + others[: len(others) == 1], expected, _ids(clips))
     return _catalogue(classes, clips, media, f"{_V2}/", ".webm")
 
 

@@ -176,6 +176,14 @@ def test_v2_is_read_from_folders_of_frames(tmp_path: Path, folder: str) -> None:
     }
 
 
+def test_two_folders_of_frames_of_v2_are_one_too_many(v2: Path) -> None:
+    (v2 / V2).rename(v2 / "other")
+    touch(v2, *(f"{folder}/{clip}/000001.jpg" for folder in ("large", "small") for clip in (*range(6), 10, 11)))
+    assert f"or a folder of frames ID/ a clip in {V2}/, {V2}-frames/" in refused(read_something_v2, v2)
+    (v2 / "small").rename(v2 / "masks")
+    assert read_something_v2(v2).splits["train"][0].path == "large/0"
+
+
 def test_v2_takes_the_video_where_there_are_frames_too(v2: Path) -> None:
     touch(v2, f"{V2}/0/000001.jpg", f"{V2}-frames/0/000001.jpg", "frames/1/000001.jpg", "labels/README.txt")
     train = read_something_v2(v2).splits["train"]
