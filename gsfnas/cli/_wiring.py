@@ -152,7 +152,8 @@ def check_init(settings: TrainSettings, candidate: Candidate, heads: Mapping[str
     if found is None:
         return ""
     fresh = [what for what in ("insertions", "heads") if any(name.startswith(what) for name in found.missing)]
-    return f"train.init={settings.init}: {found.summary()}" + (f"; some {' and '.join(fresh)} start fresh" if fresh else "")
+    begun = [f"some {' and '.join(fresh)} start fresh"] if fresh else []
+    return f"train.init={settings.init}: {'; '.join([found.summary(), *begun, *found.notes])}"
 
 
 def tested(

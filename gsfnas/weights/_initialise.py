@@ -1,5 +1,6 @@
 """The weights that training begins with: the seed's, ImageNet's, or a file's."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from gsfnas.candidate import BackboneRef, Candidate
 from gsfnas.errors import UserError
 from gsfnas.model import VideoModel, insertion_name
 from gsfnas.weights._match import Match, match, require_backbone
-from gsfnas.weights._names import as_ours
+from gsfnas.weights._names import and_more, as_ours, backbone_prefix, shifted_layers
 from gsfnas.weights._pixels import CAFFE, CAFFE_BACKBONES, IMAGENET, Pixels
-from gsfnas.weights._read import read_metadata, read_state
+from gsfnas.weights._read import read_file, read_metadata
+from gsfnas.weights._state import State
 
 SCRATCH, OF_IMAGENET = "scratch", "imagenet"
 # The weights of torchvision, which the paper's code starts from, where timm has them under this tag.
@@ -27,22 +29,31 @@ def initialise(model: VideoModel, candidate: Candidate, init: str) -> tuple[Pixe
     if init == SCRATCH:
         return IMAGENET, None
     if init == OF_IMAGENET:
-        state, pixels = _imagenet(candidate.backbone)
+        tensors, pixels = _imagenet(candidate.backbone)
+        state = State(tensors)
         what = "those that timm has for ImageNet"
     else:
         path = Path(init)
-        state, pixels, what = read_state(path), pixels_of_file(path, candidate.backbone), init
+        state, pixels, what = read_file(path), pixels_of_file(path, candidate.backbone), init
     found = fit(state, model)
     require_backbone(found, what, str(candidate.backbone))
     model.load_state_dict(dict(found.tensors), strict=False)
     return pixels, found
 
 
-def fit(state: dict[str, Tensor], model: VideoModel) -> Match:
-    """What of a public or an own state dict fits a model."""
-    sites = [inserted.site for inserted in model._inserted if inserted.site.kind == "after"]
-    places = {site.layer: insertion_name(site.name) for site in sites}
-    return match(as_ours(state, places, next(iter(model.heads))), model)
+def fit(state: State, model: VideoModel) -> Match:
+    """What of a public or an own state dict fits a model. Raises UserError where its names mean one place twice."""
+    sites = [inserted.site for inserted in model._inserted]
+    places = {site.layer: insertion_name(site.name) for site in sites if site.kind == "after"}
+    wanted = frozenset(model.backbone.state_dict())
+    prefix = backbone_prefix(state.tensors, wanted)
+    found = match(as_ours(state.tensors, prefix, wanted, places, next(iter(model.heads))), model)
+    before = {site.layer for site in sites if site.kind == "before"}
+    lacking = [layer for layer in shifted_layers(state.tensors, prefix, wanted) if layer not in before]
+    notes = list(state.notes)
+    if lacking:
+        notes.append(f"the file's names say that TSM stands before {and_more(lacking)}, where this network has no module")
+    return replace(found, notes=(*notes, *found.notes))
 
 
 def pixels_of_file(path: Path, backbone: BackboneRef) -> Pixels:

@@ -30,8 +30,11 @@ class Pixels:
         try:
             data = json.loads(text)
             mean, std, order = data["mean"], data["std"], data["order"]
+            # Of the text "123", each digit would be a number.
+            if not isinstance(mean, list) or not isinstance(std, list):
+                raise TypeError
             (a, b, c), (d, e, f) = map(float, mean), map(float, std)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise UserError(f"pixels are written with mean, std and order, but this is {text[:60]!r}") from None
         if order not in ("rgb", "bgr") or min(d, e, f) <= 0 or not all(map(math.isfinite, (a, b, c, d, e, f))):
             raise UserError(f"pixels have a positive std and the order rgb or bgr, but got {text[:60]!r}")
