@@ -50,7 +50,7 @@ VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 # How far before a frame decoding starts where starting at its key frame did not bring it out.
 _RUN_UP_S = 5
 # So many frames of a video whose frames may be stored in another order are decoded by a quick look.
-_PROBED = 16
+_PROBED = 8
 
 
 @dataclass(frozen=True)

@@ -482,6 +482,42 @@ def test_what_is_not_there_says_so(folder: Path) -> None:
     assert check(folder / "none.mp4") == "it cannot be opened (no such file or directory)"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes there")
+def test_pipes_and_devices_are_not_waited_for(folder: Path) -> None:
+    """Nobody ever writes to the pipe, and the device never ends."""
+    os.mkfifo(folder / "pipe.mp4")
+    (folder / "to_pipe.mp4").symlink_to("pipe.mp4")
+    (folder / "endless.mp4").symlink_to("/dev/zero")
+    for name in ("pipe.mp4", "to_pipe.mp4", "endless.mp4"):
+        for call in (probe, scan, lambda path: decode(path, [0])):
+            with pytest.raises(DecodeError, match="it is not a regular file"):
+                call(folder / name)
+        assert check(folder / name) == check(folder / name, (0, 1)) == "it is not a regular file"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ""])
+def test_what_is_made_of_each_frame_is_kept_in_its_place(folder: Path, suffix: str) -> None:
+    """So that of large frames no more than one is in memory."""
+    write = write_images if suffix == "" else write_video
+    path = write(folder / f"prepared{suffix}", numbered(12))
+    seen = []
+
+    def prepare(image: np.ndarray) -> np.ndarray:
+        seen.append(image.shape)
+        return image[::4, ::4]
+
+    assert np.array_equal(decode(path, [1, 4, 11], prepare=prepare), decode(path, [1, 4, 11])[:, ::4, ::4])
+    assert seen == [(32, 48, 3)] * 3
+
+
+def test_a_frame_may_not_be_much_longer_than_wide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longer side grows with the short one, which is resized."""
+    path = write_video(folder / "long.webm", numbered(3))
+    monkeypatch.setattr(_index, "_MAX_RATIO", 1)
+    with pytest.raises(DecodeError, match="a frame of it has 48 x 32 pixels; more than 1 to 1 are not decoded"):
+        probe(path)
+
+
 def test_a_text_file_opens_no_others(folder: Path) -> None:
     write_video(folder / "listed.mp4", numbered(3))
     for name, text in (
