@@ -118,9 +118,10 @@ class TrainEvaluator:
             gc.collect()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
+            # Read again in any case: the attempt has moved on the momentum that it was given.
             last = plan.folder / _checkpoint.LAST
             newest = self._find(last, plan.identity)
-            found, path = (newest, last) if newest is not None else (found, path)
+            found, path = (newest, last) if newest is not None else (self._find(path, plan.identity), path)
 
     def _attempt(self, plan: RunPlan, found: Checkpoint | None, path: Path) -> Iterator[Measurement]:
         assert self._context is not None
@@ -138,7 +139,7 @@ class TrainEvaluator:
                 context.on_progress(*told)
 
     def _find(self, path: Path, identity: RunIdentity, *, is_asked_for: bool = False) -> Checkpoint | None:
-        found = _checkpoint.load(path, self._device)
+        found = _checkpoint.load(path)
         if found is None or found.identity == identity:
             return found
         if not is_asked_for:
@@ -173,7 +174,7 @@ class _RankWork:
     resume_from: Path | None
 
     def __call__(self, fabric: Fabric, tell: Tell) -> None:
-        found = None if self.resume_from is None else _checkpoint.load(self.resume_from, fabric.device)
+        found = None if self.resume_from is None else _checkpoint.load(self.resume_from)
         latest = 0.0
 
         def on_progress(done: int, total: int, text: str) -> None:

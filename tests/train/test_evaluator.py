@@ -266,6 +266,28 @@ def test_where_memory_runs_out_the_batch_stays_and_its_parts_halve(tmp_path, mak
     assert [numbers(one) for one in by_hand] == [numbers(one) for one in rest]
 
 
+def test_what_an_attempt_did_before_memory_ran_out_leaves_no_trace(tmp_path, make_evaluator, candidate, settings, monkeypatch):
+    """The run goes on from a checkpoint elsewhere, moves its momentum for two steps, and begins that epoch again."""
+    once = next(make_evaluator(tmp_path / "begun").evaluate(candidate, seed=7, budget=EPOCHS)).checkpoint
+    forward, calls = VideoModel.forward, 0
+
+    def crowded(self, clips):
+        nonlocal calls
+        calls += self.training
+        if self.training and calls == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, clips)
+
+    monkeypatch.setattr(VideoModel, "forward", crowded)
+    _, *rest = make_evaluator(tmp_path / "elsewhere").evaluate(candidate, seed=7, budget=EPOCHS, resume_from=once)
+    monkeypatch.setattr(VideoModel, "forward", forward)
+    found = _checkpoint.load(once)
+    halves = dataclasses.replace(settings, accumulate=2, epochs=EPOCHS)
+    by_hand = make_evaluator(tmp_path / "by_hand")
+    plan = RunPlan(candidate, found.identity, halves, tuple(by_hand.heads.items()), tmp_path / "by_hand")
+    assert [numbers(one) for one in rest] == [numbers(one) for one in by_hand._attempt(plan, found, once)]
+
+
 def test_where_one_clip_is_too_much_memory_the_run_fails(tmp_path, make_evaluator, candidate, monkeypatch):
     def crowded(self, clips):
         raise torch.OutOfMemoryError("CUDA out of memory")
