@@ -11,6 +11,8 @@ from gsfnas.errors import UserError
 from gsfnas.record import Latency
 
 _LEAST = 3
+# A GPU that was idle needs about so long to run at its full clock rate.
+_WARM_UP_SECONDS = 0.3
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -29,10 +31,12 @@ def measure_latency(
 ) -> Latency:
     """Milliseconds for ``batch`` clips through ``model``: median, 10 % and 90 % quantiles over ``runs`` after ``warm_up``.
 
-    On a CPU the warm-up and the runs each end after ``at_most_seconds``, but not before three runs.
+    On a CPU the warm-up and the runs each end after ``at_most_seconds``, but not before three runs. On a GPU the warm-up goes
+    on until the card had time to leave its idle clock rate.
 
-    Measure with nothing else on the machine. On a GPU CUDA events time the work itself, on a CPU a clock times the call. The
-    model is moved to ``device`` and left in eval mode. Raises UserError for a precision that is none.
+    Measure with nothing else on the machine. On a GPU CUDA events time the work itself, with the gaps between kernels that the
+    processor does not launch fast enough; on a CPU a clock times the call. The model is moved to ``device`` and left in eval
+    mode. Raises UserError for a precision that is none.
     """
     if precision not in PRECISIONS:
         raise UserError(f"`precision` must be one of {', '.join(PRECISIONS)}, but got {precision!r}")
@@ -40,9 +44,14 @@ def measure_latency(
     model = model.to(device=target, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     clips = torch.zeros(batch, frames, 3, resolution, resolution, device=target)
     autocast = torch.autocast(target.type, PRECISIONS[precision]) if precision != "float32" else nullcontext()
-    with torch.inference_mode(), autocast:
+    # Events are those of the current device, whichever the work is on.
+    here = torch.cuda.device(target) if target.type == "cuda" else nullcontext()
+    with torch.inference_mode(), autocast, here:
         if target.type == "cuda":
+            started = time.monotonic()
             _cuda_times(model, clips, warm_up)
+            while time.monotonic() - started < _WARM_UP_SECONDS:
+                _cuda_times(model, clips, 1)
             times = _cuda_times(model, clips, runs)
         else:
             _clock_times(model, clips, warm_up, at_most_seconds)

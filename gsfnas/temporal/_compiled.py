@@ -27,6 +27,7 @@ def compiled(forward: Forward, fallback: Forward) -> Forward:
         if not failed:
             from torch._dynamo import config
             from torch._dynamo.exc import BackendCompilerFailed
+            from torch._inductor.exc import GPUTooOldForTriton, TritonMissing
 
             try:
                 # A network has many shapes; by default torch gives up after compiling a function for eight.
@@ -34,9 +35,9 @@ def compiled(forward: Forward, fallback: Forward) -> Forward:
                     # Features come from a layer before, and torch looks at their .grad.
                     warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not a leaf", UserWarning)
                     return compile_once()(module, x)
-            except BackendCompilerFailed as error:
+            except (BackendCompilerFailed, TritonMissing, GPUTooOldForTriton) as error:
                 failed = True
-                reason = str(error.inner_exception).strip().splitlines()[0]
+                reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
                 warnings.warn(f"the operator could not be compiled, and runs on its fast path: {reason}", stacklevel=2)
         return fallback(module, x)
 

@@ -170,7 +170,7 @@ def _backward(
         torch.unflatten(apart, 1, (2, 2, -1)).copy_(torch.unflatten(grad_mixed, 1, (2, -1, 2)).transpose(2, 3))
         grad_mixed = apart
 
-    gate = grad.new_tensor(float(options.gate)) if planes is None else planes.to(grad.dtype).unsqueeze(2)
+    gate = grad.new_full((), float(options.gate)) if planes is None else planes.to(grad.dtype).unsqueeze(2)
     grad_shifted = grad_residual = grad_mixed
     if weights.fuse is not None:
         assert features is not None

@@ -31,7 +31,12 @@ def _mean_and_std(pixels: Pixels, device: torch.device) -> tuple[Tensor, Tensor]
 
 
 def to_device(labels: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    return {task: values.to(device, non_blocking=True) for task, values in labels.items()}
+    """Labels on the device. A GPU copies from pinned memory while it computes; a copy from elsewhere would wait for it."""
+    return {task: _pinned(values, device).to(device, non_blocking=True) for task, values in labels.items()}
+
+
+def _pinned(values: Tensor, device: torch.device) -> Tensor:
+    return values.pin_memory() if device.type == "cuda" and values.device.type == "cpu" else values
 
 
 def channels_last(network: nn.Module) -> None:

@@ -1,5 +1,6 @@
 """Where a run computes and in which precision; what ``auto`` comes to."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,6 +57,8 @@ def devices_from(device: torch.device, count: int) -> list[int]:
 
 def make_fabric(device: torch.device, precision: str, devices: Sequence[int] = ()) -> Fabric:
     """Fabric on one device, or on several of that kind, this process being the one that the environment says."""
+    # It tells at every run which precision it was asked for, and that a GPU could multiply matrices less exactly.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     chosen: Any = [device.index or 0] if device.type == "cuda" else 1
     if not devices:
         return Fabric(accelerator=device.type, devices=chosen, precision=precision)  # type: ignore[arg-type]

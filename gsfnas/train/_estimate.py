@@ -12,6 +12,7 @@ from gsfnas.train._device import make_fabric, resolve_device, resolve_precision
 from gsfnas.train._evaluate import evaluate_split
 from gsfnas.train._fit import fit_epoch, num_steps
 from gsfnas.train._optimiser import build_optimiser
+from gsfnas.train._resident import on_device
 from gsfnas.train._settings import TrainSettings
 
 _STEPS = 4
@@ -24,8 +25,8 @@ def estimate_seconds(candidate: Candidate, settings: TrainSettings, data: VideoD
     fabric = make_fabric(device, resolve_precision(settings.precision, device))
     heads = {task: len(names) for task, names in data.tasks.items()}
     network = build_model(candidate, heads, dropout=settings.dropout).to(memory_format=torch.channels_last)
-    model, optimiser = fabric.setup(network, build_optimiser(network, settings))
-    train = data.splits["train"]
+    model, optimiser = fabric.setup(network, build_optimiser(network, settings, fabric))
+    train = on_device(data.splits["train"], fabric.device)
 
     def fit(split: ClipSplit) -> None:
         fit_epoch(model, optimiser, fabric, split, settings, epoch=1, seed=0)

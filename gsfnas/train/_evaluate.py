@@ -74,5 +74,6 @@ def _counts(logits: Tensor, target: Tensor) -> Tensor:
     ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == target[:, None]
     loss = F.cross_entropy(logits, target, reduction="sum")
     wide = torch.float32 if logits.device.type == "mps" else torch.float64
-    count = torch.tensor(len(target), dtype=wide, device=logits.device)
+    # Filled on the device: a number that is copied there makes a GPU finish all that it was given.
+    count = torch.full((), len(target), dtype=wide, device=logits.device)
     return torch.stack([ranked[:, 0].sum().to(wide), ranked.sum().to(wide), loss.to(wide), count])

@@ -1,5 +1,6 @@
 """One epoch of training."""
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 
@@ -15,7 +16,7 @@ from gsfnas.train._seed import derive, seed_all
 from gsfnas.train._settings import TrainSettings
 from gsfnas.weights._pixels import IMAGENET, Pixels
 
-# How often the loss is fetched and progress told: each time a GPU must finish what it was given.
+# How often the loss is fetched and progress told.
 _STEPS_BETWEEN_LOOKS = 10
 
 
@@ -47,7 +48,8 @@ def fit_epoch(
     ``model`` and ``optimiser`` come from ``fabric.setup``. The order of clips, their augmentation and dropout follow from seed
     and epoch alone, so an epoch is the same after an interruption. Where fabric has several processes, each computes its share
     of every batch; each share is computed in ``settings.accumulate`` parts. ``on_step(step, loss)`` is called every few steps,
-    with the steps done in all epochs. Raises FloatingPointError, naming epoch and step, where a loss is not finite.
+    with the steps done in all epochs whose losses are known: on a GPU up to twenty are still to come. Raises
+    FloatingPointError, naming epoch and step, where a loss is not finite.
     """
     rank, world = fabric.global_rank, fabric.world_size
     seed_all(derive(seed, "epoch", epoch) if rank == 0 else derive(seed, "epoch", epoch, "rank", rank))
@@ -62,7 +64,7 @@ def fit_epoch(
         share=(rank, world),
     )
     losses: list[Tensor] = []
-    total = 0.0
+    fetched, known, total = _Fetched(), 0, 0.0
     for step, (clips, labels) in enumerate(batches, start=1):
         set_learning_rate(optimiser, learning_rate(before + step - 1, settings, steps))
         optimiser.zero_grad()
@@ -86,16 +88,46 @@ def fit_epoch(
         optimiser.step()
         losses.append(told)
         if step % _STEPS_BETWEEN_LOOKS == 0 or step == steps:
-            values = torch.stack(losses).tolist()
-            _require_finite(values, epoch, step - len(values) + 1)
-            total += sum(values)
+            fetched.send(torch.stack(losses))
             losses.clear()
-            on_step(before + step, values[-1] / max(own, 1))
+            if values := fetched.take(everything=step == steps):
+                _require_finite(values, epoch, known + 1)
+                total += sum(values)
+                known += len(values)
+                on_step(before + known, values[-1] / max(own, 1))
     if world > 1:
         summed = fabric.all_reduce(torch.tensor(total, dtype=torch.float64, device=fabric.device), reduce_op="sum")
         assert isinstance(summed, Tensor)
         total = summed.item()
     return total / len(split)
+
+
+class _Fetched:
+    """Numbers on their way from a device. From a GPU each lot is taken when the next is sent, so that it never runs dry."""
+
+    def __init__(self) -> None:
+        self._coming: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
+
+    def send(self, numbers: Tensor) -> None:
+        arrival = None
+        if numbers.is_cuda:
+            numbers = torch.empty_like(numbers, device="cpu", pin_memory=True).copy_(numbers, non_blocking=True)
+            arrival = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            arrival.record()
+        self._coming.append((numbers, arrival))
+
+    def take(self, *, everything: bool) -> list[float]:
+        """What has come; the latest lot from a GPU only where ``everything`` is asked for."""
+        taken: list[float] = []
+        while self._coming:
+            numbers, arrival = self._coming[0]
+            if arrival is not None:
+                if len(self._coming) == 1 and not everything:
+                    break
+                arrival.synchronize()
+            taken += numbers.tolist()
+            self._coming.popleft()
+        return taken
 
 
 def _require_finite(losses: list[float], epoch: int, first_step: int) -> None:

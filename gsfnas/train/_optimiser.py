@@ -1,9 +1,11 @@
 """SGD, what it decays, and the learning rate of each step."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from gsfnas.train._settings import TrainSettings
@@ -47,9 +49,32 @@ def published_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 GROUPS = {"decay": parameter_groups, "published": published_groups}
 
 
-def build_optimiser(model: nn.Module, settings: TrainSettings) -> torch.optim.SGD:
+def build_optimiser(model: nn.Module, settings: TrainSettings, fabric: Fabric | None = None) -> torch.optim.SGD:
+    """SGD over the recipe's groups; with ``fabric`` on a GPU one kernel for many parameters, where its precision lets it be."""
     groups = [group for group in GROUPS[settings.groups](model, settings.weight_decay) if group["params"]]
-    return torch.optim.SGD(groups, lr=settings.peak_lr, momentum=settings.momentum, nesterov=settings.nesterov)
+    return torch.optim.SGD(
+        groups,
+        lr=settings.peak_lr,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        fused=True if fabric is not None and can_be_fused(fabric) else None,
+    )
+
+
+def can_be_fused(fabric: Fabric) -> bool:
+    """On a GPU, without a loss scaler: a fused optimiser wants to undo the scaling itself, after gradients were clipped.
+
+    On a CPU it would round differently from all runs of before.
+    """
+    return fabric.device.type == "cuda" and getattr(fabric.strategy.precision, "scaler", None) is None
+
+
+def restore(optimiser: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Momentum and rates as they were saved, on whatever device that was; how a step is computed stays this optimiser's own."""
+    own = [group["fused"] for group in optimiser.param_groups]
+    optimiser.load_state_dict(dict(state))
+    for group, fused in zip(optimiser.param_groups, own, strict=True):
+        group["fused"] = fused
 
 
 def learning_rate(step: int, settings: TrainSettings, steps_per_epoch: int) -> float:

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from gsfnas.candidate import Candidate
-from gsfnas.data import VideoData
+from gsfnas.data import ClipSplit, VideoData
 from gsfnas.evaluator import Measurement
 from gsfnas.model import VideoModel, build_model
 from gsfnas.train import _checkpoint
@@ -20,7 +20,8 @@ from gsfnas.train._batch import channels_last
 from gsfnas.train._checkpoint import Checkpoint, RunIdentity
 from gsfnas.train._evaluate import evaluate_split, metrics_of
 from gsfnas.train._fit import fit_epoch, num_steps
-from gsfnas.train._optimiser import build_optimiser, learning_rate
+from gsfnas.train._optimiser import build_optimiser, learning_rate, restore
+from gsfnas.train._resident import on_device
 from gsfnas.train._settings import TrainSettings
 from gsfnas.weights import Pixels, initialise
 from gsfnas.weights._pixels import IMAGENET
@@ -50,17 +51,20 @@ def run_epochs(
     network, pixels = _network(plan, found)
     # The last batch of an epoch is smaller: a second program, rather than one whose sizes are left open.
     trained: Any = torch.compile(network, dynamic=False) if settings.compile else network
-    model, optimiser = fabric.setup(trained, build_optimiser(network, settings))
+    model, optimiser = fabric.setup(trained, build_optimiser(network, settings, fabric))
     curve = []
     if found is not None:
         assert found.optimiser is not None
-        optimiser.load_state_dict(found.optimiser)
+        restore(optimiser, found.optimiser)
         if found.scaler:
             fabric.strategy.precision.load_state_dict(dict(found.scaler))
         curve = list(found.curve)
 
-    splits = data.splits
-    steps = num_steps(len(splits["train"]), settings.batch_size)
+    @cache
+    def split(name: str) -> ClipSplit:
+        return on_device(data.splits[name], fabric.device)
+
+    steps = num_steps(len(data.splits["train"]), settings.batch_size)
     scored_at_once = max(1, 2 * settings.batch_size // (settings.accumulate * settings.devices))
     earlier = curve[-1]["seconds"] if curve else 0.0
     started = time.monotonic()
@@ -69,7 +73,7 @@ def run_epochs(
             model,
             optimiser,
             fabric,
-            splits["train"],
+            split("train"),
             settings,
             epoch=epoch,
             seed=identity.seed,
@@ -79,11 +83,11 @@ def run_epochs(
         _share_statistics(network, fabric)
         is_last = epoch == settings.epochs
         metrics = {"train_loss": loss, "lr": learning_rate(epoch * steps - 1, settings, steps)}
-        for split in ("val", "test") if is_last else ("val",):
+        for name in ("val", "test") if is_last else ("val",):
             scores = evaluate_split(
-                network, splits[split], device=fabric.device, batch_size=scored_at_once, pixels=pixels, fabric=fabric
+                network, split(name), device=fabric.device, batch_size=scored_at_once, pixels=pixels, fabric=fabric
             )
-            metrics |= metrics_of(scores, split)
+            metrics |= metrics_of(scores, name)
         if not abs(metrics["val_loss"]) < float("inf"):
             raise FloatingPointError(f"the validation loss is {metrics['val_loss']} after epoch {epoch}")
         if settings.accumulate > 1:

@@ -158,12 +158,23 @@ def test_compiled_is_plain_on_the_shapes_of_the_paper(shape):
     assert all(relative(*pair) < 1e-4 for pair in zip(grads, grads_plain, strict=True))
 
 
-def test_what_cannot_be_compiled_runs_fast_with_one_warning(monkeypatch):
+def no_compiler():
     from torch._dynamo.exc import BackendCompilerFailed
 
+    return BackendCompilerFailed(no_compiler, RuntimeError("no compiler here"), None)
+
+
+def no_triton():
+    from torch._inductor.exc import TritonMissing
+
+    return TritonMissing(None)
+
+
+@pytest.mark.parametrize(("error", "said"), [(no_compiler, "no compiler here"), (no_triton, "Cannot find .* triton")])
+def test_what_cannot_be_compiled_runs_fast_with_one_warning(monkeypatch, error, said):
     def broken(forward):
         def run(module, x):
-            raise BackendCompilerFailed(broken, RuntimeError("no compiler here"), None)
+            raise error()
 
         return run
 
@@ -173,7 +184,7 @@ def test_what_cannot_be_compiled_runs_fast_with_one_warning(monkeypatch):
     x = torch.randn(4, 8, 3, 3)
     expected = module(x)
     set_path(module, "compiled")
-    with pytest.warns(UserWarning, match="could not be compiled, and runs on its fast path: .*no compiler here"):
+    with pytest.warns(UserWarning, match=f"could not be compiled, and runs on its fast path: .*{said}"):
         assert torch.equal(module(x), expected)
     assert torch.equal(module(x), expected)
 
