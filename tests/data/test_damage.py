@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from gsfnas.data._decode import DecodeError, check, decode, probe, scan
 
@@ -212,6 +213,27 @@ def test_a_damaged_image_is_read_or_named(whole: dict[str, Path], tmp_path: Path
             assert images.shape == (len(INDICES), HEIGHT, WIDTH, 3)
         if damage is cut_off:
             assert says is not None
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("suffix", ["png", "webp", "bmp", "tif"])
+def test_a_damaged_picture_of_another_format_is_read_or_named(tmp_path: Path, suffix: str, damage: Damage) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3)).astype(np.uint8))
+    noise.save(tmp_path / f"img_1.{suffix}", exif=exif)
+    data = (tmp_path / f"img_1.{suffix}").read_bytes()
+    for variant in range(VARIANTS):
+        (tmp_path / f"img_1.{suffix}").write_bytes(damage(random.Random(f"{damage.__name__} {variant}"), data))
+        says = attempt(check, tmp_path)
+        images = attempt(lambda path: decode(path, [0, 0]), tmp_path)
+        if isinstance(images, DecodeError):
+            assert str(images) == says
+            assert str(says).startswith(f"img_1.{suffix} ")
+        else:
+            assert isinstance(images, np.ndarray)
+            assert says is None
+            assert (images.ndim, images.dtype, len(images)) == (4, np.uint8, 2)
 
 
 def test_an_empty_image_and_an_unreadable_first_one(whole: dict[str, Path], tmp_path: Path) -> None:
