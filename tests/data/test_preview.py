@@ -1,11 +1,12 @@
 """The contact sheet: it is a picture, it holds the frames, and it reads well for either data set."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from gsfnas.data import DataSettings, _look, open_data, preview
 from gsfnas.errors import UserError
@@ -46,6 +47,20 @@ def test_a_folder_with_large_frames_and_long_names(tmp_path: Path) -> None:
         width, height = sheet.size
     assert width < 1400
     assert height > 3 * 128
+
+
+def test_names_of_classes_of_any_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("two\nlines", "\x1b[31mred\u202e", os.fsdecode(b"caf\xe9")):
+        for number in range(3):
+            write_images(tmp_path / "set" / name / str(number), list(numbered(8, 20, 20)))
+    settings = DataSettings(name="folder", root=str(tmp_path / "set"), resolution=16, cache=str(tmp_path / "cache"))
+    captions: list[str] = []
+    draw = ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw, "text", lambda self, xy, text, **kw: (captions.append(text), draw(self, xy, text, **kw))[1]
+    )
+    preview(settings, tmp_path / "sheet.png", split="train")
+    assert captions[1:] == ["\\x1b[31mred\\u202e", "caf\\xe9", "two\\x0alines"]
 
 
 def test_refusals(tmp_path: Path) -> None:
