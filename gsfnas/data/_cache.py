@@ -107,7 +107,7 @@ def _open_ragged(path: Path) -> Ragged | None:
         shapes = tuple(tuple(map(int, shape)) for shape in stated["shapes"])
         if stated["crc32"] != _checksum(path):
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return Ragged(path, shapes)
 
@@ -119,7 +119,7 @@ def _open_checked(path: Path, shape: tuple[int, ...]) -> Array | None:
         if stated != {"crc32": _checksum(path), "shape": list(shape)}:
             return None
         array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return array if array.shape == shape and array.dtype == np.uint8 else None
 

@@ -316,7 +316,7 @@ def _entry(found: Look, state: State, before: Any) -> dict[str, Any]:
 def _read_index(index: Path) -> dict[str, Any]:
     try:
         known = json.loads(index.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return known if isinstance(known, dict) else {}
 

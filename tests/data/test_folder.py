@@ -428,7 +428,9 @@ def test_a_file_that_vanishes_while_training_is_named(root: Path) -> None:
         list(data.splits["train"].batches(4))
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"rise/0.mp4": 3}', '{"rise/0.mp4": {"state": [], "frames": "many"}}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", "[" * 100_000, '{"rise/0.mp4": 3}', '{"rise/0.mp4": {"state": [], "frames": "many"}}']
+)
 def test_a_damaged_memory_of_what_was_seen_is_made_again(root: Path, content: str) -> None:
     before = open_data(settings(root)).fingerprint
     (index,) = (root.parent / "cache").rglob("index.json")
