@@ -187,6 +187,16 @@ def test_tensors_without_plain_numbers_are_refused_by_name(tmp_path, tensor, kin
     assert str(caught.value).endswith(f"a.pth: 'fc.weight' is {kind}, but weights are plain tensors of numbers")
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_tensors_of_another_machines_gpu_are_read_on_the_cpu(tmp_path, monkeypatch, is_new):
+    monkeypatch.setattr("torch.serialization.location_tag", lambda storage: "cuda:7")
+    path = saved(tmp_path / "a.pth", {"state_dict": STATE}, is_new)
+    assert b"cuda:7" in path.read_bytes()
+    state = read_state(path)
+    assert is_equal(state)
+    assert {tensor.device.type for tensor in state.values()} == {"cpu"}
+
+
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 def test_quantised_tensors_are_refused_by_name(tmp_path):
     state = STATE | {"fc.weight": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)}
