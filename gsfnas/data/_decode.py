@@ -27,6 +27,7 @@ from gsfnas.data._index import (
     remember,
     said,
     scan,
+    why_too_large,
 )
 from gsfnas.data._order import BACK_DECODED, UNSTAMPED
 from gsfnas.data._pictures import Images, Prepare, peculiarity, read_picture
@@ -283,7 +284,8 @@ def _pick(source: _Source, indices: Sequence[int], prepare: Prepare) -> dict[int
         source.take_in_order(str(error))
         images, _ = _run(source, numbers, prepare, careful=False)
     if not images:
-        raise DecodeError("no frame of it can be decoded")
+        reason = why_too_large(source.stream.width, source.stream.height)
+        raise DecodeError("no frame of it can be decoded" + (f": it {reason}" if reason is not None else ""))
     return images
 
 
