@@ -37,7 +37,7 @@ def import_(
     all_: Annotated[bool, typer.Option("--all", help="List every tensor that is missing or left over.")] = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Map published GSM and GSF checkpoints, and public ImageNet weights, onto our names, and save them as safetensors.
+    """Map published checkpoints (GSM, GSF, TSM; mmaction2) and public ImageNet weights onto our names, as safetensors.
 
     Which network they are of and where modules stand is read from names and shapes. The file can be tested (`gsfnas test`)
     where it has a head, and trained from (`train.init=FILE`). Nothing in the given file is run.

@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from gsfnas import checked
 from gsfnas.candidate import Candidate
 from gsfnas.data import ClipSplit, DataSettings, VideoData, open_data
 from gsfnas.errors import UserError
@@ -57,7 +58,8 @@ class Trained:
         metadata = read_metadata(path)
         try:
             candidate, heads = Candidate.from_json(metadata["candidate"]), json.loads(metadata["heads"])
-        except (KeyError, ValueError):
+            heads = {task: checked.integer(classes, task, least=1) for task, classes in checked.mapping(heads, "heads").items()}
+        except (KeyError, ValueError, RecursionError):
             raise UserError(f"{path} does not say of which candidate it is; import it with gsfnas weights import") from None
         if not heads:
             raise UserError(f"{path} has no head, only a backbone; train it with train.init={path}")

@@ -151,6 +151,15 @@ def test_files_that_are_no_trained_network(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "heads", ["[]", "3", '{"class": "3"}', '{"class": 0}', '{"class": true}', "[" * 10_000, '{"class": ' + "9" * 5000]
+)
+def test_heads_that_are_none(tmp_path, heads):
+    save_weights(tmp_path, {"a": torch.zeros(1)}, {"candidate": TOY.to_json(), "heads": heads})
+    with pytest.raises(UserError, match="does not say of which candidate it is"):
+        Trained.of(tmp_path)
+
+
 def test_weights_that_are_not_their_candidates_are_one_line(settings, tmp_path):
     model = build_model(TOY, {"class": 3})
     state = {name: value for name, value in model.state_dict().items() if "layer2" not in name}
