@@ -6,6 +6,20 @@ from difflib import get_close_matches
 _LONGEST_NAME = 100
 
 
+# How Python, NumPy, torch and the loader of libraries say that a machine, or a limit, has no more memory to give.
+_NO_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "unable to allocate",
+    "not enough memory",
+    "out of memory",
+    "failed to map segment",
+    "bad_alloc",
+    "can't start new thread",
+    "memoryerror",
+)
+
+
 class UserError(ValueError):
     """A mistake that the user can mend; the command line prints it as one line and exits with 2."""
 
@@ -34,3 +48,11 @@ def shortened(text: str, most: int = 300) -> str:
     """Text of others for an error: on one line and not longer than ``most`` characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most - 4]} ..."
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a device or in the process."""
+    if isinstance(error, MemoryError):
+        return True
+    told = str(error).lower()
+    return isinstance(error, RuntimeError | OSError | ImportError) and any(words in told for words in _NO_MEMORY)

@@ -1,6 +1,7 @@
 """The one way into the command line, and the one place where an error becomes a line and an exit code.
 
-0 it worked; 1 a fault of this program; 2 something that the user can mend; 130 stopped by Ctrl-C.
+0 it worked; 1 a fault of this program; 2 something that the user can mend; 130 stopped by Ctrl-C, 143 and 129 by SIGTERM and
+SIGHUP (``_signals``).
 """
 
 import logging
@@ -16,8 +17,8 @@ from typer.exceptions import TyperException
 
 import gsfnas
 from gsfnas.cli import _cost, _data, _report, _space, _study, _table, _train, _weights
-from gsfnas.component import trusting
-from gsfnas.errors import UserError
+from gsfnas.component import one_line, trusting
+from gsfnas.errors import UserError, is_out_of_memory
 from gsfnas.escape import printable
 
 DEBUG = "--debug"
@@ -92,6 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f": {error.filename}" if error.filename else ""
         return _fail(error, f"{error.strerror or error}{where}", 2, is_debugging)
     except Exception as error:
+        if is_out_of_memory(error):
+            return _fail(
+                error, f"memory runs out ({one_line(error)}); free some, or raise the limit of this process", 2, is_debugging
+            )
         told = f"{type(error).__name__}: {error} (a fault of gsfnas; {DEBUG} shows where)"
         return _fail(error, told, 1, is_debugging)
     if code == 130:

@@ -3,6 +3,7 @@
 Shapes: B clips, T frames, 3 channels, H height, W width; uint8.
 """
 
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -219,11 +220,18 @@ def _in_processes(
         multiprocessing_context="fork" if sys.platform == "linux" else None,
         prefetch_factor=2,
         generator=torch.Generator(),
+        worker_init_fn=_leave_signals,
     )
     for found in loader:
         if isinstance(found, str):
             raise UserError(found)
         yield found[0], found[1]
+
+
+def _leave_signals(worker: int) -> None:
+    """Signals to the whole group are its parent's affair, which would take the death of a reader for a failure of the run."""
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
 
 
 def _ahead(load: Callable[[int], Item], numbers: range, ahead: int) -> Iterator[Item]:

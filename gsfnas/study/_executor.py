@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import signal
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +10,12 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from gsfnas.component import trust
-from gsfnas.errors import UserError
+from gsfnas.errors import UserError, is_out_of_memory
 from gsfnas.study._job import Job
-from gsfnas.study._worker import Event, work
-from gsfnas.train._processes import die_with, ignoring_interrupts
+from gsfnas.study._worker import Event, one_line, work
+from gsfnas.train._processes import begin_child, deaf_children
 
 _MAX_RESTARTS = 8
-_STOP_SECONDS = 5.0
 
 TellWorker = Callable[[int, Event], None]
 
@@ -91,22 +88,20 @@ class _Crew:
                     self._buried(worker)
 
     def stop(self) -> None:
+        """Ends all workers at once, which are deaf to anything gentler; what they were at is taken up by the same command."""
         for worker in self._workers:
-            worker.process.terminate()
+            worker.process.kill()
         for worker in self._workers:
-            worker.process.join(_STOP_SECONDS)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+            worker.process.join()
 
     def _start(self, index: int) -> None:
         receiving, sending = self._context.Pipe(duplex=False)
         arguments = (self._job, self._devices[index], self._threads, sending)
         process = self._context.Process(target=_worker_process, args=arguments, name=f"gsfnas worker {index}")
-        with ignoring_interrupts():
+        with deaf_children():
             process.start()
+            self._workers.append(_Worker(index, process, receiving))
         sending.close()
-        self._workers.append(_Worker(index, process, receiving))
 
     def _receive(self, worker: _Worker, message: Any) -> None:
         kind, content = message
@@ -137,16 +132,16 @@ class _Crew:
 
 
 def _worker_process(job: Job, device: str, threads: int, connection: Connection) -> None:
-    """The life of one worker process. Ctrl-C is the parent's affair; a worker never outlives its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=die_with, args=(parent,), daemon=True).start()
+    """The life of one worker process. Signals are the parent's affair; a worker never outlives its parent."""
     try:
+        begin_child()
         trust(*job.trusted)
         work(job, device, threads, lambda event: connection.send(("event", event)))
         connection.send(("done", None))
     except UserError as error:
         connection.send(("stop", str(error)))
-    except Exception:
-        connection.send(("crash", traceback.format_exc()))
+    except Exception as error:
+        if is_out_of_memory(error):
+            connection.send(("stop", f"memory runs out ({one_line(error)}); free some, or ask for fewer `study.workers`"))
+        else:
+            connection.send(("crash", traceback.format_exc()))

@@ -43,7 +43,7 @@ class FileLock:
         self.path = path
         file.seek(0)
         # What its last holder noted; nothing where that one released it.
-        self.left = file.read()
+        self.left = file.read(1000)
 
     @classmethod
     def take(cls, path: Path, *, patience: float = 0.0) -> Self | None:

@@ -1,5 +1,6 @@
-"""What processes started here have in common: they leave Ctrl-C to their parent, and do not outlive it. No torch here."""
+"""What processes started here have in common: they leave signals to their parent, and do not outlive it. No torch here."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -7,21 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+# Ctrl-C, a job system, a terminal that is gone: often sent to a whole group, of which the parent alone is to act.
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @contextmanager
-def ignoring_interrupts() -> Iterator[None]:
-    """A process started within is deaf to Ctrl-C from its first instant; only the main thread may ask for this."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def deaf_children() -> Iterator[None]:
+    """A process started within hears none of these signals from its first instant; those for this process wait."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def die_with(parent: Any) -> None:
-    """For a thread of its own: ends this process when ``parent`` ends."""
+def begin_child() -> None:
+    """The first thing in a process started within ``deaf_children``: it stays deaf, and ends when its parent ends."""
+    for one in _STOPS:
+        signal.signal(one, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+
+
+def _die_with(parent: Any) -> None:
     parent.join()
     os._exit(1)

@@ -7,9 +7,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
-import signal
 import socket
-import threading
 import time
 import traceback
 import warnings
@@ -23,15 +21,15 @@ from lightning_fabric import Fabric
 from gsfnas.component import trust, trusted
 from gsfnas.errors import UserError
 from gsfnas.train._device import make_fabric
-from gsfnas.train._processes import die_with, ignoring_interrupts
+from gsfnas.train._processes import begin_child, deaf_children
 
-_STOP_SECONDS = 5.0
 _GRACE_SECONDS = 0.5
 # What comes back as what it was, by its name; anything else is a RuntimeError.
 _ERRORS: dict[str, type[Exception]] = {
     "UserError": UserError,
     "FloatingPointError": FloatingPointError,
     "OutOfMemoryError": torch.OutOfMemoryError,
+    "MemoryError": MemoryError,
 }
 
 
@@ -58,11 +56,11 @@ def in_ranks(work: Work, device: torch.device, precision: str, devices: Sequence
             receiving, sending = context.Pipe(duplex=False)
             arguments = (work, str(device), precision, list(devices), rank, port, threads, trusted(), sending)
             process = context.Process(target=_rank, args=arguments, name=f"gsfnas rank {rank}")
-            with ignoring_interrupts():
+            with deaf_children():
                 process.start()
+                processes.append(process)
+                connections.append(receiving)
             sending.close()
-            processes.append(process)
-            connections.append(receiving)
         waiting = dict(zip(connections, range(len(devices)), strict=True))
         while waiting:
             for ready in wait(list(waiting)):
@@ -83,13 +81,11 @@ def in_ranks(work: Work, device: torch.device, precision: str, devices: Sequence
                     others = {connection: rank for connection, rank in waiting.items() if connection is not ready}
                     raise _first_cause([(kind, content), *_pending(others, len(devices))])
     finally:
+        # They are deaf to anything gentler, and a checkpoint survives it.
         for process in processes:
-            process.terminate()
+            process.kill()
         for process in processes:
-            process.join(_STOP_SECONDS)
-            if process.is_alive():
-                process.kill()
-                process.join()
+            process.join()
         for connection in connections:
             connection.close()
 
@@ -127,11 +123,8 @@ def _rank(
     outside: tuple[str, ...],
     connection: Connection,
 ) -> None:
-    """The life of one process. It never outlives its parent, whose affair Ctrl-C is."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=die_with, args=(parent,), daemon=True).start()
+    """The life of one process. It never outlives its parent, whose affair signals are."""
+    begin_child()
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(threads)
     # That the processes have found each other is no news; the layouts of 1 x 1 convolutions differ in name alone.
