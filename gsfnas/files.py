@@ -36,7 +36,7 @@ def open_regular(path: Path, max_bytes: int | None = MAX_BYTES) -> IO[bytes]:
     elif not stat.S_ISREG(state.st_mode):
         wrong = "it is a pipe or a device, not a regular file"
     elif max_bytes is not None and state.st_size > max_bytes:
-        wrong = f"it has {state.st_size / 2**20:,.0f} MiB, more than the {max_bytes / 2**20:,.0f} MiB of such a file"
+        wrong = f"it has {_mib(state.st_size)}, more than the {_mib(max_bytes)} of such a file"
     if wrong:
         os.close(descriptor)
         raise UserError(f"cannot read {path}: {wrong}")
@@ -88,3 +88,7 @@ def write(path: Path, data: str | bytes) -> None:
     """The whole file or none. Raises CannotWriteError as ``replacing`` does."""
     with replacing(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB" if size > 10 * 2**20 else f"{size / 2**20:.2g} MiB"

@@ -16,8 +16,10 @@ from gsfnas.errors import UserError, shown
 # The shipped files take 2 KB; a space of 500 rows, written out, some 100 KB.
 MAX_BYTES = 2**18
 MAX_DEPTH = 20
-# A value counts its characters and this; together they bound what a file stands for, aliases included.
+# A value counts its characters and this, an interpolation (${name}) as many times more as it takes longer to be understood.
+# Together they bound what a file stands for, aliases included.
 _VALUE = 8
+_INTERPOLATION = 64
 _MAX_SIZE = 2**19
 # Those of plain values. Any other names a class.
 _TAGS = {None, "!", *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq"))}
@@ -87,7 +89,8 @@ class _Counter:
             elif isinstance(event, yaml.ScalarEvent):
                 self._check_tag(event.tag)
                 self._check_key(event.value)
-                self._add(_VALUE + len(event.value), 0, event.anchor)
+                length = len(event.value) * (_INTERPOLATION if "${" in event.value else 1)
+                self._add(_VALUE + length, 0, event.anchor)
             elif isinstance(event, yaml.CollectionStartEvent):
                 self._check_tag(event.tag)
                 self._check_key(None)
@@ -121,7 +124,7 @@ class _Counter:
     def _grow(self, size: int, height: int) -> None:
         self._size += size
         if self._size > _MAX_SIZE:
-            raise self._error("it stands for too much, as aliases of aliases do")
+            raise self._error("it stands for too much, as aliases of aliases and long interpolations do")
         if len(self._open) + height > MAX_DEPTH:
             raise self._error(f"it is nested deeper than {MAX_DEPTH} levels")
 

@@ -17,7 +17,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from gsfnas.candidate import Candidate
-from gsfnas.config import StudyConfig, headline
+from gsfnas.config import StudyConfig
 from gsfnas.convention import COLUMNS, Convention, cells
 from gsfnas.errors import UserError
 from gsfnas.escape import csv_cell, printable
@@ -37,10 +37,9 @@ _WRAP_WIDTH = 24
 _CHECK_ROWS = 20
 
 
-def files(kind: str, found: Mapping[str, Path]) -> None:
+def files(kind: str, headlines: Mapping[str, str]) -> None:
     """Studies or spaces by name, with the question that each file opens with."""
-    rows = [(name, headline(path)) for name, path in sorted(found.items())]
-    _print(_table((kind, "question"), rows, wrap="question"))
+    _print(_table((kind, "question"), sorted(headlines.items()), wrap="question"))
 
 
 def summaries(studies: Sequence["StudySummary"]) -> None:

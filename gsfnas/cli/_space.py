@@ -34,7 +34,7 @@ def list_(config_root: ConfigRoot = None) -> None:
     from gsfnas.cli import _show
     from gsfnas.config import find_roots
 
-    _show.files("space", find_roots(config_root).files("spaces"))
+    _show.files("space", find_roots(config_root).headlines("spaces"))
 
 
 @app.command()
@@ -42,9 +42,9 @@ def show(name: SpaceName, config_root: ConfigRoot = None) -> None:
     """The file of a space."""
     from gsfnas.config import find_roots
     from gsfnas.escape import printable
-    from gsfnas.files import read_text
 
-    typer.echo(printable(read_text(find_roots(config_root).file("spaces", name, "space")), keep="\n\t"), nl=False)
+    roots = find_roots(config_root)
+    typer.echo(printable(roots.read(roots.file("spaces", name, "space")), keep="\n\t"), nl=False)
 
 
 @app.command(epilog=_SIZE_EXAMPLES)

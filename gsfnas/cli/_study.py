@@ -71,7 +71,7 @@ def list_(runs: Runs = Path("runs"), config_root: ConfigRoot = None) -> None:
     from gsfnas.config import find_roots
     from gsfnas.study import list_studies
 
-    _show.files("study", find_roots(config_root).files("studies"))
+    _show.files("study", find_roots(config_root).headlines("studies"))
     _show.summaries(list_studies(runs))
 
 

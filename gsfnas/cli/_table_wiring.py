@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from gsfnas import plain_yaml
 from gsfnas.backbone import backbone_ref
 from gsfnas.candidate import Candidate
 from gsfnas.cli import _show
@@ -187,9 +186,10 @@ class _Studies:
 
 def _resolved(study: StudyRecord) -> dict[str, Any]:
     """The configuration of a study; what it does not say is empty."""
-    resolved = yaml.safe_load(study.study_yaml) if study.study_yaml else None
+    resolved = plain_yaml.load(study.study_yaml, f"the configuration of study {study.name!r}") if study.study_yaml else None
     resolved = resolved if isinstance(resolved, dict) else {}
-    return {section: resolved.get(section) or {} for section in ("data", "backbone", "train")}
+    found = {section: resolved.get(section) for section in ("data", "backbone", "train")}
+    return {section: values if isinstance(values, dict) else {} for section, values in found.items()}
 
 
 def _setting(study: StudyRecord) -> dict[str, str]:
@@ -213,9 +213,11 @@ def _study_rows(study: StudyRecord, table: PaperTable, papers: Mapping[str, str]
     """What a study says of the rows, as far as these are what they were when it ran."""
     resolved = _resolved(study)
     current: dict[str, str] = {}
-    if table.study is not None and study.space == table.study and resolved["data"]:
+    # What comes from the environment is not known here.
+    is_known = not any("${" in str(value) for value in resolved["backbone"].values())
+    size = {name: value for name in ("frames", "resolution") if isinstance(value := resolved["data"].get(name), int)}
+    if table.study is not None and study.space == table.study and len(size) == 2 and is_known:
         options = {name: value for name, value in resolved["backbone"].items() if name != "name"}
-        size = {name: int(resolved["data"][name]) for name in ("frames", "resolution")}
         name = str(resolved["backbone"].get("name", "micro"))
         space = load_space(table.study, config_root)
         bound = bind_space(space, name, options, size["frames"], size["resolution"], is_from_data=True)

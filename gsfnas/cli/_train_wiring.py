@@ -14,6 +14,7 @@ import torch
 import yaml
 from rich.console import Console
 
+from gsfnas import plain_yaml
 from gsfnas.backbone import backbone_ref
 from gsfnas.candidate import Candidate
 from gsfnas.cli import _show
@@ -24,7 +25,7 @@ from gsfnas.config import RunConfig, compose_run
 from gsfnas.errors import UserError, unknown
 from gsfnas.escape import printable
 from gsfnas.evaluator import Context, Measurement
-from gsfnas.files import read_text, write
+from gsfnas.files import write
 from gsfnas.record import Record, StudyRecord
 from gsfnas.study import FileLock, data_of_study, differences, load_study, measure_study, num_cores
 from gsfnas.train import Trained, TrainEvaluator
@@ -124,7 +125,7 @@ def test_study(name: str, overrides: Sequence[str], runs: Path, split: str, out:
     own = {name: value for name, value in base.get("data", {}).items() if name not in ("short_side", "skip_broken")}
     found = differences({"data": own}, {"data": {each: config.resolved["data"][each] for each in own}})
     data = open_and_say(config.data)
-    is_cut_alike = config.data.short_side == base.get("data", {}).get("short_side")
+    is_cut_alike = config.resolved["data"]["short_side"] == base.get("data", {}).get("short_side")
     if not found and is_cut_alike and data.fingerprint != data_of_study(runs, name):
         found = ["its clips are others"]
     if found:
@@ -248,11 +249,7 @@ def _base(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    text = read_text(path)
-    try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())[:120]}") from None
+    values = plain_yaml.load(plain_yaml.read(path), str(path))
     if not isinstance(values, dict):
         raise UserError(f"{path} must be a mapping, but it is a {type(values).__name__}")
     return values

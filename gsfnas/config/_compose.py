@@ -121,7 +121,7 @@ def compose_run(
     roots = find_roots(config_root)
     named = {override.lstrip("+").partition("=")[0] for override in overrides}
     base = {section: values for section, values in (base or {}).items() if section not in named}
-    data = _name_of_data(base["data"]) if "data" in base else RUN_GROUPS["data"]
+    data = _name_of_data(base.get("data", {}))
     first = [f"{group}={data if group == 'data' else option}" for group, option in RUN_GROUPS.items() if group not in named]
     fields = _fields({section: SECTIONS[section] for section in RUN_GROUPS})
     rewrite = Rewriter(roots, fields, {}, tuple(RUN_GROUPS))
@@ -215,7 +215,10 @@ def _is_named_by_user(backbone: str, path: Path, overrides: Sequence[str], confi
 
 
 def _name_of_data(values: Mapping[str, Any]) -> str:
-    return str(resolve({"data": dict(values)}, "the data of the run").values["data"].get("name", RUN_GROUPS["data"]))
+    name = values.get("name", RUN_GROUPS["data"])
+    if not isinstance(name, str):
+        raise UserError(f"`data.name` must be a string, but got {shown(name)}")
+    return str(resolve({"name": name}, "the data of the run").values["name"])
 
 
 def _settings(found: Resolved, path: Path, sections: Collection[str], **first: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ are set aside: merging would resolve them, the environment's too.
 
 import builtins
 import io
+import os
 import re
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -60,11 +61,12 @@ class ConfigFiles:
         if name == PRIMARY:
             return self._primary
         paths = (folder / f"{name}.yaml" for folder in (self.roots.folders if _is_inside(name) else ()))
-        return next((path for path in paths if path.exists() or path.is_symlink()), None)
+        return next((path for path in paths if os.path.lexists(path)), None)
 
     def folders(self, group: str) -> list[Path]:
         """Where the options of a group are."""
-        return [folder / group for folder in self.roots.folders if _is_inside(group) and (folder / group).is_dir()]
+        folders = (folder / group for folder in (self.roots.folders if _is_inside(group) else ()))
+        return [folder for folder in folders if os.path.lexists(folder) and folder.is_dir()]
 
     def load(self, name: str) -> _File:
         """The values of a file. Raises UserError where it cannot be read or says what it may not."""

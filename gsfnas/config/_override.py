@@ -112,7 +112,7 @@ def set_field(name: str, value: Any, fields: Collection[str]) -> str:
     """The override that sets a field to a plain value. Raises UserError for a field that is none, and a list or a mapping."""
     if name not in fields:
         raise unknown("setting", name, fields)
-    if not isinstance(value, str | int | float | None):
+    if not isinstance(value, str | int | float | None) or (isinstance(value, int) and abs(value) > 10**18):
         raise UserError(f"`{name}` must be one value, but got {shown(value)}")
     text = "null" if value is None else quoted(value) if isinstance(value, str) else str(value).lower()
     return f"++{name}={text}"

@@ -17,10 +17,11 @@ from gsfnas.errors import UserError, shortened, shown
 # Where a value is: the keys that lead to it.
 Place = tuple[Any, ...]
 
-_MAX_COUNT = 500
-_MAX_LENGTH = 4096
+_MAX_COUNT = 300
+# Of all texts together: the grammar takes seconds for more.
+_MAX_LENGTH = 8192
 # Characters of all values that come out; each value counts some more.
-_MAX_SIZE = 2**19
+_MAX_SIZE = 2**17
 _WAITING = "gsfnas.waiting"
 
 
@@ -43,8 +44,8 @@ def resolve(raw: dict[str, Any], path: str) -> Resolved:
     leads nowhere, to itself, to a variable that is not set, or to too much.
     """
     texts = {place: text for place, text in _strings(raw) if "${" in text}
-    if len(texts) > _MAX_COUNT or any(len(text) > _MAX_LENGTH for text in texts.values()):
-        raise UserError(f"{path} has more than {_MAX_COUNT} interpolations, or one of more than {_MAX_LENGTH} characters")
+    if len(texts) > _MAX_COUNT or sum(map(len, texts.values())) > _MAX_LENGTH:
+        raise UserError(f"{path} has more than {_MAX_COUNT} interpolations, or more than {_MAX_LENGTH:,} characters of them")
     found: dict[Place, Any] = {}
     if texts:
         waiting = dict(texts)

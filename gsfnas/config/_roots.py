@@ -43,6 +43,16 @@ class ConfigRoots:
             raise unknown(kind, name, files)
         return files[name]
 
+    def headlines(self, group: str) -> Mapping[str, str]:
+        """What each file of a group opens with, by name; of one that cannot be read, why not."""
+        found = {}
+        for name, path in self.files(group).items():
+            try:
+                found[name] = _headline(self.read(path))
+            except UserError as error:
+                found[name] = str(error)
+        return found
+
     def read(self, path: Path) -> str:
         """The text of one of these files. Raises UserError for a link out of the roots, and as ``plain_yaml.read`` does."""
         try:
@@ -78,12 +88,16 @@ def headline(path: Path) -> str:
 
     Raises UserError for a file that cannot be read, or that no study and no space can be.
     """
-    for line in plain_yaml.read(path).splitlines():
+    return _headline(plain_yaml.read(path))
+
+
+def _headline(text: str) -> str:
+    for line in text.splitlines():
         if not line.startswith("#"):
             break
-        text = line.lstrip("# ").strip()
-        if text and not text.startswith("@package"):
-            return text
+        said = line.lstrip("# ").strip()
+        if said and not said.startswith("@package"):
+            return said
     return ""
 
 

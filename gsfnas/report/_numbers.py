@@ -7,10 +7,11 @@ from functools import cached_property
 from statistics import fmean, stdev
 
 import pandas as pd
-import yaml
 from scipy import stats
 
+from gsfnas import plain_yaml
 from gsfnas.candidate import Candidate, Site
+from gsfnas.errors import UserError
 from gsfnas.record import Latency, Record, StudyRecord, pareto_front
 from gsfnas.report._effects import Effects, Run, effects_of
 from gsfnas.spec import label
@@ -210,8 +211,8 @@ class Numbers:
     def data_name(self) -> str | None:
         """The data set's name, read from the resolved study or a configuration; None where neither says it."""
         try:
-            resolved = yaml.safe_load(self.study.study_yaml)
-        except yaml.YAMLError:
+            resolved = plain_yaml.load(self.study.study_yaml, "the configuration of the study")
+        except UserError:
             resolved = None
         for configuration in (resolved, *self.study.configurations.values()):
             data = configuration.get("data") if isinstance(configuration, Mapping) else None

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from gsfnas import spec
 from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
-from gsfnas.errors import UserError, shortened, shown, unknown
+from gsfnas.errors import UserError, shown, unknown
 from gsfnas.escape import printable
 from gsfnas.space._bound import BoundRows, BoundSpace
 from gsfnas.space._selection import FIELDS, Selection
@@ -78,8 +78,11 @@ class Space:
             raise UserError(f"space {name!r} must list at least one insertion, but each has an empty list")
         if count > MAX_CHOICES:
             raise UserError(
-                f"space {name!r} may give a site at most {MAX_CHOICES:,} choices, but its insertions come to {count:,}"
+                f"space {name!r} may give a site at most {MAX_CHOICES:,} choices, but its lists come to {shown(count)}"
             )
+        for choices in listed:
+            for field_name, values in choices.items():
+                _check_values(field_name, values)
         expanded = tuple(
             dict(zip(choices, point, strict=True)) for choices in listed for point in itertools.product(*choices.values())
         )
@@ -108,7 +111,7 @@ class Space:
         """
         resolve, sites = resolve or spec.resolve, tuple(sites)
         chosen = self.select(sites)
-        rows = [(row, self._row(row, sites, resolve)) for row, _ in self.rows]
+        rows = [(row, self._row(row, placements, sites, resolve)) for row, placements in self.rows]
         options = []
         for site in chosen:
             if rows:
@@ -123,10 +126,12 @@ class Space:
         candidates = tuple((row, Candidate(backbone, frames, resolution, tuple(held.items()))) for row, held in rows)
         return BoundRows(self.name, backbone, frames, resolution, chosen, tuple(options), candidates)
 
-    def _row(self, name: str, sites: tuple[Site, ...], resolve: Resolve) -> dict[str, Insertion]:
+    def _row(
+        self, name: str, placements: Iterable[Placement], sites: tuple[Site, ...], resolve: Resolve
+    ) -> dict[str, Insertion]:
         """What a row holds at which site."""
         held: dict[str, Insertion] = {}
-        for placement in dict(self.rows)[name]:
+        for placement in placements:
             for site in placement.sites.of(sites, f"row {name!r} of space {self.name!r}"):
                 insertion = resolve(site, placement.insertion)
                 if site.name in held:
@@ -159,7 +164,8 @@ def _placements(row: str, data: Any) -> tuple[Placement, ...]:
         insertion = {name: value for name, value in placement.items() if name not in FIELDS}
         for name, value in insertion.items():
             if not isinstance(name, str) or not isinstance(value, str | int | float):
-                raise UserError(f"`{shortened(str(name), 100)}` of {row} must be one value, but got {shown(value)}")
+                known = name if isinstance(name, str) else shown(name)
+                raise UserError(f"`{known}` of {row} must be one value, but got {shown(value)}")
         placements.append(Placement(Selection.from_dict(sites), insertion))
     return tuple(placements)
 
@@ -171,12 +177,13 @@ def _choices(insertion: Any) -> dict[str, Sequence[Any]]:
     for name in insertion:
         if not isinstance(name, str):
             raise UserError(f"a parameter of an insertion must have a name, but got {shown(name)}")
-    choices = {name: value if _is_list(value) else [value] for name, value in insertion.items()}
-    for name, values in choices.items():
-        for value in values:
-            if not isinstance(value, str | int | float | None):
-                raise UserError(f"`{name}` of an insertion must be one value or a list of values, but got {shown(value)}")
-    return choices
+    return {name: value if _is_list(value) else [value] for name, value in insertion.items()}
+
+
+def _check_values(name: str, values: Sequence[Any]) -> None:
+    for value in values:
+        if not isinstance(value, str | int | float | None):
+            raise UserError(f"`{name}` of an insertion must be one value or a list of values, but got {shown(value)}")
 
 
 def _is_list(value: Any) -> bool:
