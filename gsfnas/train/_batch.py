@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from gsfnas.weights._pixels import IMAGENET, Pixels
 
+_FEWEST_CHANNELS = 8
+
 
 def to_frames(clips: Tensor, device: torch.device, pixels: Pixels = IMAGENET, *, is_channels_last: bool = True) -> Tensor:
     """uint8 (..., T,3,H,W) -> float (N,3,H,W) on the device, as ``pixels`` say. Bytes travel, not floats."""
@@ -39,8 +41,27 @@ def _pinned(values: Tensor, device: torch.device) -> Tensor:
     return values.pin_memory() if device.type == "cuda" and values.device.type == "cpu" else values
 
 
+def can_be_channels_last(network: nn.Module) -> bool:
+    """Whether a network can be trained on frames that are laid out channels last, on this processor.
+
+    Without AVX-512, the backward pass of a strided 1 x 1 convolution of fewer than 8 channels writes beyond its buffers then
+    (oneDNN in torch 2.14), which ends the process sooner or later.
+    """
+    if "AVX512" in torch.backends.cpu.get_cpu_capability():
+        return True
+    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+    return not any(
+        conv.in_channels < _FEWEST_CHANNELS and conv.kernel_size == (1, 1) and max(conv.stride) > 1 for conv in convolutions
+    )
+
+
 def channels_last(network: nn.Module) -> None:
-    """Lays out the weights of 2D convolutions as the frames are; ``Module.to`` would refuse those of 3D convolutions."""
+    """Lays out the weights of 2D convolutions as the frames are, where they can be.
+
+    ``Module.to`` would refuse those of 3D convolutions.
+    """
+    if not can_be_channels_last(network):
+        return
     for parameter in network.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

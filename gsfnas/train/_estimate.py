@@ -8,6 +8,7 @@ import torch
 from gsfnas.candidate import Candidate
 from gsfnas.data import ClipSplit, VideoData
 from gsfnas.model import build_model
+from gsfnas.train._batch import channels_last
 from gsfnas.train._device import make_fabric, resolve_device, resolve_precision
 from gsfnas.train._evaluate import evaluate_split
 from gsfnas.train._fit import fit_epoch, num_steps
@@ -24,7 +25,9 @@ def estimate_seconds(candidate: Candidate, settings: TrainSettings, data: VideoD
     device = resolve_device(settings.device)
     fabric = make_fabric(device, resolve_precision(settings.precision, device))
     heads = {task: len(names) for task, names in data.tasks.items()}
-    network = build_model(candidate, heads, dropout=settings.dropout).to(memory_format=torch.channels_last)
+    network = build_model(candidate, heads, dropout=settings.dropout)
+    if settings.channels_last:
+        channels_last(network)
     model, optimiser = fabric.setup(network, build_optimiser(network, settings, fabric))
     train = on_device(data.splits["train"], fabric.device)
 

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from gsfnas.data import ClipSplit, part_of
-from gsfnas.train._batch import to_device, to_frames
+from gsfnas.train._batch import can_be_channels_last, to_device, to_frames
 from gsfnas.train._optimiser import learning_rate, set_learning_rate
 from gsfnas.train._seed import derive, seed_all
 from gsfnas.train._settings import TrainSettings
@@ -63,6 +63,7 @@ def fit_epoch(
         pinned=fabric.device.type == "cuda",
         share=(rank, world),
     )
+    is_channels_last = settings.channels_last and can_be_channels_last(model)
     losses: list[Tensor] = []
     fetched, known, total = _Fetched(), 0, 0.0
     for step, (clips, labels) in enumerate(batches, start=1):
@@ -74,7 +75,7 @@ def fit_epoch(
         for part in range(settings.accumulate):
             piece = part_of(len(clips), part, settings.accumulate)
             counted = (own * (part + 1) // settings.accumulate) - own * part // settings.accumulate
-            frames = to_frames(clips[piece], fabric.device, pixels, is_channels_last=settings.channels_last)
+            frames = to_frames(clips[piece], fabric.device, pixels, is_channels_last=is_channels_last)
             targets = to_device({task: values[piece] for task, values in labels.items()}, fabric.device)
             is_synchronised = world == 1 or part == settings.accumulate - 1
             with nullcontext() if is_synchronised else fabric.no_backward_sync(model):  # type: ignore[arg-type]
