@@ -99,11 +99,24 @@ def test_what_is_canonical_stays_so_and_what_is_written_out_is_not(module, ratio
         ({"module": "tsm", "gate": 1}, "module 'tsm' fixes `gate` to 1"),
         ({"module": "gate_shift_fuse", "gate": 3}, "`gate` must be one of learnable, 1, -1, 0, but got 3"),
         ({"bias": 2}, "`bias` must be 0 or 1, but got 2"),
+        ({"bias": []}, r"`bias` must be 0 or 1, but got \[\]"),
+        ({"ratio": "half"}, r"must be in \(0, 1\], but got 'half'"),
+        ({"ratio": 10**5000}, r"must be in \(0, 1\], but got a value of type int that is too large to be shown"),
+        ({"channels": 10**5000}, "from 4 to 64, but got a value of type int"),
+        ({"channels": True}, "from 4 to 64, but got True"),
+        ({"channels": None}, "from 4 to 64, but got None"),
+        ({"module": ["gsf"]}, r"`module` must be the name of a module, but got \['gsf'\]"),
+        ({"module": None}, "`module` must be the name of a module, but got None"),
+        ({1: 2}, "unknown parameter of gate_shift_fuse '1'"),
+        ({"module": "gate_shift_fuse", "gate": [1]}, r"`gate` must be one of learnable, 1, -1, 0, but got \[1\]"),
+        ({"module": "gate_shift_fuse", "gate": True}, "`gate` must be one of learnable, 1, -1, 0, but got True"),
+        ({"module": "gate_shift_fuse", "fuse": 10**5000}, "`fuse` must be one of learnable, sum, but got a value of type int"),
     ],
 )
 def test_refusals_are_one_line(asked, message):
     with pytest.raises(UserError, match=message) as error:
         resolve(SITE, asked)
+    assert len(str(error.value)) < 300
     assert "\n" not in str(error.value)
 
 

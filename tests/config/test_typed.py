@@ -34,6 +34,12 @@ def test_an_integer_is_a_number_and_may_be_a_name():
         ({"is_on": 1}, "`s.is_on` must be true or false, but got 1"),
         ({"root": [1]}, r"`s.root` must be a string or null, but got \[1\]"),
         ({"name": None}, "`s.name` must be a string, but got None"),
+        ({"share": 10**400}, "`s.share` must be a number, but got 1000"),
+        ({"share": 10**5000}, "`s.share` must be a number, but got a value of type int that is too large to be shown"),
+        ({"name": 10**5000}, "`s.name` must be a string, but got a value of type int"),
+        ({"count": 10**5000, "name": 1.5}, "`s.name` must be a string, but got 1.5"),
+        ({"name": "a\0b"}, r"`s.name` must not hold the character NUL, but got 'a\\x00b'"),
+        ({"root": {"a": [1] * 10**6}}, r"`s.root` must be a string or null, but got \{'a': \[1, 1, 1"),
         ({"coutn": 1}, "unknown setting 's.coutn'; did you mean 's.count'"),
     ],
 )

@@ -1,5 +1,6 @@
 """A space as its file says it: selection of sites, expansion of lists, refusals."""
 
+import time
 from typing import Any
 
 import pytest
@@ -91,6 +92,114 @@ def test_mistakes_are_said_in_one_line(change: dict[str, Any], message: str) -> 
     with pytest.raises(UserError, match=message) as error:
         bound({"name": "s", "insertions": [GSF]} | change)
     assert "\n" not in str(error.value)
+
+
+DEEP: list[Any] = []
+for _ in range(2000):
+    DEEP = [DEEP]
+# Values that no field of a space takes, and those that are too large.
+WRONG = [
+    3,
+    2.5,
+    float("nan"),
+    float("inf"),
+    10**30,
+    10**5000,
+    True,
+    None,
+    "",
+    {},
+    {"a": 1},
+    [1],
+    [None],
+    [[]],
+    [{}],
+    [DEEP],
+    DEEP,
+]
+WRONG += [b"conv1", ("x" * 10**6), ["x"] * 10**6, range(10**9), object(), {1: 2}, {None: 1}, "\0", "\x1b[31m"]
+
+
+@pytest.mark.parametrize(
+    "field", ["name", "sites", "insertions", "optional", "rows", "role", "pattern", "kind", "module", "ratio"]
+)
+def test_a_value_of_a_wrong_type_is_one_line_at_once(field: str) -> None:
+    for value in WRONG:
+        space: dict[str, Any] = {"name": "s", "insertions": [GSF]}
+        row: dict[str, Any] = {"module": "gsf"}
+        if field in ("role", "pattern", "kind"):
+            space["sites"] = {field: value}
+            row[field] = value
+        elif field in ("module", "ratio"):
+            space["insertions"] = [{**GSF, field: value}]
+            row[field] = value
+        else:
+            space[field] = value
+        for wrong in (space, {"rows": {"a": [row]}}):
+            try:
+                bound(wrong)
+            except UserError as error:
+                assert "\n" not in str(error)
+                assert len(str(error)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sites": {"role": 3}}, "`role` of a space's sites must be a name or a list of names, but got 3"),
+        ({"sites": {"pattern": 1}}, "`pattern` of a space's sites must be a name or a list of names, but got 1"),
+        ({"sites": {"role": ["conv1", None]}}, r"must be a name or a list of names, but got \['conv1', None\]"),
+        ({"sites": {"kind": ["after"]}}, r"`kind` of a space's sites must be one kind, but got \['after'\]"),
+        ({"sites": {1: "conv1"}}, "unknown field of a space's sites '1'"),
+        ({"sites": {"pattern": ["x"] * 101}}, "at most 100 names of at most 100 characters"),
+        ({"sites": {"pattern": "*a" * 51}}, "at most 100 names of at most 100 characters"),
+        ({"sites": []}, r"`sites` of a space must be a mapping of role, pattern or kind, but got \[\]"),
+        ({1: 2}, "unknown field of a space '1'"),
+        ({"optional": "no"}, "`optional` of space 's' must be true or false, but got 'no'"),
+        ({"name": "a\nb"}, r"the name of a space must be text .* but got 'a\\nb'"),
+        ({"name": None}, "the name of a space must be text"),
+        (
+            {"insertions": [{"module": "gsf", "ratio": [[0.5]]}]},
+            r"`ratio` of an insertion must be one value or a list of values",
+        ),
+        ({"insertions": [{"module": "gsf", 1: 2}]}, "a parameter of an insertion must have a name, but got 1"),
+        ({"insertions": [{"module": 3}]}, "`module` must be the name of a module, but got 3"),
+        ({"insertions": [{"module": "gsf", "ratio": [0.1] * 5001}]}, "at most 5,000 choices, but its lists come to 5001"),
+        ({"insertions": [{"module": ["gsf"] * 10**5, "ratio": [0.1] * 10**5}]}, "its lists come to 10000000000"),
+        ({"insertions": [{"module": "gsf", "ratio": 10**5000}]}, r"`ratio` must be in \(0, 1\], but got a value of type int"),
+    ],
+)
+def test_what_cannot_be_meant_is_named(change: dict[Any, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        bound({"name": "s", "insertions": [GSF]} | change)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"a": [{"module": "gsf", 1: 2}]}, "`1` of row 'a' of space 'space' must be one value, but got 2"),
+        ({"a": [{"module": "gsf", "role": 3}]}, "`role` of a space's sites must be a name"),
+        ({None: []}, "the name of a row of space 'space' must be text"),
+        ({"\x1b[31m": []}, "the name of a row of space 'space' must be text"),
+        ({1: [], "1": []}, "space 'space' names row '1' twice"),
+        ({"a": [GSF] * 5001}, "may have at most 5,000 placements"),
+    ],
+)
+def test_rows_that_cannot_be_meant_are_named(rows: dict[Any, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        bound({"rows": rows})
+
+
+def test_a_row_may_be_called_by_a_number() -> None:
+    space = Space.from_dict({"rows": {0.25: [], 7: [GSF]}})
+    assert [name for name, _ in space.rows] == ["0.25", "7"]
+
+
+def test_a_pattern_with_many_stars_is_as_quick_as_another() -> None:
+    began = time.process_time()
+    with pytest.raises(UserError, match="no site of space 's' matches"):
+        bound({"name": "s", "sites": {"pattern": ["*a" * 40 + "!"] * 100}, "insertions": [GSF]})
+    assert time.process_time() - began < 2
 
 
 def test_a_file_that_is_no_mapping_is_refused() -> None:

@@ -6,7 +6,7 @@ import yaml
 
 import gsfnas
 from gsfnas.errors import UserError
-from gsfnas.train import TrainSettings
+from gsfnas.train import ProtocolSettings, TrainSettings
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,31 @@ from gsfnas.train import TrainSettings
         ({"groups": "publised"}, "unknown `train.groups` 'publised'; did you mean 'published'"),
         ({"init": ""}, "`init` must be scratch, imagenet or a file of weights, but got ''"),
         ({"lr_batch": 0}, "`lr_batch` must be an integer of at least 1, but got 0"),
+        ({"epochs": 10**20}, "`epochs` must be an integer of at most 100,000, but got 100000000000000000000"),
+        ({"epochs": 10**5000}, "`epochs` must be an integer of at most 100,000, but got a value of type int"),
+        ({"epochs": True}, "`epochs` must be an integer of at"),
+        ({"epochs": None}, "`epochs` must be an integer of at least 1, but got None"),
+        ({"batch_size": 10**9}, "`batch_size` must be an integer of at most 1,000,000, but got 1000000000"),
+        ({"devices": 5000}, "`devices` must be an integer of at most 1,024, but got 5000"),
+        ({"lr": 10**400}, "`lr` must be a number, but got 1000"),
+        ({"lr": float("inf")}, "`lr` must be a number, but got inf"),
+        ({"weight_decay": 1e300}, "`weight_decay` must be a number, but got 1e+300"),
+        ({"nesterov": 1}, "`nesterov` must be true or false, but got 1"),
+        ({"compile": None}, "`compile` must be true or false, but got None"),
+        ({"precision": ["a"]}, "`precision` must be a string, but got ['a']"),
+        ({"device": 3}, "`device` must be a string, but got 3"),
+        ({"device": "cuda:99999999999999999999"}, "`device` must be auto, cpu, mps, cuda or cuda:N, but got 'cuda:999"),
+        ({"device": "cuda:\u0663"}, "`device` must be auto, cpu, mps, cuda or cuda:N"),
+        ({"groups": {}}, "`groups` must be a string, but got {}"),
+        ({"init": 3}, "`init` must be a string, but got 3"),
+        ({"init": "a\0b"}, "`init` must be scratch, imagenet or a file of weights, but got 'a\\x00b'"),
     ],
 )
 def test_a_value_out_of_range_is_one_line(values, said):
     with pytest.raises(UserError) as raised:
         TrainSettings(**values)
     assert said in str(raised.value)
+    assert len(str(raised.value)) < 300
     assert "\n" not in str(raised.value)
 
 
@@ -67,6 +86,28 @@ def test_of_a_file_of_weights_the_contents_count(tmp_path):
     other.write_bytes(b"2")
     hashes = [TrainSettings(init=str(path)).recipe_hash() for path in (first, second, other)]
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_a_name_of_weights_that_is_too_long_is_that_of_no_file():
+    assert TrainSettings(init="x" * 10**5).recipe_hash() != TrainSettings().recipe_hash()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"name": 3}, "`protocol.name` must be letters, digits, '.', '_' and '-', but got 3"),
+        ({"name": "a/b"}, "`protocol.name` must be letters"),
+        ({"clips": 10**5000}, "`protocol.clips` must be an integer from 1 to 100, but got a value of type int"),
+        ({"clips": True}, "`protocol.clips` must be an integer from 1 to 100, but got True"),
+        ({"crops": 1.0}, "`protocol.crops` must be 1 or 3, but got 1.0"),
+        ({"crops": True}, "`protocol.crops` must be 1 or 3, but got True"),
+        ({"crops": [1]}, "`protocol.crops` must be 1 or 3, but got [1]"),
+    ],
+)
+def test_a_protocol_that_cannot_be_is_one_line(values, said):
+    with pytest.raises(UserError) as raised:
+        ProtocolSettings(**values)
+    assert said in str(raised.value)
 
 
 def test_the_rate_goes_with_the_batch():
