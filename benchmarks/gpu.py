@@ -9,7 +9,9 @@ each part is a process of its own, so that none that fails takes another along.
 """
 
 import argparse
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -111,17 +113,18 @@ def run_part(name: str, arguments: argparse.Namespace) -> int:
 
 
 def run_apart(name: str, arguments: argparse.Namespace) -> int:
-    """One part in a process of its own, which is ended where it takes too long."""
+    """One part in a process of its own, which is ended with all that it started where it takes too long."""
     command = [sys.executable, str(Path(__file__)), "--within", "--part", name, "--out", str(arguments.out)]
     command += ["--small"] if arguments.small else []
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, start_new_session=True)
     try:
         return process.wait(AT_MOST_SECONDS)
     except subprocess.TimeoutExpired:
         print(f"{name} is ended after {AT_MOST_SECONDS} s", file=sys.stderr)
         return -9
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

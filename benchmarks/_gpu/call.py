@@ -61,6 +61,8 @@ class Call:
 
     def free(self) -> None:
         """Gives back what the last piece of work held."""
+        if "torch._dynamo" in sys.modules:
+            torch.compiler.reset()  # what was compiled holds on to its networks
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -1,14 +1,9 @@
 """An epoch of ResNet-50 with GSF from video files with the paper's recipe: clips a second, and what limits them."""
 
-import itertools
-import multiprocessing
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +11,10 @@ from _gpu.call import Call
 from _gpu.machine import cores, watching
 from _gpu.page import Lines, cell, find, table
 from _gpu.results import Result, Row
+from _gpu.videos import write_videos
 
 # The steps of a training loop, each by itself, and then together.
 STAGES = ("reading", "copying", "computing", "all of it")
-_FRAMES_OF_VIDEO = 16
-_COPIES = 4
 _STEPS = 12
 
 
@@ -29,43 +23,9 @@ def run(call: Call) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         started = time.monotonic()
-        clips = write_videos(root / "clips", is_small=call.is_small)
+        clips = write_videos(root / "clips", cores(), is_small=call.is_small)
         call.note(f"{clips} training clips as WebM files without loss, written in {time.monotonic() - started:.0f} s")
         _measure(call, root)
-
-
-def write_videos(root: Path, *, is_small: bool) -> int:
-    """Class folders of Twins' clips; several processes each write clips of another seed. The number of training clips."""
-    parts = 1 if is_small else min(16, cores())
-    write = partial(_write_part, root.parent, is_small=is_small)
-    if parts == 1:
-        folders = [write(0)]
-    else:
-        with ProcessPoolExecutor(parts, multiprocessing.get_context("spawn")) as processes:
-            folders = list(processes.map(write, range(parts)))
-    for part, copy in itertools.product(range(parts), range(1 if is_small else _COPIES)):
-        for video in sorted(folders[part].rglob("*.webm")):
-            place = root / video.relative_to(folders[part]).with_name(f"{part}-{copy}-{video.name}")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.link(video, place)
-    return sum(1 for _ in (root / "train").rglob("*.webm"))
-
-
-def _write_part(folder: Path, seed: int, *, is_small: bool) -> Path:
-    from gsfnas.data import DataSettings, export
-
-    settings = DataSettings(
-        frames=_FRAMES_OF_VIDEO // (2 if is_small else 1),
-        resolution=32 if is_small else 224,
-        train_clips=24,
-        val_clips=2,
-        test_clips=2,
-        seed=seed,
-        cache=str(folder / f"cache-{seed}"),
-    )
-    made = folder / f"part-{seed}"
-    export(settings, made, "folder", "webm")
-    return made
 
 
 @dataclass

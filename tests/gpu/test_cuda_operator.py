@@ -47,9 +47,9 @@ def test_so_is_the_temporal_difference(device, shape, dtype):
 
 
 @FEW
-def test_so_it_is_on_sixteen_clips_and_in_eval_mode(device, shape):
+def test_so_it_is_on_several_clips_and_in_eval_mode(device, shape):
     module = make("gsf", shape[0], 0.25, device, inplace=True).eval()
-    assert_as_exact_as_plain(module, shape, device, torch.bfloat16, clips=2 if device.type == "cpu" else 16)
+    assert_as_exact_as_plain(module, shape, device, torch.bfloat16, clips=3)
 
 
 @FEW

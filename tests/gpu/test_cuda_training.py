@@ -121,6 +121,16 @@ def test_the_scale_of_the_loss_is_kept_and_taken_up(tmp_path, device, settings, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_compiled_network_trains_nearly_the_same(tmp_path, device, settings, data, candidate, precision):
+    if device.type == "cpu":
+        pytest.skip("the compiler of C++ takes long; tests/train compiles there")
+    asked = dataclasses.replace(settings, precision=precision)
+    found = run(tmp_path / "compiled", dataclasses.replace(asked, compile=True), data, candidate)
+    assert losses(found) == pytest.approx(losses(run(tmp_path / "plain", asked, data, candidate)), rel=5e-2)
+
+
+@pytest.mark.slow
 def test_killed_in_the_middle_of_an_epoch(tmp_path, device, settings, data, candidate):
     script = """
         import os, pickle, signal, sys
@@ -169,7 +179,7 @@ def crowded_for(parts_of_batch, monkeypatch):
 
 
 def test_where_memory_runs_out_the_batch_is_computed_in_parts(tmp_path, device, monkeypatch):
-    """On a GPU it really runs out: the process may take what half a batch took, and a little more."""
+    """On a GPU it really runs out: the process may take nine tenths of what the whole batch took."""
     on_gpu = device.type == "cuda"
     data = DataSettings(
         frames=8, resolution=32, train_clips=192 if on_gpu else 48, val_clips=2, test_clips=2, cache=str(tmp_path)
@@ -185,16 +195,12 @@ def test_where_memory_runs_out_the_batch_is_computed_in_parts(tmp_path, device, 
         return list(evaluator.evaluate(candidate, seed=7, budget=1))[-1].metrics
 
     if on_gpu:
-        reserved = []
-        for parts in (1, 2):
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-            measured(f"free-{parts}", parts)
-            reserved.append(torch.cuda.max_memory_reserved())
-        assert reserved[1] < 0.8 * reserved[0]
         torch.cuda.empty_cache()
-        total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction((reserved[0] + reserved[1]) / 2 / total)
+        torch.cuda.reset_peak_memory_stats()
+        measured("free", 1)
+        needed, total = torch.cuda.max_memory_allocated(), torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.empty_cache()
+        torch.cuda.set_per_process_memory_fraction(0.9 * needed / total)
     else:
         crowded_for(8 * 8, monkeypatch)
     try:
