@@ -76,6 +76,9 @@ def run_study(
             storage = StudyStorage(folder, settings.name, "create")
             environment, configuration = _plain(environment), _plain(configuration)
             identity = {"recipe": recipe, "data": data, "budget": budget, "space": space.name, "sites": _sites(space)}
+            # The configuration may say these as variables of the environment.
+            proposals = {name: getattr(settings, name) for name in ("sampler", "delay", "seed", "design_share")}
+            identity["study"] = {"proposals": digest(proposals)}
             _check_identity(storage, settings, identity, configuration)
             job = Job(
                 settings=settings,

@@ -74,3 +74,12 @@ def test_importing_studies_loads_no_torch():
     code = "import sys, gsfnas.study; print([m for m in ('torch', 'optuna') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"sampler": "random"}, {"delay": 1}, {"design_share": 0.25}])
+def test_what_decides_the_proposals_may_not_change_where_the_configuration_does_not_show_it(lab, change):
+    """It may stand there as a variable of the environment."""
+    lab.run(trials=2, replicates=1)
+    with pytest.raises(UserError, match=r"begun with another configuration \(study.proposals: [0-9a-f]{12} -> [0-9a-f]{12}\)"):
+        lab.run(trials=2, replicates=1, **change)
+    assert len(lab.run(trials=2, replicates=1).records) == 2
