@@ -3,12 +3,16 @@
 Shapes: B clips, T frames, 3 channels, H height, W width; uint8.
 """
 
+import os
 import signal
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -24,6 +28,7 @@ Item = TypeVar("Item")
 Labels = npt.NDArray[np.int64]
 Clips = npt.NDArray[np.uint8]
 ALL = slice(None)
+_WATCH_SECONDS = 0.2
 
 
 class Read(Protocol):
@@ -220,7 +225,7 @@ def _in_processes(
         multiprocessing_context="fork" if sys.platform == "linux" else None,
         prefetch_factor=2,
         generator=torch.Generator(),
-        worker_init_fn=_leave_signals,
+        worker_init_fn=partial(_begin_reader, os.getpid()),
     )
     for found in loader:
         if isinstance(found, str):
@@ -228,10 +233,20 @@ def _in_processes(
         yield found[0], found[1]
 
 
-def _leave_signals(worker: int) -> None:
-    """Signals to the whole group are its parent's affair, which would take the death of a reader for a failure of the run."""
+def _begin_reader(parent: int, worker: int) -> None:
+    """Signals to the whole group are the parent's affair, which would take the death of a reader for a failure of the run.
+
+    A reader ends when its parent does, however that ends; torch's own watch looks every five seconds.
+    """
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _ahead(load: Callable[[int], Item], numbers: range, ahead: int) -> Iterator[Item]:
