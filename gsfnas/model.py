@@ -79,8 +79,8 @@ class Heads(nn.Module):
         self.tasks = tuple(heads)
         for task, head in heads.items():
             self.add_module(_attribute(task), head)
-        self.register_state_dict_post_hook(_name_by_task)
-        self.register_load_state_dict_pre_hook(_name_by_attribute)
+        self.register_state_dict_post_hook(_name_by_task)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_name_by_attribute)  # type: ignore[no-untyped-call]
 
     def __getitem__(self, task: str) -> nn.Module:
         if task not in self.tasks:
