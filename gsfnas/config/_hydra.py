@@ -10,6 +10,7 @@ import io
 import os
 import re
 import uuid
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -176,10 +177,23 @@ class ConfigRootsPlugin(SearchPathPlugin):
 _COMPOSED: ContextVar[ConfigFiles] = ContextVar("composed")
 
 
+def _plugins() -> Plugins:
+    """Hydra's registry. When it is made it imports every ``hydra_plugins`` on Python's path: none of the working directory, which
+    ``python -m gsfnas`` puts there.
+    """
+    path, here = sys.path[:], Path.cwd()
+    sys.path[:] = [entry for entry in path if Path(entry).resolve() != here.resolve()]
+    try:
+        return Plugins.instance()
+    finally:
+        sys.path[:] = path
+
+
 @contextmanager
 def _reading(files: ConfigFiles) -> Iterator[None]:
-    Plugins.instance().register(ConfigRootsPlugin)
-    Plugins.instance().register(ConfigFilesSource)
+    plugins = _plugins()
+    plugins.register(ConfigRootsPlugin)
+    plugins.register(ConfigFilesSource)
     token = _COMPOSED.set(files)
     try:
         with initialize(config_path=None, version_base="1.3"):

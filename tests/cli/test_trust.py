@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 
 import pytest
@@ -174,3 +175,12 @@ def test_a_journal_names_no_code_and_workers_trust_what_the_command_trusts(gsfna
     assert gsfnas(*again, "--trust", nets)[0] == 0
     # The same command, which names the code, goes on.
     assert gsfnas(*command[:-2], "study.trials=2", "workers=1")[0] == 0
+
+
+def test_plugins_in_the_working_directory_are_not_hydras(tmp_path):
+    (tmp_path / "hydra_plugins").mkdir()
+    (tmp_path / "hydra_plugins" / "own.py").write_text("from pathlib import Path\nPath('imported').touch()\n")
+    command = [sys.executable, "-m", "gsfnas", "study", "show", "placement"]
+    done = subprocess.run(command, check=False, capture_output=True, cwd=tmp_path)
+    assert done.returncode == 0
+    assert not (tmp_path / "imported").exists()
