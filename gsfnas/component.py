@@ -69,7 +69,7 @@ def load(name: str, kind: str) -> Any:
     parents = module_name.split(".")
     if not {name, *(".".join(parents[:depth]) for depth in range(1, len(parents) + 1))} & _TRUSTED:
         raise UserError(
-            f"{kind} {name!r} is code of the package {package!r}, which only data names; if you trust it, allow it with "
+            f"{kind} {name!r} is code of the package {package!r}, which a file names and you did not; if you trust it, add "
             f"--trust {package} (in Python: gsfnas.trust({package!r}))"
         )
     found = getattr(_import(module_name, name, kind), attribute, None)
@@ -107,4 +107,4 @@ def _import(module_name: str, name: str, kind: str) -> Any:
 def _refuse_standard_library(module: str, what: str) -> None:
     package = module.partition(".")[0]
     if package in sys.stdlib_module_names:
-        raise UserError(f"{what} comes from Python's own {package!r}; what may be named is code that makes a part of a network")
+        raise UserError(f"{what} is of Python's standard library, of which nothing is ever called for a part of a network")

@@ -31,7 +31,10 @@ def find_candidate(given: str, runs: Path) -> Candidate:
         return candidate
     path = Path(given)
     if _exists(path) and not path.is_dir():
-        return Candidate.from_json(read_text(path))
+        try:
+            return Candidate.from_json(read_text(path))
+        except UserError as error:
+            raise error if str(path) in str(error) else UserError(f"{given}: {error}") from None
     folder, _, row = given.rpartition(":")
     if folder and row.isdecimal():
         return _of_report(Path(folder), row)

@@ -46,6 +46,8 @@ def train(
     base: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Trains a candidate to its end and tests it under the protocol. Ctrl-C leaves with exit code 130."""
+    # Code that nobody trusts is refused before anything is made or rendered.
+    backbone_ref(candidate.backbone.name, dict(candidate.backbone.options), is_from_data=True)
     config = compose_run([*_cut_like(candidate, overrides), *overrides], config_root, base)
     folder = out / f"{candidate.key}-{seed}"
     resolved = {"candidate": candidate.to_dict(), "seed": seed, **config.resolved}

@@ -9,8 +9,8 @@ import builtins
 import io
 import os
 import re
-import uuid
 import sys
+import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -178,8 +178,9 @@ _COMPOSED: ContextVar[ConfigFiles] = ContextVar("composed")
 
 
 def _plugins() -> Plugins:
-    """Hydra's registry. When it is made it imports every ``hydra_plugins`` on Python's path: none of the working directory, which
-    ``python -m gsfnas`` puts there.
+    """Hydra's registry. When it is made it imports every ``hydra_plugins`` on Python's path.
+
+    None of the working directory, which ``python -m gsfnas`` puts there.
     """
     path, here = sys.path[:], Path.cwd()
     sys.path[:] = [entry for entry in path if Path(entry).resolve() != here.resolve()]

@@ -19,6 +19,8 @@ IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 RGB = ("img_*", "image_*", "frame_*")
 
 # So many series are named in a message.
+# How names of pictures begin that are no flow, depth or mask.
+_COLOUR = ("rgb", "color", "colour", "img", "image", "frame")
 _SHOWN = 4
 _DIGITS = re.compile(r"(\d+)")
 
@@ -58,9 +60,9 @@ def _frames(folder: Path, names: Sequence[str]) -> list[_Numbered]:
         return chosen[0]
     listed = ", ".join(f"{name} ({len(found)})" for name, found in series[:_SHOWN])
     more = f" and {len(series) - _SHOWN} more" if len(series) > _SHOWN else ""
+    example = next((name for name, _ in series if name.lower().startswith(_COLOUR)), series[0][0])
     raise DecodeError(
-        f"it holds {len(series)} series of images: {listed}{more}; say which are its frames, as "
-        f"'data.frame_names={series[0][0]}'"
+        f"it holds {len(series)} series of images: {listed}{more}; say which are its frames, as 'data.frame_names={example}'"
     )
 
 

@@ -63,7 +63,10 @@ class Trained:
             raise UserError(f"{path} does not say of which candidate it is; import it with gsfnas weights import") from None
         if not heads:
             raise UserError(f"{path} has no head, only a backbone; train it with train.init={path}")
-        pixels = Pixels.from_text(metadata["pixels"]) if "pixels" in metadata else IMAGENET
+        try:
+            pixels = Pixels.from_text(metadata["pixels"]) if "pixels" in metadata else IMAGENET
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
         return cls(path, candidate, tuple(heads.items()), pixels)
 
     def build(self) -> VideoModel:

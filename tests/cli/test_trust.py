@@ -101,7 +101,7 @@ def test_what_a_file_names_is_not_imported(gsfnas, tmp_path, monkeypatch, nets, 
     monkeypatch.setattr(sys, "stdin", io.StringIO((tmp_path / "c.json").read_text()))
     code, out, err = gsfnas(*command)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert f"backbone '{nets}:Net' is code of the package '{nets}', which only data names" in err
+    assert f"backbone '{nets}:Net' is code of the package '{nets}', which a file names and you did not" in err
     assert f"--trust {nets} " in err
     assert not (tmp_path / "imported").exists()
     assert not list(tmp_path.glob("runs/mine*"))
@@ -114,7 +114,7 @@ def test_the_standard_library_is_never_called(gsfnas, tmp_path, monkeypatch, kin
     monkeypatch.setattr(sys, "stdin", io.StringIO((tmp_path / "c.json").read_text()))
     code, out, err = gsfnas(*command, *trust)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "comes from Python's own 'subprocess'" in err
+    assert "is of Python's standard library" in err
     assert not (tmp_path / "called").exists()
 
 
@@ -136,7 +136,7 @@ def test_the_user_may_trust_a_package(gsfnas, tmp_path, nets, place):
         (["--trust"], "--trust takes the name of a package, but got nothing"),
         (["--trust", "--debug2"], "--trust takes the name of a package, but got --debug2"),
         (["--trust", "a/b"], "trust is given to a package or a package.module:object, but got 'a/b'"),
-        (["--trust", "subprocess"], "subprocess comes from Python's own 'subprocess'"),
+        (["--trust", "subprocess"], "subprocess is of Python's standard library"),
     ],
 )
 def test_trust_that_is_none(gsfnas, trust, said):
@@ -166,7 +166,7 @@ def test_a_journal_names_no_code_and_workers_trust_what_the_command_trusts(gsfna
     (tmp_path / "imported").unlink()
     code, out, err = gsfnas(*again)
     assert (code, out) == (2, "")
-    assert "which only data names" in err
+    assert "which a file names and you did not" in err
     assert not list(tmp_path.glob("runs/trained/*"))
     # What needs no network is shown.
     for shown in (["study", "list"], ["study", "best", "own"], ["report", "build", "own"]):
