@@ -19,9 +19,9 @@ IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 RGB = ("img_*", "image_*", "frame_*")
 
 # So many series are named in a message.
+_SHOWN = 4
 # How names of pictures begin that are no flow, depth or mask.
 _COLOUR = ("rgb", "color", "colour", "img", "image", "frame")
-_SHOWN = 4
 _DIGITS = re.compile(r"(\d+)")
 
 # The numbers in the name of an image, and the name.
