@@ -3,7 +3,6 @@
 ``what`` names the value in that line. All of these raise UserError.
 """
 
-import math
 import reprlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -12,6 +11,8 @@ from gsfnas.errors import UserError
 
 # What a 64-bit integer holds: more is no count, and no name of a file either.
 _MOST = 2**63 - 1
+# Beyond what 32 bits hold, in which losses are computed.
+LARGEST = 1e50
 
 _short = reprlib.Repr()
 _short.maxlevel, _short.maxdict, _short.maxlist, _short.maxstring, _short.maxlong, _short.maxother = 2, 2, 3, 60, 40, 60
@@ -39,13 +40,10 @@ def integer(value: Any, what: str, least: int = 0) -> int:
 
 
 def number(value: Any, what: str) -> float:
-    """An integer or a float, neither infinite nor NaN nor beyond what a float holds."""
-    try:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return value
-    except OverflowError:
-        pass
-    raise refused(what, "a finite number", value)
+    """An integer or a float that is not NaN, up to ``LARGEST`` in size: sums and squares of it stay finite."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST:
+        return value
+    raise refused(what, f"a finite number up to {LARGEST:.0e}", value)
 
 
 def text(value: Any, what: str) -> str:

@@ -1,6 +1,5 @@
 """What one trial says, as a value, and the one place that maps it to a storage's attributes and back."""
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -264,7 +263,7 @@ def _numbers(value: Any, what: str) -> dict[str, float]:
     values = checked.mapping(value, what)
     for name, one in values.items():
         # Most are: a study reads its curves often.
-        if type(one) is not float or not math.isfinite(one):
+        if type(one) is not float or not abs(one) <= checked.LARGEST:
             checked.number(one, f"{what}.{name}")
     return values
 

@@ -24,7 +24,7 @@ from gsfnas.record import (
 )
 
 names = st.text("abcdefgh._/", min_size=1, max_size=8)
-numbers = st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.floats(-1e50, 1e50)
 candidates = st.builds(
     lambda sites: Candidate(BackboneRef.of("micro", {"width": 1}), 8, 32, tuple(sorted(sites.items()))),
     st.dictionaries(

@@ -1,7 +1,6 @@
 """A worker: asks for a run, measures it, tells the storage; until there is nothing left."""
 
 import gc
-import math
 import shutil
 import sys
 import time
@@ -9,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gsfnas import checked
 from gsfnas.errors import UserError
 from gsfnas.escape import printable
 from gsfnas.evaluator import Context, Evaluator, Measurement
@@ -115,7 +115,7 @@ def _measure(job: Job, storage: StudyStorage, evaluator: Evaluator, run: Run) ->
         # Plain numbers, whatever library they come from: JSON keeps no other.
         metrics = {name: value if type(value) is int else float(value) for name, value in measurement.metrics.items()}
         for name, value in metrics.items():
-            if not math.isfinite(value):
+            if not abs(value) <= checked.LARGEST:
                 raise FloatingPointError(f"{name} is {value} after epoch {measurement.epoch}")
         checkpoint = measurement.checkpoint
         place = str(checkpoint.relative_to(job.folder)) if checkpoint and checkpoint.is_relative_to(job.folder) else None

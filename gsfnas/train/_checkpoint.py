@@ -17,6 +17,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from gsfnas.files import open_regular
+
 LAST = "last.pt"
 PREVIOUS = "previous.pt"
 WEIGHTS = "weights.safetensors"
@@ -77,7 +79,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
 def is_whole(path: Path) -> bool:
     """Whether a checkpoint can be read."""
     with contextlib.suppress(Exception):
-        return bool(torch.load(path, map_location="cpu", weights_only=True)["version"] == _VERSION)
+        return bool(_read(path, "cpu")["version"] == _VERSION)
     return False
 
 
@@ -86,10 +88,16 @@ def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint | None:
     for name in dict.fromkeys([path, path.with_name(PREVIOUS)]):
         # A damaged file shows itself in many ways, depending on where it ends.
         with contextlib.suppress(Exception):
-            data = torch.load(name, map_location=device, weights_only=True)
+            data = _read(name, device)
             if data.pop("version") == _VERSION:
                 return Checkpoint(RunIdentity(**data.pop("identity")), curve=tuple(data.pop("curve")), **data)
     return None
+
+
+def remove_partial(path: Path) -> None:
+    """What a process that was killed while it wrote ``path`` has left; one process at a time writes it."""
+    for partial in path.parent.glob(f"{path.name}.*.partial"):
+        partial.unlink(missing_ok=True)
 
 
 def save_weights(folder: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
@@ -100,9 +108,16 @@ def save_weights(folder: Path, state: Mapping[str, Tensor], metadata: Mapping[st
     return path
 
 
+def _read(path: Path, device: torch.device | str) -> Any:
+    """What a file holds, none of its code being run; a pipe is no file. Raises many things for what is none of ours."""
+    with open_regular(path, max_bytes=None) as file:
+        return torch.load(file, map_location=device, weights_only=True)
+
+
 def _write(path: Path, data: memoryview, keep: Path | None = None) -> None:
     """Atomic: the whole file or none. ``keep`` receives the file that stood at ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_partial(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from gsfnas.evaluator import Measurement
+from gsfnas.files import read_text
+from gsfnas.train._checkpoint import remove_partial
 
 LOG = "log.csv"
 EVENTS = "tensorboard"
@@ -43,6 +45,7 @@ class RunLog:
         writer = csv.DictWriter(text, ["epoch", *names], restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows({"epoch": epoch, **row} for epoch, row in self._rows.items())
+        remove_partial(self.folder / LOG)
         partial = self.folder / f"{LOG}.{os.getpid()}.partial"
         partial.write_text(text.getvalue(), encoding="utf-8")
         partial.replace(self.folder / LOG)
@@ -63,9 +66,7 @@ class RunLog:
 def _read(path: Path) -> dict[int, Mapping[str, str]]:
     """The epochs of a log; none where it cannot be read."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return {
-                int(row.pop("epoch")): {name: value for name, value in row.items() if value} for row in csv.DictReader(file)
-            }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        rows = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        return {int(row.pop("epoch")): {name: value for name, value in row.items() if value} for row in rows}
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error):
         return {}

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gsfnas.record import StudyRecord
+from gsfnas.record import Latency, StudyRecord
 from gsfnas.space import BoundSpace
 from gsfnas.study import StudySettings, run_study
 
+from .edited import Journal
 from .fake import BUDGET, FakeEvaluator, fake_price, make_space
 
 
@@ -64,3 +65,25 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory) -> list[str]:
+    """A study that was interrupted twice, latencies included, and then extended."""
+    lab = Lab(tmp_path_factory.mktemp("written"))
+
+    def measure(candidate):
+        return Latency(candidate.key, 1.0, 0.5, 1.5, "cpu", 1, "float32")
+
+    for after in ("5", "9"):
+        lab.order("interrupt", after)
+        with pytest.raises(KeyboardInterrupt):
+            lab.run(trials=4, replicates=2, measure_latency=measure)
+    lab.run(trials=4, replicates=2, measure_latency=measure)
+    lab.run(trials=6, replicates=2, measure_latency=measure)
+    return (lab.folder / "runs" / "placement" / "journal.log").read_text().splitlines()
+
+
+@pytest.fixture
+def journal(tmp_path, written) -> Journal:
+    return Journal(tmp_path, written)
