@@ -31,6 +31,7 @@ class Stop:
         self.code = 0
         self._since = 0.0
         self._process = os.getpid()
+        self._alarm: Any = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """The handler: raises KeyboardInterrupt; a later signal, or one while modules load, ends the process."""
@@ -50,9 +51,15 @@ class Stop:
             with contextlib.suppress(OSError):
                 os.write(2, b"stopped\n")
             os._exit(self.code)
-        signal.signal(signal.SIGALRM, self)
+        self._alarm = signal.signal(signal.SIGALRM, self)
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
         raise KeyboardInterrupt
+
+    def end(self) -> None:
+        """Nothing comes again from here on."""
+        if self.code:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._alarm or signal.SIG_DFL)
 
 
 @contextlib.contextmanager
@@ -75,9 +82,7 @@ def stopping(*, to_the_end: bool) -> Iterator[Stop]:
     try:
         yield stop
     finally:
-        if stop.code:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        stop.end()
         sys.unraisablehook = unraisable
         for one, handler in before.items():
             # Nothing of a command is left to unwind: what comes while the interpreter ends must not be a traceback.

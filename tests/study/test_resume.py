@@ -24,14 +24,28 @@ import sys
 from pathlib import Path
 sys.path[:0] = {path!r}
 from {package}.conftest import Lab
+from gsfnas.cli._signals import stopping
+def run():
+    lab = Lab(Path({folder!r}))
+    try:
+        lab.run(**{changes!r})
+    finally:
+        print(lab.printed[-1], end="")
 if __name__ == "__main__":
-    Lab(Path({folder!r})).run(**{changes!r})
+    if {is_command}:
+        with stopping(to_the_end=True) as stop:
+            try:
+                run()
+            except KeyboardInterrupt:
+                sys.exit(stop.code)
+    else:
+        run()
 """
 
 
-def start(lab, **changes):
-    """The study in a process of its own."""
-    text = PROGRAM.format(path=sys.path, package=__package__, folder=str(lab.folder), changes=changes)
+def start(lab, *, is_command=False, **changes):
+    """The study in a process of its own, which takes signals as the command line does where it ``is_command``."""
+    text = PROGRAM.format(path=sys.path, package=__package__, folder=str(lab.folder), changes=changes, is_command=is_command)
     program = lab.folder / "program.py"
     program.write_text(text)
     return subprocess.Popen(
@@ -108,6 +122,25 @@ def test_ctrl_c_stops_the_whole_process_group(lab, workers):
     assert len(lab.run(trials=12).records) == 12
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("is_group", [True, False])
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_a_job_system_or_a_lost_terminal_stops_as_ctrl_c_does(lab, workers, is_group, sign):
+    lab.order("slow", "0.3")
+    process = start(lab, is_command=True, trials=12, workers=workers)
+    until = time.monotonic() + 60
+    while len(lab.evaluations) < workers and time.monotonic() < until:
+        time.sleep(0.05)
+    (os.killpg if is_group else os.kill)(process.pid, sign)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + sign
+    assert out.splitlines() == ["stopped; the same command goes on where study 'placement' is"]
+    assert not any(is_alive(entry["process"]) for entry in lab.log), "all have ended with the parent"
+    (lab.folder / "slow").unlink()
+    study = lab.run(trials=12)
+    assert [record.outcome for record in study.records] == ["complete"] * 12, "none is taken for failed"
+
+
 def test_workers_die_with_their_parent(lab):
     lab.order("slow", "20")
     process = start(lab, trials=12, workers=2)
@@ -159,4 +192,36 @@ def test_a_torn_last_line_is_mended(lab, undisturbed, torn):
     with (lab.folder / "runs" / "placement" / "journal.log").open("ab") as file:
         file.write(torn)
     assert load_study(lab.folder / "runs", "placement").records, "reading passes over it"
+    assert timeless(lab.run(trials=12)) == undisturbed
+
+
+def test_what_a_kill_in_the_last_instant_leaves_is_swept(lab, undisturbed):
+    """Between the end of a run in the journal and the removal of its lock and its checkpoints."""
+    lab.run(trials=12)
+    folder = lab.folder / "runs" / "placement"
+    kept = sorted(path.relative_to(folder) for path in (folder / "checkpoints").rglob("*"))
+    names = [f"{record.candidate.key}-{record.seed}" for record in undisturbed.records]
+    for name in names:
+        (folder / "checkpoints" / name).mkdir(exist_ok=True)
+        for file in ("last.pt", "previous.pt", "last.pt.12.partial"):
+            (folder / "checkpoints" / name / file).write_text("3")
+    # A run may also have its lock and not yet its line.
+    for name in (*names, "c1-0123456789abcdef-7"):
+        (folder / "locks" / name).write_text("a call of before")
+    (folder / "locks" / "letter.txt").write_text("mine")
+    (folder / "checkpoints" / "mine").mkdir()
+    assert timeless(lab.run(trials=12)) == undisturbed
+    assert [path.name for path in (folder / "locks").iterdir()] == ["letter.txt"]
+    (folder / "checkpoints" / "mine").rmdir()
+    assert sorted(path.relative_to(folder) for path in (folder / "checkpoints").rglob("*")) == kept
+
+
+def test_a_run_that_goes_on_keeps_its_lock_and_its_checkpoint(lab, undisturbed):
+    lab.order("die", "8")
+    start(lab, trials=12).communicate(timeout=60)
+    (run,) = [run for run in load_study(lab.folder / "runs", "placement").records if run.outcome == "running"]
+    lab.order("interrupt", "1")
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(trials=12)
+    assert (lab.folder / "runs" / "placement" / "checkpoints" / f"{run.candidate.key}-{run.seed}" / "last.pt").exists()
     assert timeless(lab.run(trials=12)) == undisturbed

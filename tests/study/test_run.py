@@ -1,11 +1,14 @@
 import io
+import math
 import time
 from collections import Counter
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from gsfnas.errors import UserError
+from gsfnas.evaluator import Measurement
 from gsfnas.record import Latency, best, pareto_front
 from gsfnas.study import list_studies, load_study, training_seed
 
@@ -115,6 +118,62 @@ def test_a_loss_that_is_no_number_fails_the_candidate_even_an_anchor(lab):
     assert study.records[0].error == "FloatingPointError: the training loss is nan in epoch 2, step 7"
     assert study.records[0].candidate not in {record.candidate for record in study.replicates}
     assert len(study.records) == 8
+
+
+class Told:
+    """Tells measurements as they are given, for every candidate."""
+
+    def __init__(self, *measurements):
+        self.measurements = measurements
+
+    def prepare(self, space, context):
+        pass
+
+    def evaluate(self, candidate, *, seed, budget, resume_from=None):
+        yield from self.measurements
+
+    def close(self):
+        pass
+
+
+def whole(number, *, is_last=False, **metrics):
+    return Measurement(number, {"val_top1": 0.5} | metrics, is_last=is_last)
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        ([whole(1), whole(2, test_loss=math.inf)], "FloatingPointError: test_loss is inf after epoch 2"),
+        ([whole(1, train_loss=math.nan)], "FloatingPointError: train_loss is nan after epoch 1"),
+        ([whole(1), whole(3, is_last=True)], "RuntimeError: the evaluator told epoch 3 where epoch 2 is due"),
+        ([whole(1), whole(1)], "RuntimeError: the evaluator told epoch 1 where epoch 2 is due"),
+        ([whole(2, is_last=True)], "RuntimeError: the evaluator told epoch 2 where epoch 1 is due"),
+        ([whole(0)], "RuntimeError: the evaluator told epoch 0 where epoch 1 is due"),
+        ([whole(1), whole(2)], "RuntimeError: the evaluator ended after 2 of 3 epochs"),
+        ([Measurement(1, {"val_top5": 0.5}, is_last=True)], "RuntimeError: the evaluator measured no val_top1"),
+    ],
+)
+def test_what_a_journal_could_not_say_fails_the_candidate(lab, told, error):
+    study = lab.run(trials=2, replicates=1, make=lambda: Told(*told))
+    assert [record.error for record in study.records] == [error] * 2
+
+
+def test_numbers_of_any_library_are_kept_as_plain_ones(lab):
+    told = [whole(number, is_last=number == 3, val_top5=np.float32(0.5), parts=np.int64(2)) for number in (1, 2, 3)]
+    study = lab.run(trials=2, replicates=1, make=lambda: Told(*told))
+    for record in study.records:
+        assert record.metrics == record.curve[-1].metrics == {"val_top1": 0.5, "val_top5": 0.5, "parts": 2}
+    assert lab.run(trials=2, replicates=1) == study
+
+
+def test_what_an_error_says_is_harmless_on_a_terminal(lab):
+    class Fails(Told):
+        def evaluate(self, candidate, **options):
+            raise OSError("no clip \x1b[31m\udce9.mp4")
+            yield
+
+    study = lab.run(trials=2, replicates=1, make=Fails)
+    assert study.records[0].error == "OSError: no clip \\x1b[31m\\xe9.mp4"
 
 
 def test_a_study_whose_first_candidates_all_fail_stops(lab):
