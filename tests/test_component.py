@@ -90,7 +90,7 @@ def test_a_neighbour_is_not_trusted(package: str, given: str) -> None:
 def test_the_user_names_it_in_python(package: str) -> None:
     with trusting([]):
         assert build_backbone(backbone_ref(f"{package}.nets:wide")).num_features == 8
-        assert trusted()[-1] == f"{package}.nets:wide"
+        assert f"{package}.nets:wide" in trusted()
 
 
 @pytest.mark.parametrize("name", ["subprocess:call", "os:system", "builtins:eval", "os.path:join", "importlib:import_module"])
