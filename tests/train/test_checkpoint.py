@@ -5,8 +5,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from gsfnas.evaluator import Measurement
 from gsfnas.train import _checkpoint
-from gsfnas.train._checkpoint import Checkpoint, RunIdentity, load, save, save_weights
+from gsfnas.train._checkpoint import Checkpoint, RunIdentity, is_whole, load, save, save_weights
+from gsfnas.train._log import RunLog
 
 IDENTITY = RunIdentity.of("{}", {"class": 3}, 1, "r1-x", "twins-x")
 
@@ -85,3 +87,34 @@ def test_final_weights_say_what_they_are(tmp_path):
         assert file.metadata() == {"candidate": '{"frames":8}'}
         assert torch.equal(file.get_tensor("conv.weight"), weight)
         assert file.get_tensor("steps") == 3
+
+
+def test_a_pipe_is_no_checkpoint_and_waits_for_nobody(tmp_path):
+    os.mkfifo(tmp_path / "last.pt")
+    assert load(tmp_path / "last.pt") is None
+    assert not is_whole(tmp_path / "last.pt")
+    assert load(save(tmp_path, checkpoint(1))).epoch == 1
+
+
+def test_what_a_kill_left_of_a_file_goes_with_the_next_write(tmp_path):
+    for name in ("last.pt.7.partial", "weights.safetensors.7.partial", "log.csv.7.partial", "letter.txt"):
+        (tmp_path / name).write_text("half")
+    save(tmp_path, checkpoint(1))
+    assert sorted(path.name for path in tmp_path.iterdir() if "last" in path.name) == ["last.pt"]
+    save_weights(tmp_path, {"weight": torch.ones(1)}, {})
+    with RunLog(tmp_path) as log:
+        log._tell_tensorboard = lambda measurement: None
+        log.add(Measurement(1, {"val_top1": 0.5}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "letter.txt", "log.csv", "weights.safetensors"]
+
+
+@pytest.mark.parametrize("content", ["epoch,val_top1\n1,0.5\n", "epoch,val_top1\none,0.5\n", "\x00", "epoch\n" + "9" * 200000])
+def test_a_log_is_taken_up_as_far_as_it_can_be_read(tmp_path, content):
+    (tmp_path / "log.csv").write_text(content)
+    log = RunLog(tmp_path)
+    assert log._rows == ({1: {"val_top1": "0.5"}} if content.startswith("epoch,val_top1\n1") else {})
+
+
+def test_a_pipe_is_no_log(tmp_path):
+    os.mkfifo(tmp_path / "log.csv")
+    assert RunLog(tmp_path)._rows == {}

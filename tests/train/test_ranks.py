@@ -4,6 +4,8 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 
@@ -148,3 +150,43 @@ def test_more_devices_than_there_are_is_one_line(settings, data, tmp_path, monke
     evaluator = TrainEvaluator(dataclasses.replace(settings, device="cuda", devices=2), data)
     with pytest.raises(UserError, match="`devices` asks for 2 CUDA devices, but there are 1"):
         evaluator.prepare(None, Context(tmp_path))
+
+
+PROGRAM = """
+import multiprocessing, os, sys, time
+import torch
+from gsfnas.cli._signals import stopping
+from gsfnas.train._ranks import in_ranks
+
+class Waits:
+    def __call__(self, fabric, tell):
+        tell("at work")
+        time.sleep(60)
+
+if __name__ == "__main__":
+    with stopping(to_the_end=True) as stop:
+        try:
+            for told in in_ranks(Waits(), torch.device("cpu"), "32-true", [0, 1], 1):
+                print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+        except KeyboardInterrupt:
+            print("stopped")
+            sys.exit(stop.code)
+"""
+
+
+@pytest.mark.parametrize("is_group", [True, False])
+def test_a_signal_to_all_is_heard_by_the_first_alone_and_none_is_left(tmp_path, is_group):
+    """Otherwise the death of one would be told as the reason."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    command = [sys.executable, str(tmp_path / "program.py")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        ranks = list(map(int, process.stdout.readline().split()))
+        (os.killpg if is_group else os.kill)(process.pid, signal.SIGTERM)
+        assert process.communicate(timeout=30) == ("stopped\n", "")
+        assert process.returncode == 143
+    assert len(ranks) == 2
+    for rank in ranks:
+        with pytest.raises(ProcessLookupError):
+            os.kill(rank, 0)
