@@ -16,7 +16,8 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 GROUPS = ("decay", "published")
 # More than anybody trains with, and less than overflows.
 _MOST = {"epochs": 100_000, "batch_size": 1_000_000, "lr_batch": 1_000_000, "accumulate": 1_000_000, "devices": 1024}
-_LARGE = 1e18
+# What a 32-bit number holds.
+_LARGE = 3.4e38
 _TYPES: dict[object, str] = {str: "a string", bool: "true or false"}
 
 
