@@ -1,5 +1,6 @@
 """What a user did wrong, said in one line: what is wrong, which value, what would be right."""
 
+import resource
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -54,5 +55,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a device or in the process."""
     if isinstance(error, MemoryError):
         return True
+    if isinstance(error, SystemError):
+        # A library written in C that had not even the memory to say so; without a limit it is something else.
+        return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
     told = str(error).lower()
     return isinstance(error, RuntimeError | OSError | ImportError) and any(words in told for words in _NO_MEMORY)

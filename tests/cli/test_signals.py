@@ -159,6 +159,13 @@ def test_other_errors_say_nothing_of_memory(error):
     assert not is_out_of_memory(error)
 
 
+def test_a_library_that_fails_without_a_word_does_so_for_memory_under_a_limit(monkeypatch):
+    error = SystemError("error return without exception set")
+    assert not is_out_of_memory(error)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (2**30, 2**30))
+    assert is_out_of_memory(error)
+
+
 def test_a_limit_below_what_torch_needs_is_one_line_and_2(tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_AS, (600 * 2**20, 600 * 2**20))
