@@ -1,7 +1,6 @@
 """Which checkpoints stay: the last one of a run that goes on, the weights of the front and the anchors, nothing else."""
 
 import errno
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,12 +20,9 @@ def clean(folder: Path, runs: Iterable[Run], anchors: Iterable[Candidate]) -> No
     wanted = {*anchors, *(record.candidate for record in pareto_front(main))}
     for run in runs:
         place = folder / run.folder_name
-        if run.record.outcome == "running" or not os.path.lexists(place):
+        if run.record.outcome == "running" or not place.exists():
             continue
-        if place.is_symlink():
-            # No study makes one; what it leads to is not ours.
-            place.unlink()
-        elif run.part == "main" and run.record.outcome == "complete" and run.record.candidate in wanted:
+        if run.part == "main" and run.record.outcome == "complete" and run.record.candidate in wanted:
             for path in place.iterdir():
                 if path.name != WEIGHTS and path.is_file():
                     path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from gsfnas.candidate import Candidate
@@ -78,15 +79,18 @@ class Desk:
             return "wait" if running else None
 
     def sweep(self) -> None:
-        """Removes what a kill in the last instant of a run has left: its lock file, its checkpoints."""
+        """Removes what a kill in the last instant of a run has left: its lock file, its checkpoints.
+
+        No study puts a link in the place of a run's folder: what it leads to is not ours to write and to remove, so it goes.
+        """
         with self.storage.claiming():
             runs = self.storage.runs()
             running = {run.folder_name for run in runs if run.record.outcome == "running"}
-            locks = self.job.folder / "locks"
-            for path in [] if locks.is_symlink() or not locks.is_dir() else list(locks.iterdir()):
-                if path.name in running or not re.fullmatch(r"c1-[0-9a-f]{16}-[0-9]+", path.name):
-                    continue
-                lock = FileLock.take(path)
+            for path in _of_runs(self.job.checkpoints):
+                if path.is_symlink():
+                    path.unlink()
+            for path in _of_runs(self.job.folder / "locks"):
+                lock = None if path.name in running else FileLock.take(path)
                 # A worker of a call that was killed may live for an instant longer than that call.
                 if lock is not None:
                     path.unlink(missing_ok=True)
@@ -157,6 +161,11 @@ class Desk:
         claim.lock.path.unlink(missing_ok=True)
         claim.lock.release()
         clean(self.job.checkpoints, self.storage.runs(), _propose.anchors(self.job.space))
+
+
+def _of_runs(folder: Path) -> list[Path]:
+    """What lies in a folder under the name of a run."""
+    return [path for path in folder.iterdir() if re.fullmatch(r"c1-[0-9a-f]{16}-[0-9]+", path.name)] if folder.is_dir() else []
 
 
 def num_replicate_runs(job: Job) -> int:

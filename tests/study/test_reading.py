@@ -192,18 +192,24 @@ def test_weights_are_not_taken_from_where_a_link_of_another_study_leads(lab, wha
     assert "secret" not in kept
 
 
-def test_a_link_among_the_checkpoints_is_removed_and_not_followed(lab):
-    study = lab.run(trials=4, replicates=1)
-    run = study.records[0]
+@pytest.mark.parametrize("state", ["ended", "running", "to come"])
+def test_a_link_among_the_checkpoints_is_removed_and_not_followed(lab, state):
+    wanted = lab.run(trials=4, replicates=1, name="whole")
+    shutil.rmtree(lab.folder / "runs" / "whole")
+    lab.order("interrupt", "5")
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(trials=4, replicates=1)
+    run = wanted.records[["ended", "running", "to come"].index(state)]
     place = lab.folder / "runs" / "placement" / "checkpoints" / f"{run.candidate.key}-{run.seed}"
-    shutil.rmtree(place)
+    shutil.rmtree(place, ignore_errors=True)
     victim = lab.folder / "victim"
     victim.mkdir()
-    (victim / "letter.txt").write_text("mine")
+    for name in ("last.pt", "letter.txt"):
+        (victim / name).write_text("1")
     place.symlink_to(victim)
-    lab.run(trials=4, replicates=1)
+    assert len(lab.run(trials=4, replicates=1).records) == 4
     assert not place.is_symlink()
-    assert (victim / "letter.txt").read_text() == "mine"
+    assert {path.name: path.read_text() for path in victim.iterdir()} == {"last.pt": "1", "letter.txt": "1"}
 
 
 def test_a_lock_reads_little_of_what_is_noted(tmp_path):
