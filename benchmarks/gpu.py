@@ -66,6 +66,9 @@ def check(arguments: argparse.Namespace) -> None:
     """Refuses in one line what cannot work, before anything of gsfnas is imported."""
     if missing := find_missing(arguments.part):
         refuse(f"not installed: {', '.join(missing)}; benchmarks/README.md says how to bring them along")
+    if arguments.small:
+        # Before torch is loaded, for all that is started too: what is tiny gains nothing from more threads.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Asks the driver's library, which leaves the card to the processes of the parts.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     import torch
