@@ -36,6 +36,7 @@ _COVER = 0x400
 
 _remembered: "OrderedDict[tuple[str, int, int], FrameIndex]" = OrderedDict()
 _lock = threading.Lock()
+_loading = threading.Lock()
 
 
 class DecodeError(Exception):
@@ -148,7 +149,10 @@ def save(index: FrameIndex, file: Path) -> None:
 def load(file: Path) -> FrameIndex | None:
     """What ``save`` kept, read once; None where there is nothing, or it is damaged."""
     try:
-        return _read(file)
+        # One thread at a time: NumPy parses headers with ``ast``, whose depth of recursion Python 3.11 counts for all
+        # threads together; two of them at once are a SystemError now and then.
+        with _loading:
+            return _read(file)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, ZeroDivisionError):
         return None
 

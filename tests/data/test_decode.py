@@ -1,9 +1,13 @@
 """Frames by their index from real files, whole and damaged."""
 
+import gc
 import itertools
 import os
 import random
+import sys
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -325,6 +329,36 @@ def test_the_indices_not_used_for_longest_are_dropped(folder: Path, monkeypatch:
     for path in (paths[0], paths[1], paths[0], paths[2]):
         scan(path)
     assert [_index.recall(path) is not None for path in paths] == [True, False, True]
+
+
+class Cycle:
+    """Garbage that lets other threads run while it is collected."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        time.sleep(0)
+
+
+def test_many_threads_read_kept_indices_at_once(tmp_path: Path) -> None:
+    # A SystemError of Python 3.11 otherwise, where threads meet inside ``ast``.
+    index = FrameIndex(np.arange(5), np.array([0]), Fraction(1, 25), False)
+    files = [tmp_path / f"{number}.npz" for number in range(300)]
+    for file in files:
+        _index.save(index, file)
+    thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
+    gc.freeze()
+    gc.set_threshold(7, 1, 1)
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            read = list(pool.map(lambda file: Cycle() and _index.load(file), files))
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+        sys.setswitchinterval(interval)
+    assert [None if kept is None else kept.stamps.tolist() for kept in read] == [[0, 1, 2, 3, 4]] * len(files)
 
 
 def test_where_seeking_goes_too_far_the_file_is_read_from_its_start(
