@@ -23,8 +23,9 @@ CPU = torch.device("cpu")
 
 
 def measurements(folder, settings, data, candidate):
+    """With one thread a process: several add up in another order, and rounding grows from step to step."""
     evaluator = TrainEvaluator(settings, data)
-    evaluator.prepare(None, Context(folder, device="cpu", threads=2))
+    evaluator.prepare(None, Context(folder, device="cpu", threads=settings.devices))
     return list(evaluator.evaluate(candidate, seed=7, budget=2))
 
 
