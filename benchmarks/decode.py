@@ -20,7 +20,7 @@ import numpy as np
 from _measure import Parser, positive, print_wide, run
 from rich.table import Table
 
-from gsfnas.data._decode import decode
+from gsfnas.data.video._decode import decode
 from gsfnas.study import num_cores
 
 CODECS = {"webm": ("libvpx-vp9", {"crf": "32", "b": "0", "cpu-used": "4"}), "mp4": ("libx264", {})}

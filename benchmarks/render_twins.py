@@ -7,8 +7,8 @@ import argparse
 import statistics
 import time
 
-from gsfnas.data._twins_actions import ACTIONS
-from gsfnas.data._twins_render import render
+from gsfnas.data.twins._actions import ACTIONS
+from gsfnas.data.twins._render import render
 
 
 def main() -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from gsfnas.data._clips import VideoData
-from gsfnas.data._files import open_files, read_catalogue
-from gsfnas.data._look import OnProgress
 from gsfnas.data._settings import DataSettings
-from gsfnas.data._twins import TASK, open_twins
-from gsfnas.data._twins_actions import CLASSES
+from gsfnas.data.sets._files import open_files, read_catalogue
+from gsfnas.data.twins._actions import CLASSES
+from gsfnas.data.twins._data_set import TASK, open_twins
+from gsfnas.data.video._clips import VideoData
+from gsfnas.data.video._probe import OnProgress
 
 
 def tasks_of(settings: DataSettings) -> Mapping[str, tuple[str, ...]]:

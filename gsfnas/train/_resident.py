@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from gsfnas.data import ClipSplit
-from gsfnas.data._clips import ALL, Clips, Labels
-from gsfnas.data._twins import _Rendered
+from gsfnas.data.twins._data_set import _Rendered
+from gsfnas.data.video._clips import ALL, Clips, Labels
 
 # Of the memory that is free: the network needs the rest, and other workers' networks.
 _SHARE = 1 / 16

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transforms
 
-from gsfnas.data._augment import POLICIES, apply_policy, centre_crop, crop_boxes, flip, multi_scale_crop, shift
+from gsfnas.data.video._augment import POLICIES, apply_policy, centre_crop, crop_boxes, flip, multi_scale_crop, shift
 from gsfnas.errors import UserError
 
 PIXELS = st.integers(1, 400)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gsfnas.data import ClipSplit, VideoData
-from gsfnas.data._clips import ALL
+from gsfnas.data.video._clips import ALL
 from gsfnas.errors import UserError
 
 CLIPS = np.random.default_rng(0).integers(0, 256, (23, 4, 3, 10, 12)).astype(np.uint8)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from gsfnas.data._decode import DecodeError, check, decode, probe, scan
+from gsfnas.data.video._decode import DecodeError, check, decode, probe, scan
 
 from .media import write_images, write_video
 

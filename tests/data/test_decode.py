@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from av.bitstream import BitStreamFilterContext
 
-from gsfnas.data import _decode, _index
-from gsfnas.data._decode import DecodeError, FrameIndex, check, decode, frame_files, probe, scan
-from gsfnas.data._pictures import upright
+from gsfnas.data.video import _decode, _index
+from gsfnas.data.video._decode import DecodeError, FrameIndex, check, decode, frame_files, probe, scan
+from gsfnas.data.video._pictures import upright
 
 from .media import numbered, numbers_of, write_images, write_sound, write_video
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gsfnas.data._catalogue import DUPLICATE, EMPTY, MISLABELLED, MISSING, Entry
-from gsfnas.data._diving48 import read_diving48
+from gsfnas.data._manifest import DUPLICATE, EMPTY, MISLABELLED, MISSING, Entry
+from gsfnas.data.sets._diving48 import read_diving48
 
 from .trees import refused, says, touch, wrong
 

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from gsfnas.data import DataSettings, VideoData, _export, export, open_data
-from gsfnas.data._decode import decode, probe
-from gsfnas.data._diving48 import read_diving48
-from gsfnas.data._epic import read_epic_kitchens_100
-from gsfnas.data._export_layouts import LAYOUTS, _stamp
-from gsfnas.data._kinetics import read_kinetics400
-from gsfnas.data._something import read_something_v1, read_something_v2
+from gsfnas.data import DataSettings, VideoData, export, open_data
+from gsfnas.data.sets._diving48 import read_diving48
+from gsfnas.data.sets._epic import read_epic_kitchens_100
+from gsfnas.data.sets._kinetics import read_kinetics400
+from gsfnas.data.sets._something import read_something_v1, read_something_v2
+from gsfnas.data.tools import _export
+from gsfnas.data.tools._export_layouts import LAYOUTS, _stamp
+from gsfnas.data.video._decode import decode, probe
 from gsfnas.errors import UserError
 
 COUNTS = {"train": 24, "val": 24, "test": 24}

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gsfnas.data import DataSettings, VideoData, _look, _reading, check, open_data, preview
+from gsfnas.data import DataSettings, VideoData, check, open_data, preview
+from gsfnas.data.video import _clip_reader, _probe
 from gsfnas.errors import UserError
 
 from .media import numbered, numbers_of, write_images, write_sound, write_video
@@ -109,8 +110,8 @@ def test_the_second_time_nothing_is_decoded(root: Path, monkeypatch: pytest.Monk
     def fail(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(_reading, "decode", fail)
-    monkeypatch.setattr(_look, "probe", fail)
+    monkeypatch.setattr(_clip_reader, "decode", fail)
+    monkeypatch.setattr(_probe, "probe", fail)
     second = open_data(settings(root))
     assert first.fingerprint == second.fingerprint
     assert np.array_equal(everything(first, "train")[0], everything(second, "train")[0])

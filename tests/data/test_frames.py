@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gsfnas.data._frames import RGB, frame_files, frame_numbers
-from gsfnas.data._index import DecodeError
+from gsfnas.data.video._frames import RGB, frame_files, frame_numbers
+from gsfnas.data.video._index import DecodeError
 
 from .trees import touch
 

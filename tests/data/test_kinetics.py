@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gsfnas.data._catalogue import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, Entry
-from gsfnas.data._kinetics import read_kinetics400
+from gsfnas.data._manifest import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, Entry
+from gsfnas.data.sets._kinetics import read_kinetics400
 
 from .trees import refused, says, touch, wrong
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gsfnas.data import _twins_actions as twins
-from gsfnas.data._mirror import RULES, mirror_of
+from gsfnas.data.sets._flip_labels import RULES, mirror_of
+from gsfnas.data.twins import _actions as twins
 from gsfnas.errors import UserError
 
 SOMETHING = (

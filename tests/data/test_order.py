@@ -14,12 +14,13 @@ import av
 import numpy as np
 import pytest
 
-from gsfnas.data import DataSettings, _index, _look, open_data
+from gsfnas.data import DataSettings, open_data
 from gsfnas.data import check as check_set
-from gsfnas.data._catalogue import Entry
-from gsfnas.data._decode import check, decode, examine, probe, scan
-from gsfnas.data._index import load, save
-from gsfnas.data._order import AS_STORED, AVI, BACK, BACK_DECODED, MISSING, PACKED, REPEATED
+from gsfnas.data._manifest import Entry
+from gsfnas.data.video import _index, _probe
+from gsfnas.data.video._decode import check, decode, examine, probe, scan
+from gsfnas.data.video._index import load, save
+from gsfnas.data.video._order import AS_STORED, AVI, BACK, BACK_DECODED, MISSING, PACKED, REPEATED
 
 FRAMES, RATE = 30, 10
 # The encoder of PyAV 14 crashes.
@@ -332,7 +333,7 @@ def test_a_check_names_such_files_and_they_are_used(two_sets: tuple[Path, Path],
     assert {(row.says, row.is_used) for row in found.rows} == {
         (f"{PACKED}; its frames are taken in the order in which they are decoded", True)
     }
-    monkeypatch.setattr(_look, "examine", lambda *_: pytest.fail("checked again"))
+    monkeypatch.setattr(_probe, "examine", lambda *_: pytest.fail("checked again"))
     assert check_set(unstamped) == found
 
 
@@ -341,7 +342,7 @@ def test_no_cache_of_a_time_when_they_were_read_otherwise_is_taken(two_sets: tup
     h264 = as_a_set(written(tmp_path / "h264.avi", "libx264", **H264), tmp_path / "h264" / "set")
     for root, is_new in ((two_sets[0], False), (two_sets[1], True), (h264, False)):
         entry = Entry("clip", "test/a/clip.avi", (0,))
-        seen = _look.look(root, [entry], tmp_path / root.parent.name / "index.json")[entry.path]
+        seen = _probe.look(root, [entry], tmp_path / root.parent.name / "index.json")[entry.path]
         assert (seen.digest != probe(root / entry.path).digest) == is_new
 
 
@@ -363,7 +364,7 @@ def test_what_only_a_check_finds_is_heeded_from_then_on(tmp_path: Path) -> None:
     root = Path(str(asked.root))
     (index,) = (root.parent / "cache").rglob("index.json")
     entry = Entry("part", "test/a/clip.mkv", (0,), 1, 5)
-    assert _look.look(root, [entry], index)[entry.path].note == BACK_DECODED
+    assert _probe.look(root, [entry], index)[entry.path].note == BACK_DECODED
 
 
 def test_what_was_seen_before_notes_were_taken_is_seen_again_and_verdicts_stay(

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps
 
-from gsfnas.data import _index, _pictures
-from gsfnas.data._decode import DecodeError, check, decode, probe
-from gsfnas.data._look import in_threads
-from gsfnas.data._pictures import orientation_of, read_picture, upright
+from gsfnas.data.video import _index, _pictures
+from gsfnas.data.video._decode import DecodeError, check, decode, probe
+from gsfnas.data.video._pictures import orientation_of, read_picture, upright
+from gsfnas.data.video._probe import in_threads
 
 HEIGHT, WIDTH = 6, 10
 # Each of the 16 bits' upper 8 with some lower 8.

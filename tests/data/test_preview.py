@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from gsfnas.data import DataSettings, _look, open_data, preview
+from gsfnas.data import DataSettings, open_data, preview
+from gsfnas.data.video import _probe
 from gsfnas.errors import UserError
 
 from .media import numbered, write_images
@@ -79,13 +80,13 @@ def test_only_what_is_shown_is_opened_and_a_broken_clip_gives_way_to_the_next(
             write_images(tmp_path / "set" / name / str(number), list(numbered(4, 16, 16)))
     settings = DataSettings(name="folder", root=str(tmp_path / "set"), resolution=16, cache=str(tmp_path / "cache"))
     opened: list[Path] = []
-    probe = _look.probe
+    probe = _probe.probe
 
     def probing(path: Path, names: Sequence[str]) -> object:
         opened.append(path)
         return probe(path, names)
 
-    monkeypatch.setattr(_look, "probe", probing)
+    monkeypatch.setattr(_probe, "probe", probing)
     preview(settings, tmp_path / "sheet.png", split="train")
     assert len(opened) == 2
     # The clip that was shown cannot be opened any more.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gsfnas.data._sampling import choose_views, segment_draw, segment_frames
+from gsfnas.data.video._sampling import choose_views, segment_draw, segment_frames
 
 LENGTHS = st.integers(1, 5000)
 SEGMENTS = st.integers(1, 64)

@@ -14,20 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gsfnas.data import (
-    DataSettings,
-    VideoData,
-    _decode,
-    _files,
-    _index,
-    _look,
-    _reading,
-    check,
-    export,
-    open_data,
-    preview,
-)
-from gsfnas.data._twins_actions import CLASSES, MIRROR
+from gsfnas.data import DataSettings, VideoData, check, export, open_data, preview
+from gsfnas.data.sets import _files
+from gsfnas.data.twins._actions import CLASSES, MIRROR
+from gsfnas.data.video import _clip_reader, _decode, _index, _probe
 from gsfnas.errors import UserError
 from gsfnas.files import CannotWriteError
 
@@ -171,8 +161,8 @@ def test_the_second_time_no_file_is_opened(root: Path, monkeypatch: pytest.Monke
     def fail(*_: object) -> None:
         raise AssertionError("opened again")
 
-    monkeypatch.setattr(_look, "probe", fail)
-    monkeypatch.setattr(_reading, "decode", fail)
+    monkeypatch.setattr(_probe, "probe", fail)
+    monkeypatch.setattr(_clip_reader, "decode", fail)
     assert open_data(settings(root)).fingerprint == first.fingerprint
 
 
@@ -182,7 +172,7 @@ def test_a_disk_that_fills_while_caching_is_a_note_and_changes_nothing(root: Pat
     def full(path: Path, *_: object) -> object:
         raise CannotWriteError(f"cannot write {path}: {OSError(errno.ENOSPC, 'No space left on device').strerror}")
 
-    monkeypatch.setattr(_reading, "cached_array", full)
+    monkeypatch.setattr(_clip_reader, "cached_array", full)
     data = open_data(settings(root))
     assert [note.split(", since")[0] for note in data.notes] == [
         f"{split} is decoded in each epoch anew" for split in ("train", "val", "test")
@@ -421,13 +411,13 @@ def test_of_two_files_of_a_clip_the_one_that_opens_is_taken(
     (root / "also" / video.name).write_bytes(b"cut off")
     video.write_bytes(b"")
     opened: list[Path] = []
-    probe = _look.probe
+    probe = _probe.probe
 
     def probing(path: Path, names: Sequence[str]) -> object:
         opened.append(path)
         return probe(path, names)
 
-    monkeypatch.setattr(_look, "probe", probing)
+    monkeypatch.setattr(_probe, "probe", probing)
     for _ in range(2):
         data = open_data(settings(root, "kinetics400", skip_broken=False))
         assert (data.fingerprint, data.skipped) == (before.fingerprint, ())
@@ -555,6 +545,6 @@ def test_a_check_survives_a_look_at_other_windows(exports: Path, tmp_path: Path,
     entries = _files.read_catalogue(asked).splits["test"]
     other = replace(entries[0], start=0.0, stop=0.25)
     (index,) = tmp_path.rglob("index.json")
-    _look.look(exports / "epic_kitchens_100", [other], index)
-    monkeypatch.setattr(_look, "examine", lambda *_: pytest.fail("checked again"))
+    _probe.look(exports / "epic_kitchens_100", [other], index)
+    monkeypatch.setattr(_probe, "examine", lambda *_: pytest.fail("checked again"))
     assert check(asked).rows == ()

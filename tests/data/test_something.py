@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gsfnas.data._catalogue import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, Entry
-from gsfnas.data._something import read_something_v1, read_something_v2
+from gsfnas.data._manifest import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, Entry
+from gsfnas.data.sets._something import read_something_v1, read_something_v2
 
 from .trees import refused, says, touch, wrong
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gsfnas.data._catalogue import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, SHORT, UNREADABLE, Entry
-from gsfnas.data._table import read_table
+from gsfnas.data._manifest import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, SHORT, UNREADABLE, Entry
+from gsfnas.data.sets._table import read_table
 
 from .trees import refused, says, touch, wrong
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gsfnas.data import DataSettings, _twins, open_data
-from gsfnas.data._draw import Draw
+from gsfnas.data import DataSettings, open_data
 from gsfnas.data._settings import SPLITS
-from gsfnas.data._twins_actions import ACTIONS, CLASSES, MIRROR
-from gsfnas.data._twins_pixels import COLUMNS, DIGITS, load_pixels, resize
-from gsfnas.data._twins_render import render
+from gsfnas.data.twins import _data_set
+from gsfnas.data.twins._actions import ACTIONS, CLASSES, MIRROR
+from gsfnas.data.twins._pixels import COLUMNS, DIGITS, load_pixels, resize
+from gsfnas.data.twins._render import render
+from gsfnas.data.twins._rng import Draw
 from gsfnas.errors import UserError
 
 SMALL = {"frames": 8, "resolution": 32, "train_clips": 48, "val_clips": 24, "test_clips": 48}
@@ -165,7 +166,7 @@ def test_clockwise_is_clockwise_in_the_pixels(monkeypatch: pytest.MonkeyPatch) -
     bar[10:54, 28:36] = 255
     pixels = load_pixels("test", 64)
     bars = type(pixels)(bar.reshape(1, -1), tuple(np.zeros_like(photo) for photo in pixels.photos))
-    monkeypatch.setattr("gsfnas.data._twins_render.load_pixels", lambda split, resolution: bars)
+    monkeypatch.setattr("gsfnas.data.twins._render.load_pixels", lambda split, resolution: bars)
     clip = render("test", 0, 3, seed=0, frames=16, resolution=64, difficulty=0.0)
     bright = clip.max(axis=1) > 100
     angles = []
@@ -197,7 +198,7 @@ def no_rendering(*_: object, **__: object) -> np.ndarray:
 
 def test_the_cache_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, _ = clips_of(settings(tmp_path), "train")
-    monkeypatch.setattr(_twins, "render", no_rendering)
+    monkeypatch.setattr(_data_set, "render", no_rendering)
     after, _ = clips_of(settings(tmp_path), "train")
     assert np.array_equal(before, after)
     with pytest.raises(AssertionError, match="rendered"):
@@ -249,7 +250,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch:
     def full(*_: object) -> np.ndarray:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_twins, "twins_clip", full)
+    monkeypatch.setattr(_data_set, "twins_clip", full)
     with pytest.raises(UserError, match="No space left on device"):
         open_data(settings(tmp_path))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gsfnas.data import ClipSplit, DataSettings, open_data, part_of
-from gsfnas.data._augment import three_crops
-from gsfnas.data._sampling import clip_frames
+from gsfnas.data.video._augment import three_crops
+from gsfnas.data.video._sampling import clip_frames
 from gsfnas.errors import UserError
 
 from .media import write_video

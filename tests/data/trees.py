@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gsfnas.data._catalogue import Catalogue
+from gsfnas.data._manifest import Catalogue
 from gsfnas.errors import UserError
 
 

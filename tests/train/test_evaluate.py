@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from gsfnas.data import ClipSplit
-from gsfnas.data._clips import ALL
+from gsfnas.data.video._clips import ALL
 from gsfnas.train import evaluate_split
 from gsfnas.train._batch import to_frames
 from gsfnas.train._evaluate import Score, metrics_of

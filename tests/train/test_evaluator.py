@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from gsfnas.candidate import Candidate
 from gsfnas.data import ClipSplit, open_data
-from gsfnas.data._clips import ALL
+from gsfnas.data.video._clips import ALL
 from gsfnas.errors import UserError
 from gsfnas.evaluator import Context
 from gsfnas.model import VideoModel

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gsfnas.data import ClipSplit
-from gsfnas.data._clips import ALL
+from gsfnas.data.video._clips import ALL
 from gsfnas.train import TrainSettings, evaluate_split, fit_epoch
 from gsfnas.train._device import make_fabric
 from gsfnas.train._fit import clip_loss

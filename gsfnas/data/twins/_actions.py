@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.data._draw import Draw
+from gsfnas.data.twins._rng import Draw
 
 Curve = npt.NDArray[np.float64] | float
 Progress = npt.NDArray[np.float64]

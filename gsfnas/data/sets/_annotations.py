@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gsfnas.data._catalogue import (
+from gsfnas.data._manifest import (
     DUPLICATE,
     EMPTY,
     MISLABELLED,
@@ -28,7 +28,7 @@ from gsfnas.data._catalogue import (
     real,
     why_refused,
 )
-from gsfnas.data._media import ANNOTATIONS, Media, is_folder, scan
+from gsfnas.data.sets._media import ANNOTATIONS, Media, is_folder, scan
 from gsfnas.errors import UserError
 from gsfnas.files import read_text
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.data._order import AVI, MISSING, REPEATED, Kind, kinds_of, why_in_order
+from gsfnas.data.video._order import AVI, MISSING, REPEATED, Kind, kinds_of, why_in_order
 from gsfnas.files import replacing
 
 Stamps = npt.NDArray[np.int64]

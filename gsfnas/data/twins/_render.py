@@ -7,9 +7,9 @@ the same seed gives the same bytes on every platform.
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.data._draw import Draw
-from gsfnas.data._twins_actions import ACTIONS, Curve, Track, cosine, sine
-from gsfnas.data._twins_pixels import TEXTURE, Pixels, load_pixels
+from gsfnas.data.twins._actions import ACTIONS, Curve, Track, cosine, sine
+from gsfnas.data.twins._pixels import TEXTURE, Pixels, load_pixels
+from gsfnas.data.twins._rng import Draw
 
 # Raised whenever a change here, in the actions or in the pixels changes a clip.
 VERSION = 1

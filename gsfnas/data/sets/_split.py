@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from gsfnas.data._layout import Listing
 from gsfnas.data._settings import SPLITS
+from gsfnas.data.sets._layout import Listing
 from gsfnas.errors import UserError
 from gsfnas.files import read_text, replacing
 

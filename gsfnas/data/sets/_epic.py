@@ -7,9 +7,9 @@ the test set are withheld: ``test`` is the validation set.
 import re
 from pathlib import Path
 
-from gsfnas.data._annotations import Draft, check_classes, find_annotation, number_of, read_rows, shown, whole_number_of
-from gsfnas.data._catalogue import MISLABELLED, REFUSED, Catalogue, Unit, why_refused
-from gsfnas.data._media import Step, find_media, is_video
+from gsfnas.data._manifest import MISLABELLED, REFUSED, Catalogue, Unit, why_refused
+from gsfnas.data.sets._annotations import Draft, check_classes, find_annotation, number_of, read_rows, shown, whole_number_of
+from gsfnas.data.sets._media import Step, find_media, is_video
 from gsfnas.errors import UserError
 
 _FILES = {"train": "EPIC_100_train.csv", "test": "EPIC_100_validation.csv"}

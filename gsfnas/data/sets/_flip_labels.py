@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.data import _twins_actions as twins
+from gsfnas.data.twins import _actions as twins
 from gsfnas.errors import UserError, unknown
 
 RULES = ("auto", "none", "plain", "left_right", "twins")

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gsfnas.data._annotations import check_root
-from gsfnas.data._catalogue import leads_out, real
-from gsfnas.data._decode import VIDEOS
-from gsfnas.data._frames import IMAGES
-from gsfnas.data._media import is_folder, is_video, scan
+from gsfnas.data._manifest import leads_out, real
 from gsfnas.data._settings import SPLITS
+from gsfnas.data.sets._annotations import check_root
+from gsfnas.data.sets._media import is_folder, is_video, scan
+from gsfnas.data.video._decode import VIDEOS
+from gsfnas.data.video._frames import IMAGES
 from gsfnas.errors import UserError
 
 # Class -> paths of its clips, relative to the root, sorted.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.data._augment import apply_policy, flip, shift
+from gsfnas.data.video._augment import apply_policy, flip, shift
 from gsfnas.errors import UserError, unknown
 
 if TYPE_CHECKING:

@@ -5,7 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from gsfnas.data._annotations import (
+from gsfnas.data._manifest import MISLABELLED, REFUSED, SHORT, UNREADABLE, Catalogue, leads_out, why_refused
+from gsfnas.data._settings import SPLITS
+from gsfnas.data.sets._annotations import (
     MAX_NUMBER,
     Draft,
     check_classes,
@@ -16,10 +18,8 @@ from gsfnas.data._annotations import (
     read_rows,
     shown,
 )
-from gsfnas.data._catalogue import MISLABELLED, REFUSED, SHORT, UNREADABLE, Catalogue, leads_out, why_refused
-from gsfnas.data._decode import VIDEOS
-from gsfnas.data._media import Media, is_folder, is_video, scan
-from gsfnas.data._settings import SPLITS
+from gsfnas.data.sets._media import Media, is_folder, is_video, scan
+from gsfnas.data.video._decode import VIDEOS
 from gsfnas.errors import UserError
 
 _DELIMITERS = (",", ";", "\t")

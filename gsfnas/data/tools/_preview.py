@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from gsfnas.data._cache import expanded
-from gsfnas.data._clips import Clips, Labels
-from gsfnas.data._files import first_clips
 from gsfnas.data._settings import SPLITS, DataSettings
-from gsfnas.data._twins import open_twins
+from gsfnas.data.sets._files import first_clips
+from gsfnas.data.twins._data_set import open_twins
+from gsfnas.data.video._cache import expanded
+from gsfnas.data.video._clips import Clips, Labels
 from gsfnas.escape import printable
 from gsfnas.files import replacing
 

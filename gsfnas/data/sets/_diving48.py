@@ -5,9 +5,9 @@ Li, Li and Vasconcelos, "RESOUND: towards action recognition without representat
 
 from pathlib import Path
 
-from gsfnas.data._annotations import Draft, check_classes, find_annotation, read_json, read_objects, shown
-from gsfnas.data._catalogue import Catalogue
-from gsfnas.data._media import find_media, videos_first
+from gsfnas.data._manifest import Catalogue
+from gsfnas.data.sets._annotations import Draft, check_classes, find_annotation, read_json, read_objects, shown
+from gsfnas.data.sets._media import find_media, videos_first
 from gsfnas.errors import UserError
 
 _FOLDERS = ("rgb", "videos", "rawframes", "frames", "rgb_frames", "")

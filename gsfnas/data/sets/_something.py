@@ -8,7 +8,8 @@ import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gsfnas.data._annotations import (
+from gsfnas.data._manifest import Catalogue
+from gsfnas.data.sets._annotations import (
     Draft,
     check_classes,
     find_annotation,
@@ -18,8 +19,7 @@ from gsfnas.data._annotations import (
     shown,
     whole_number_of,
 )
-from gsfnas.data._catalogue import Catalogue
-from gsfnas.data._media import Media, find_media, holds_other, is_folder, scan, videos_first
+from gsfnas.data.sets._media import Media, find_media, holds_other, is_folder, scan, videos_first
 from gsfnas.errors import UserError
 
 _V1 = "20bn-something-something-v1"

@@ -11,23 +11,23 @@ from pathlib import Path
 
 import numpy as np
 
-from gsfnas.data._augment import centre_crop
-from gsfnas.data._cache import cache_folder, expanded
-from gsfnas.data._catalogue import EMPTY, Catalogue, Entry, Problem, empty_classes, hold_out, real
-from gsfnas.data._clips import Clips, ClipSplit, Labels, VideoData
-from gsfnas.data._diving48 import read_diving48
-from gsfnas.data._epic import read_epic_kitchens_100
-from gsfnas.data._folder import read_folder
-from gsfnas.data._frames import RGB
-from gsfnas.data._kinetics import read_kinetics400
-from gsfnas.data._look import Look, OnProgress, frame_index, in_threads, look
-from gsfnas.data._mirror import mirror_of
-from gsfnas.data._reading import Clip, open_split
-from gsfnas.data._sampling import segment_frames
+from gsfnas.data._manifest import EMPTY, Catalogue, Entry, Problem, empty_classes, hold_out, real
 from gsfnas.data._settings import SPLITS, DataSettings
-from gsfnas.data._something import read_something_v1, read_something_v2
-from gsfnas.data._table import read_table
-from gsfnas.data._twins_actions import CLASSES
+from gsfnas.data.sets._diving48 import read_diving48
+from gsfnas.data.sets._epic import read_epic_kitchens_100
+from gsfnas.data.sets._flip_labels import mirror_of
+from gsfnas.data.sets._folder import read_folder
+from gsfnas.data.sets._kinetics import read_kinetics400
+from gsfnas.data.sets._something import read_something_v1, read_something_v2
+from gsfnas.data.sets._table import read_table
+from gsfnas.data.twins._actions import CLASSES
+from gsfnas.data.video._augment import centre_crop
+from gsfnas.data.video._cache import cache_folder, expanded
+from gsfnas.data.video._clip_reader import Clip, open_split
+from gsfnas.data.video._clips import Clips, ClipSplit, Labels, VideoData
+from gsfnas.data.video._frames import RGB
+from gsfnas.data.video._probe import Look, OnProgress, frame_index, in_threads, look
+from gsfnas.data.video._sampling import segment_frames
 from gsfnas.errors import UserError, unknown
 from gsfnas.escape import printable
 

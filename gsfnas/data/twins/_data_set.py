@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from gsfnas.data._augment import multi_scale_crop
-from gsfnas.data._cache import Array, cache_folder, cached_array
-from gsfnas.data._clips import ALL, Clips, ClipSplit, Labels, Read, VideoData
 from gsfnas.data._settings import SPLITS, DataSettings
-from gsfnas.data._twins_actions import ACTIONS, CLASSES, MIRROR
-from gsfnas.data._twins_render import VERSION, render
+from gsfnas.data.twins._actions import ACTIONS, CLASSES, MIRROR
+from gsfnas.data.twins._render import VERSION, render
+from gsfnas.data.video._augment import multi_scale_crop
+from gsfnas.data.video._cache import Array, cache_folder, cached_array
+from gsfnas.data.video._clips import ALL, Clips, ClipSplit, Labels, Read, VideoData
 from gsfnas.errors import UserError
 
 TASK = "class"

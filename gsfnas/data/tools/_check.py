@@ -5,10 +5,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from gsfnas.data._catalogue import EMPTY, MISSING, SHORT, UNREADABLE, UNSTAMPED, empty_classes
-from gsfnas.data._files import look_at, places, read_catalogue
-from gsfnas.data._look import OnProgress
+from gsfnas.data._manifest import EMPTY, MISSING, SHORT, UNREADABLE, UNSTAMPED, empty_classes
 from gsfnas.data._settings import DataSettings
+from gsfnas.data.sets._files import look_at, places, read_catalogue
+from gsfnas.data.video._probe import OnProgress
 from gsfnas.errors import UserError
 from gsfnas.escape import csv_cell
 from gsfnas.files import replacing

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gsfnas.data._index import DecodeError, said, why_too_large
-from gsfnas.data._pictures import Images, Prepare, orientation_of, upright
+from gsfnas.data.video._index import DecodeError, said, why_too_large
+from gsfnas.data.video._pictures import Images, Prepare, orientation_of, upright
 
 
 class Converter:

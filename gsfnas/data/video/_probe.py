@@ -16,11 +16,11 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gsfnas.data._catalogue import Entry
-from gsfnas.data._decode import DecodeError, examine, probe, scan
-from gsfnas.data._frames import RGB, frame_numbers
-from gsfnas.data._index import save
-from gsfnas.data._order import AVI, MISSING, REPEATED
+from gsfnas.data._manifest import Entry
+from gsfnas.data.video._decode import DecodeError, examine, probe, scan
+from gsfnas.data.video._frames import RGB, frame_numbers
+from gsfnas.data.video._index import save
+from gsfnas.data.video._order import AVI, MISSING, REPEATED
 from gsfnas.errors import UserError
 from gsfnas.files import CannotWriteError, replacing
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.data._index import DecodeError, why_too_large
+from gsfnas.data.video._index import DecodeError, why_too_large
 from gsfnas.errors import UserError
 from gsfnas.files import open_regular
 

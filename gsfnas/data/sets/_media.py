@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gsfnas.data._catalogue import leads_out, real
-from gsfnas.data._decode import VIDEOS
+from gsfnas.data._manifest import leads_out, real
+from gsfnas.data.video._decode import VIDEOS
 from gsfnas.errors import UserError
 
 # What a walk does at a folder: take it as a clip, go into it, or pass it by.

@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from gsfnas.data._annotations import Draft, check_classes, find_annotation, number_of, read_rows
-from gsfnas.data._catalogue import MISLABELLED, Catalogue
-from gsfnas.data._media import Media, Step, find_media, videos_first
+from gsfnas.data._manifest import MISLABELLED, Catalogue
+from gsfnas.data.sets._annotations import Draft, check_classes, find_annotation, number_of, read_rows
+from gsfnas.data.sets._media import Media, Step, find_media, videos_first
 
 _FILES = {"train": ("train",), "test": ("val", "validate", "validation")}
 _PREFIXES = ("", "kinetics400_", "kinetics_400_", "kinetics-400_", "k400_", "kinetics_")

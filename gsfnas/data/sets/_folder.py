@@ -4,11 +4,11 @@ import hashlib
 import json
 from pathlib import Path
 
-from gsfnas.data._annotations import check_classes
-from gsfnas.data._assign import recorded
-from gsfnas.data._catalogue import UNREADABLE, Catalogue, Entry, Problem, is_text
-from gsfnas.data._layout import find_layout
+from gsfnas.data._manifest import UNREADABLE, Catalogue, Entry, Problem, is_text
 from gsfnas.data._settings import DataSettings
+from gsfnas.data.sets._annotations import check_classes
+from gsfnas.data.sets._layout import find_layout
+from gsfnas.data.sets._split import recorded
 from gsfnas.escape import printable
 
 _TASK = "class"

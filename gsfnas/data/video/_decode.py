@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from gsfnas.data._convert import Converter
-from gsfnas.data._frames import IMAGES, RGB, frame_files
-from gsfnas.data._index import (
+from gsfnas.data.video._convert import Converter
+from gsfnas.data.video._frames import IMAGES, RGB, frame_files
+from gsfnas.data.video._index import (
     DecodeError,
     FrameIndex,
     Scan,
@@ -29,8 +29,8 @@ from gsfnas.data._index import (
     scan,
     why_too_large,
 )
-from gsfnas.data._order import BACK_DECODED, UNSTAMPED
-from gsfnas.data._pictures import Images, Prepare, peculiarity, read_picture
+from gsfnas.data.video._order import BACK_DECODED, UNSTAMPED
+from gsfnas.data.video._pictures import Images, Prepare, peculiarity, read_picture
 
 __all__ = [
     "IMAGES",

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from gsfnas.data._augment import centre_crop, multi_scale_crop, resized, three_crops
-from gsfnas.data._cache import Array, Ragged, cached_array, cached_ragged
-from gsfnas.data._clips import ALL, Clips, ClipSplit, Labels
-from gsfnas.data._decode import DecodeError, decode
-from gsfnas.data._frames import RGB
-from gsfnas.data._index import load
-from gsfnas.data._look import in_threads
-from gsfnas.data._sampling import TRAIN_VIEWS, choose_views, clip_frames, segment_draw, segment_frames
 from gsfnas.data._settings import DataSettings
+from gsfnas.data.video._augment import centre_crop, multi_scale_crop, resized, three_crops
+from gsfnas.data.video._cache import Array, Ragged, cached_array, cached_ragged
+from gsfnas.data.video._clips import ALL, Clips, ClipSplit, Labels
+from gsfnas.data.video._decode import DecodeError, decode
+from gsfnas.data.video._frames import RGB
+from gsfnas.data.video._index import load
+from gsfnas.data.video._probe import in_threads
+from gsfnas.data.video._sampling import TRAIN_VIEWS, choose_views, clip_frames, segment_draw, segment_frames
 from gsfnas.errors import UserError
 from gsfnas.escape import printable
 from gsfnas.files import CannotWriteError

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.data._clips import VideoData
-from gsfnas.data._export_layouts import FRAMES_A_SECOND, LAYOUTS, Clip, Source
 from gsfnas.data._open import open_data
 from gsfnas.data._settings import DataSettings
+from gsfnas.data.tools._export_layouts import FRAMES_A_SECOND, LAYOUTS, Clip, Source
+from gsfnas.data.video._clips import VideoData
 from gsfnas.errors import UserError, unknown
 from gsfnas.files import CannotWriteError, replacing
 

@@ -1,0 +1,1 @@
+"""Video files and folders of frames: their frames found, decoded, sampled, augmented, cached and handed out in batches."""
