@@ -57,8 +57,10 @@ def parse() -> argparse.Namespace:
         if name not in PARTS:
             refuse(f"unknown part {name!r}; the parts are {names}")
     arguments.part = list(dict.fromkeys(arguments.part or PARTS))
-    if arguments.out.exists() and not arguments.out.is_dir():
-        refuse(f"--out must be a folder, but {arguments.out} is a file")
+    out: Path = arguments.out.absolute()
+    nearest = next(place for place in (out, *out.parents) if place.exists())
+    if not nearest.is_dir():
+        refuse(f"--out must be a folder, but {nearest} is a file")
     return arguments
 
 
@@ -77,13 +79,23 @@ def check(arguments: argparse.Namespace) -> None:
         refuse("torch finds no CUDA device; --small runs every part on the CPU, tiny")
 
 
+def make_folder(folder: Path) -> None:
+    """Creates it where it is missing. Refuses a place where nothing can be written, before anything is measured."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        refuse(f"--out must be a folder, but {folder} cannot be made: {error.strerror}")
+    if not os.access(folder, os.W_OK):
+        refuse(f"--out must be a folder that can be written to, but {folder} is read-only")
+
+
 def main() -> int:
     arguments = parse()
     check(arguments)
     sys.path.insert(0, str(ROOT))
     from _gpu import page, results
 
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out)
     if arguments.within:
         (name,) = arguments.part
         return run_part(name, arguments)

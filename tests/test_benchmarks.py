@@ -169,6 +169,8 @@ def test_gpu_runs_a_part_and_keeps_what_another_found(tmp_path):
     assert "torch" in page
     # The bars are a card's, and a dry run meets none.
     assert page.count(": not run") >= 7
+    assert page.startswith("# gsfnas on a GPU: a dry run on the CPU, in which nothing is measured\n")
+    assert "forward, float32, 1 clip of 2 frames, ms" in parts["operator"]
 
 
 @pytest.mark.parametrize(
@@ -177,6 +179,7 @@ def test_gpu_runs_a_part_and_keeps_what_another_found(tmp_path):
         (["--part", "netwroks", "--out", "x"], "unknown part 'netwroks'; the parts are tests, operator, networks"),
         ([], "--out DIR is missing"),
         (["--out", __file__], "--out must be a folder"),
+        (["--out", f"{__file__}/gpu"], f"--out must be a folder, but {__file__} is a file"),
         (["--out", "x", "--lrage"], "--lrage"),
     ],
 )
@@ -241,7 +244,7 @@ def test_a_part_that_fails_keeps_what_it_had(gpu, monkeypatch, tmp_path):
     a_card(monkeypatch, gpu, 80)
 
     def run(call):
-        call.add({"workers": 2, "is_whole": True, "seconds": 200.0, "candidate_keys": "c1-a c1-b"})
+        call.add({"workers": 2, "is_whole": True, "seconds": 200.0, "candidate_keys": "c1-a c1-b", "best_val_top1": 0.8364})
         raise RuntimeError("CUDA error: an illegal memory access\nand more")
 
     monkeypatch.setattr(gpu("study"), "run", run)
@@ -253,6 +256,7 @@ def test_a_part_that_fails_keeps_what_it_had(gpu, monkeypatch, tmp_path):
     assert "- the default study: at most 180 s: 200 s, missed by 20 s" in page
     assert "| 2 | 200 | " in page
     assert "| 4 | not run | " in page
+    assert "| 83.6 |" in page  # top-1 in percent
 
 
 def test_a_part_whose_process_dies_is_said_to_have_failed(gpu, monkeypatch, tmp_path):

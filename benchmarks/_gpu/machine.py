@@ -20,7 +20,7 @@ GIGABYTE = 1e9
 
 def describe(device: torch.device) -> dict[str, str]:
     """Plain values for the page; they name no folder and no host."""
-    found = {"gsfnas": gsfnas.__version__, "device": "cpu (--small: nothing here is a measurement)"}
+    found = {"gsfnas": gsfnas.__version__, "device": "cpu"}
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         found |= {

@@ -43,7 +43,7 @@ def run(call: Call) -> None:
     from _measure import Setting, allow_recompiling, beside, measure
     from temporal_operator import build_task, shapes_of
 
-    frames = 2 if call.is_small else 8
+    frames = _frames(is_small=call.is_small)
     shapes = shapes_of(["micro"] if call.is_small else ["resnet50", "bninception"], 32 if call.is_small else 224)
     allow_recompiling()
     timed: list[Timed] = []
@@ -74,6 +74,10 @@ def run(call: Call) -> None:
             call.free()
 
 
+def _frames(*, is_small: bool) -> int:
+    return 2 if is_small else 8
+
+
 def _row(result: Any, copy: Any, plain: Any) -> Row:
     setting = result.setting
     return {
@@ -95,7 +99,8 @@ def section(result: Result) -> Lines:
     works = {replace(work, columns=()) for work in plan(is_small=result.is_small)}
     shapes = list(dict.fromkeys(row["shape"] for row in result.rows))
     for work in sorted(works, key=lambda work: (work.precision, -work.batch, work.mode)):
-        yield from (f"{work.mode}, {work.precision}, {work.batch} clips of 8 frames, ms (times the copy):", "")
+        clips = f"{work.batch} clip{'s' * (work.batch != 1)} of {_frames(is_small=result.is_small)} frames"
+        yield from (f"{work.mode}, {work.precision}, {clips}, ms (times the copy):", "")
         yield from table(("shape", *map(_name, _COLUMNS)), _lines(result.rows, work, shapes))
 
 

@@ -49,8 +49,7 @@ def summary(name: str, result: Result | None) -> list[str]:
 
 def _lines(found: Mapping[str, Result | None]) -> Lines:
     latest = max((result for result in found.values() if result is not None), key=lambda result: result.when, default=None)
-    device = "no card yet" if latest is None else latest.machine["device"]
-    yield from (f"# gsfnas on a GPU: {device}", "")
+    yield from (f"# gsfnas on a GPU: {_title(latest)}", "")
     if latest is not None:
         yield from table(("", ""), [[name, value] for name, value in latest.machine.items()])
         yield "Made by `benchmarks/gpu.py`; the rows of each part are in its CSV file."
@@ -69,6 +68,12 @@ def _lines(found: Mapping[str, Result | None]) -> Lines:
         yield ""
         yield from (f"- {note}" for note in result.notes)
         yield ""
+
+
+def _title(latest: Result | None) -> str:
+    if latest is None:
+        return "no card yet"
+    return "a dry run on the CPU, in which nothing is measured" if latest.is_small else latest.machine["device"]
 
 
 def _bars(name: str, result: Result | None) -> list[Bar]:

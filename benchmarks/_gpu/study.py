@@ -97,9 +97,12 @@ def section(result: Result) -> Lines:
         if row is not None and first is not None:
             same = len(set(row["candidate_keys"].split()) & set(first["candidate_keys"].split()))
         whole = cell(row, "seconds", 0) + ("" if row is None or row["is_whole"] else " (stopped)")
-        names = ("candidates", "complete", "failed", "seconds_a_run", "best_val_top1", "busy_percent", "most_gigabytes")
-        lines.append([str(workers), whole, *(cell(row, name) for name in names), "" if same is None else str(same)])
-    head = ("workers", "seconds", "candidates", "runs complete", "failed", "seconds a run", "best val top-1")
+        top1 = None if row is None else row.get("best_val_top1")
+        best = None if row is None else {"percent": None if top1 is None else 100 * top1}
+        runs = [cell(row, name) for name in ("candidates", "complete", "failed", "seconds_a_run")]
+        card = [cell(row, name) for name in ("busy_percent", "most_gigabytes")]
+        lines.append([str(workers), whole, *runs, cell(best, "percent", 1), *card, "" if same is None else str(same)])
+    head = ("workers", "seconds", "candidates", "runs complete", "failed", "seconds a run", "best val top-1, %")
     yield from table((*head, "card busy, %", "its memory, GB", "candidates of the default's"), lines)
     yield "Busy is the share of time in which any kernel ran, by `nvidia-smi`, the mean of samples; empty where there is none."
     yield ""

@@ -103,10 +103,10 @@ def section(result: Result) -> Lines:
             lines.append([f"{name}, {path}, {execution}", *_cells(result.rows, found, path, execution)])
     head = (
         "network",
-        "median, ms",
+        "best of three medians, ms",
         "10 %",
         "90 %",
-        "slowest of three / fastest",
+        "slowest median / fastest",
         "x TSM",
         "printed, ms (Titan V)",
         "printed x TSM",
