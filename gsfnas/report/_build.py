@@ -39,19 +39,20 @@ def build_report(study: StudyRecord, folder: Path) -> Path:
 
 def _write_all(study: StudyRecord, folder: Path) -> None:
     # Imported late: pandas, matplotlib and scipy take seconds that no other command should pay.
-    from gsfnas.report import _figures, _html, _markdown, _static, _words
-    from gsfnas.report._numbers import Numbers
+    from gsfnas.report import _captions, _figures, _matplotlib
+    from gsfnas.report._analysis import StudyAnalysis
+    from gsfnas.report.pages import html, markdown
 
-    numbers = Numbers(study)
-    numbers.runs.map(csv_cell).to_csv(folder / "trials.csv", index=False, lineterminator="\n")
+    analysis = StudyAnalysis(study)
+    analysis.runs.map(csv_cell).to_csv(folder / "trials.csv", index=False, lineterminator="\n")
     _text(folder / "study.yaml", printable(study.study_yaml, keep="\n\t"))
     _text(folder / "env.json", json.dumps(_environment(study), indent=2, sort_keys=True, default=str) + "\n")
-    _static.draw_accuracy(_figures.accuracy_points(numbers), _words.title(numbers), folder / "accuracy_vs_flops")
-    if not numbers.is_of_rows:
-        _static.draw_effects(numbers.effects["val_top1"], folder / "site_effects")
-    _static.draw_strips(_figures.strips(numbers), numbers.sites, _figures.module_colours(numbers), folder / "strips")
-    _text(folder / "report.md", printable(_markdown.document(numbers), keep="\n\t"))
-    _text(folder / PAGE, _html.page(numbers))
+    _matplotlib.draw_accuracy(_figures.accuracy_points(analysis), _captions.title(analysis), folder / "accuracy_vs_flops")
+    if not analysis.is_of_rows:
+        _matplotlib.draw_effects(analysis.effects["val_top1"], folder / "site_effects")
+    _matplotlib.draw_strips(_figures.strips(analysis), analysis.sites, _figures.module_colours(analysis), folder / "strips")
+    _text(folder / "report.md", printable(markdown.document(analysis), keep="\n\t"))
+    _text(folder / PAGE, html.page(analysis))
 
 
 def _environment(study: StudyRecord) -> dict[str, object]:

@@ -1,10 +1,10 @@
-"""What the figures show, as data; drawn for the eye in ``_static`` (PNG, SVG) and ``_interactive`` (the page)."""
+"""What the figures show, as data; drawn for the eye in ``_matplotlib`` (PNG, SVG) and ``_plotly`` (the page)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gsfnas.candidate import Candidate
-from gsfnas.report._numbers import Numbers, Spread
+from gsfnas.report._analysis import Spread, StudyAnalysis
 from gsfnas.spec import FAMILY, label
 
 # Okabe and Ito's palette, told apart with any colour vision, in mid tones that read on white and on black.
@@ -57,52 +57,52 @@ class Curve:
     values: tuple[float, ...]
 
 
-def accuracy_points(numbers: Numbers) -> tuple[Point, ...]:
+def accuracy_points(analysis: StudyAnalysis) -> tuple[Point, ...]:
     """Every complete candidate, best first."""
-    front = {record.candidate.key for record in numbers.front}
+    front = {record.candidate.key for record in analysis.front}
     return tuple(
         Point(
             key=record.candidate.key,
-            names=numbers.titles(record),
+            names=analysis.titles(record),
             phase=record.phase,
             gmacs=record.gmacs,
             accuracy={name: record.metrics[name] for name in ("val_top1", "test_top1") if name in record.metrics},
             spreads={
                 name: spread
                 for name in ("val_top1", "test_top1")
-                if (spread := numbers.spread(record, name)) is not None and spread.std is not None
+                if (spread := analysis.spread(record, name)) is not None and spread.std is not None
             },
             on_front=record.candidate.key in front,
             sites=", ".join(f"{label(insertion)} at {site}" for site, insertion in record.candidate.insertions) or "no module",
         )
-        for record in numbers.ranked
+        for record in analysis.ranked
     )
 
 
-def strips(numbers: Numbers) -> tuple[Strip, ...]:
+def strips(analysis: StudyAnalysis) -> tuple[Strip, ...]:
     """The best ``MAX_STRIPS`` candidates, best first."""
     return tuple(
         Strip(
             key=record.candidate.key,
-            names=numbers.titles(record),
+            names=analysis.titles(record),
             val_top1=record.top1,
             gmacs=record.gmacs,
-            cells=strip_of(record.candidate, numbers.sites),
+            cells=strip_of(record.candidate, analysis.sites),
         )
-        for record in numbers.ranked[:MAX_STRIPS]
+        for record in analysis.ranked[:MAX_STRIPS]
     )
 
 
-def curves(numbers: Numbers, metric: str) -> tuple[Curve, ...]:
+def curves(analysis: StudyAnalysis, metric: str) -> tuple[Curve, ...]:
     """Those of the named candidates, each candidate once, under all its names."""
     found = []
     drawn: set[str] = set()
-    for record in numbers.titled.values():
+    for record in analysis.titled.values():
         if record.candidate.key in drawn:
             continue
         drawn.add(record.candidate.key)
-        name = " = ".join(numbers.titles(record))
-        again = [one for one in numbers.study.replicates if one.candidate.key == record.candidate.key]
+        name = " = ".join(analysis.titles(record))
+        again = [one for one in analysis.study.replicates if one.candidate.key == record.candidate.key]
         for run in (record, *again):
             epochs = [epoch for epoch in run.curve if metric in epoch.metrics]
             if epochs:
@@ -122,9 +122,9 @@ def module_of(cell: str) -> str:
     return cell.rpartition(":")[0]
 
 
-def module_colours(numbers: Numbers) -> dict[str, str]:
+def module_colours(analysis: StudyAnalysis) -> dict[str, str]:
     """Module -> colour, the named points of the family first, for the modules that occur."""
-    cells = {cell for record in numbers.study.records for cell in strip_of(record.candidate, numbers.sites) if cell}
+    cells = {cell for record in analysis.study.records for cell in strip_of(record.candidate, analysis.sites) if cell}
     order = list(FAMILY)
     modules = sorted({module_of(cell) for cell in cells}, key=lambda name: (order.index(name) if name in order else 99, name))
     return {module: PALETTE[index % len(PALETTE)] for index, module in enumerate(modules)}

@@ -1,16 +1,16 @@
 """The first paragraph: how much was tried, and the best candidate against the baseline."""
 
 from gsfnas.record import Record
+from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._metrics import METRICS, NOT_RUN
-from gsfnas.report._numbers import Numbers
 
 _PERCENT = METRICS["val_top1"]
 _GMACS = METRICS["macs_fvcore"]
 
 
-def summary(numbers: Numbers) -> str:
+def summary(analysis: StudyAnalysis) -> str:
     """In plain words, for whatever there is: nothing, a few runs, a whole study."""
-    return " ".join([_tried(numbers), *_best(numbers), *_left_out(numbers)])
+    return " ".join([_tried(analysis), *_best(analysis), *_left_out(analysis)])
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -30,8 +30,8 @@ def big(number: int) -> str:
     return f"{mantissa} × 10{str(int(exponent)).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
-def _tried(numbers: Numbers) -> str:
-    study, done = numbers.study, len(numbers.ranked)
+def _tried(analysis: StudyAnalysis) -> str:
+    study, done = analysis.study, len(analysis.ranked)
     space = f"the space `{study.space}` has {big(study.space_size)} candidates"
     if not study.records:
         return f"Nothing has run yet: {space}."
@@ -40,7 +40,7 @@ def _tried(numbers: Numbers) -> str:
         state = f"{len(study.records) - running} failed and {running} did not end" if running else "all failed"
         return f"No candidate has a result ({count(len(study.records), 'run')}, {state}); {space}."
     share = f" ({100 * done // study.space_size} %)" if 100 * done >= study.space_size > 0 else ""
-    where = f"on {numbers.data_name or 'the data'}, {count(study.classes, 'class', 'classes')}"
+    where = f"on {analysis.data_name or 'the data'}, {count(study.classes, 'class', 'classes')}"
     left = len(study.records) - done
     missing = f"; {left} more {'has' if left == 1 else 'have'} no result" if left else ""
     again = f", and {count(len(study.replicates), 'run')} repeated some of them with other seeds" if study.replicates else ""
@@ -50,9 +50,9 @@ def _tried(numbers: Numbers) -> str:
     )
 
 
-def _left_out(numbers: Numbers) -> list[str]:
+def _left_out(analysis: StudyAnalysis) -> list[str]:
     """How many clips of the data set nothing was trained or tested on, where there are any."""
-    most = max((len(found.get("files_left_out", ())) for found in numbers.study.environments.values()), default=0)
+    most = max((len(found.get("files_left_out", ())) for found in analysis.study.environments.values()), default=0)
     return (
         [f"{count(most, 'clip')} of the data set could not be used and {'is' if most == 1 else 'are'} left out."]
         if most
@@ -60,49 +60,49 @@ def _left_out(numbers: Numbers) -> list[str]:
     )
 
 
-def _best(numbers: Numbers) -> list[str]:
-    best, baseline, full = numbers.best, numbers.baseline, numbers.full
+def _best(analysis: StudyAnalysis) -> list[str]:
+    best, baseline, full = analysis.best, analysis.baseline, analysis.full
     if best is None:
         return []
-    test, val = _accuracy(numbers, best, "test_top1"), _accuracy(numbers, best, "val_top1")
+    test, val = _accuracy(analysis, best, "test_top1"), _accuracy(analysis, best, "val_top1")
     if best is baseline:
-        verdict = "No module helped: the" if len(numbers.ranked) > 1 else "The"
+        verdict = "No module helped: the" if len(analysis.ranked) > 1 else "The"
         sentences = [f"{verdict} baseline without a module is the best on validation, with {val}, and {test} on test."]
     elif baseline is None:
         sentences = [
-            f"The best on validation {holding(best, len(numbers.sites))} and reaches {test} on test, {val} on validation.",
+            f"The best on validation {holding(best, len(analysis.sites))} and reaches {test} on test, {val} on validation.",
         ]
-        if not numbers.is_of_rows:
+        if not analysis.is_of_rows:
             sentences.append("The baseline without a module has no result yet.")
     else:
         sentences = [
-            f"The best on validation {holding(best, len(numbers.sites))} and reaches {test} top-1 on test, "
-            f"{_gap(numbers, best, baseline, 'test_top1')} the baseline without a module "
-            f"({_accuracy(numbers, baseline, 'test_top1')}), for {_costs(best, baseline)}.",
-            f"On validation it reaches {val}, {_gap(numbers, best, baseline, 'val_top1')} the baseline "
-            f"({_accuracy(numbers, baseline, 'val_top1')}).",
+            f"The best on validation {holding(best, len(analysis.sites))} and reaches {test} top-1 on test, "
+            f"{_gap(analysis, best, baseline, 'test_top1')} the baseline without a module "
+            f"({_accuracy(analysis, baseline, 'test_top1')}), for {_costs(best, baseline)}.",
+            f"On validation it reaches {val}, {_gap(analysis, best, baseline, 'val_top1')} the baseline "
+            f"({_accuracy(analysis, baseline, 'val_top1')}).",
         ]
     if full is not None and full is not best:
-        ours, theirs = _accuracy(numbers, full, "test_top1"), _accuracy(numbers, full, "val_top1")
+        ours, theirs = _accuracy(analysis, full, "test_top1"), _accuracy(analysis, full, "val_top1")
         sentences.append(f"The full candidate, a module at every site, reaches {ours} on test and {theirs} on validation.")
-    spread = numbers.spread(best, "val_top1")
+    spread = analysis.spread(best, "val_top1")
     if spread is not None and spread.seeds > 1:
         sentences.append(f"(± is the standard deviation over {spread.seeds} seeds; the best was chosen by its first.)")
     return sentences
 
 
-def _accuracy(numbers: Numbers, record: Record, metric: str) -> str:
+def _accuracy(analysis: StudyAnalysis, record: Record, metric: str) -> str:
     """``74.1 ± 0.9 %``, over the seeds there are."""
-    spread = numbers.spread(record, metric)
+    spread = analysis.spread(record, metric)
     if spread is None:
         return NOT_RUN
     deviation = "" if spread.std is None else f" ± {_PERCENT.text(spread.std)}"
     return f"{_PERCENT.text(spread.mean)}{deviation} %"
 
 
-def _gap(numbers: Numbers, record: Record, other: Record, metric: str) -> str:
+def _gap(analysis: StudyAnalysis, record: Record, other: Record, metric: str) -> str:
     """``40.1 points above``, means over seeds."""
-    ours, theirs = numbers.spread(record, metric), numbers.spread(other, metric)
+    ours, theirs = analysis.spread(record, metric), analysis.spread(other, metric)
     if ours is None or theirs is None:
         return "to be compared with"
     gap = ours.mean - theirs.mean

@@ -7,10 +7,10 @@ from typing import Any
 
 from gsfnas.candidate import Candidate
 from gsfnas.record import Record
+from gsfnas.report._analysis import Spread, StudyAnalysis
 from gsfnas.report._effects import Effect, Factor
 from gsfnas.report._figures import strip_of
 from gsfnas.report._metrics import METRICS, NOT_RUN, Metric, duration
-from gsfnas.report._numbers import Numbers, Spread
 
 PER_RUN = ("params", "macs_fvcore", "macs_ptflops", "activations", "latency_median_ms")
 
@@ -46,33 +46,33 @@ class Table:
     is_sortable: bool = False
 
 
-def comparison(numbers: Numbers) -> Table:
+def comparison(analysis: StudyAnalysis) -> Table:
     """Baseline, full and best side by side, and the best minus the baseline; nothing of rows that have no baseline."""
-    named = numbers.named
+    named = analysis.named
     baseline, best = named.get("baseline"), named.get("best")
     # Rows have no candidate that holds everything their space allows.
-    names = ("baseline", "best") if numbers.is_of_rows else ("baseline", "full", "best")
-    if numbers.is_of_rows and baseline is None:
+    names = ("baseline", "best") if analysis.is_of_rows else ("baseline", "full", "best")
+    if analysis.is_of_rows and baseline is None:
         return Table("comparison", "", (), ())
     rows: list[tuple[Cell, ...]] = [
         (Cell("Candidate"), *(_key_cell(named[name]) if name in named else Cell(NOT_RUN) for name in names), Cell("")),
         (
             Cell("Sites"),
-            *(_strip_cell(numbers, named[name].candidate) if name in named else Cell(NOT_RUN) for name in names),
+            *(_strip_cell(analysis, named[name].candidate) if name in named else Cell(NOT_RUN) for name in names),
             Cell(""),
         ),
     ]
     for metric in (METRICS["val_top1"], METRICS["test_top1"]):
-        spreads = {name: numbers.spread(named.get(name), metric.key) for name in names}
+        spreads = {name: analysis.spread(named.get(name), metric.key) for name in names}
         first, last = spreads["baseline"], spreads["best"]
         gap = None if first is None or last is None else last.mean - first.mean
         text = NOT_RUN if gap is None else f"{metric.difference(gap)} {metric.difference_unit}"
         rows.append((Cell(metric.heading), *(Cell(spread_text(spreads[name], metric)) for name in names), Cell(text)))
     for key in PER_RUN:
         metric = METRICS[key]
-        values = {name: _value(numbers, named.get(name), key) for name in names}
+        values = {name: _value(analysis, named.get(name), key) for name in names}
         decimals = metric.decimals(value for value in values.values() if value is not None)
-        before, after = _value(numbers, baseline, key), _value(numbers, best, key)
+        before, after = _value(analysis, baseline, key), _value(analysis, best, key)
         text = NOT_RUN
         if before is not None and after is not None:
             share = f" ({METRICS['val_top1'].difference(after / before - 1)} %)" if before else ""
@@ -96,16 +96,16 @@ def _listed(names: Sequence[str]) -> str:
     return f"Baseline (no module){full} and the best"
 
 
-def candidates(numbers: Numbers) -> Table:
+def candidates(analysis: StudyAnalysis) -> Table:
     """Every candidate, ranked by validation accuracy; those without a result stand last."""
-    records = [*numbers.ranked, *(one for one in numbers.unfinished if one.phase != "replicate")]
-    front = {record.candidate.key for record in numbers.front}
+    records = [*analysis.ranked, *(one for one in analysis.unfinished if one.phase != "replicate")]
+    front = {record.candidate.key for record in analysis.front}
     metrics = [METRICS[key] for key in (*PER_RUN, "val_top1", "test_top1")]
-    values = {metric.key: [_value(numbers, record, metric.key) for record in records] for metric in metrics}
+    values = {metric.key: [_value(analysis, record, metric.key) for record in records] for metric in metrics}
     decimals = {metric.key: metric.decimals(v for v in values[metric.key] if v is not None) for metric in metrics}
     rows, marked = [], set()
     for index, record in enumerate(records):
-        done = index < len(numbers.ranked)
+        done = index < len(analysis.ranked)
         if record.candidate.key in front:
             marked.add(index)
         measured = [
@@ -116,8 +116,8 @@ def candidates(numbers: Numbers) -> Table:
                 Cell(str(index + 1) if done else "", float(index)),
                 _key_cell(record, " ◆" if index in marked else ""),
                 Cell("copy", copy=record.candidate.to_json()),
-                _strip_cell(numbers, record.candidate),
-                Cell(", ".join(numbers.titles(record)) if numbers.is_of_rows else record.phase),
+                _strip_cell(analysis, record.candidate),
+                Cell(", ".join(analysis.titles(record)) if analysis.is_of_rows else record.phase),
                 *measured[-2:],
                 *measured[:-2],
                 Cell(str(len(record.curve)), float(len(record.curve))),
@@ -134,7 +134,7 @@ def candidates(numbers: Numbers) -> Table:
             Column("Candidate"),
             Column("JSON"),
             Column("Sites"),
-            Column("Row" if numbers.is_of_rows else "Phase"),
+            Column("Row" if analysis.is_of_rows else "Phase"),
             *(Column(metric.short_heading, True) for metric in (*metrics[-2:], *metrics[:-2])),
             Column(METRICS["epochs"].heading, True),
             Column(METRICS["seconds"].heading, True),
@@ -147,17 +147,17 @@ def candidates(numbers: Numbers) -> Table:
     )
 
 
-def seeds(numbers: Numbers) -> Table:
+def seeds(analysis: StudyAnalysis) -> Table:
     """Every candidate that ran with more than one seed, and what each seed gave."""
-    again = {record.candidate.key for record in numbers.study.replicates}
+    again = {record.candidate.key for record in analysis.study.replicates}
     rows = []
-    for record in (one for one in numbers.ranked if one.candidate.key in again):
-        names = ", ".join(numbers.titles(record))
+    for record in (one for one in analysis.ranked if one.candidate.key in again):
+        names = ", ".join(analysis.titles(record))
         cells = [_key_cell(record), Cell(names)]
         for key in ("val_top1", "test_top1"):
-            runs = [record, *(one for one in numbers.study.replicates if one.candidate.key == record.candidate.key)]
+            runs = [record, *(one for one in analysis.study.replicates if one.candidate.key == record.candidate.key)]
             each = ", ".join(METRICS[key].text(run.metrics.get(key)) for run in runs)
-            cells += [Cell(spread_text(numbers.spread(record, key), METRICS[key])), Cell(each)]
+            cells += [Cell(spread_text(analysis.spread(record, key), METRICS[key])), Cell(each)]
         rows.append(tuple(cells))
     columns = [Column("Candidate"), Column("Name")]
     for key in ("val_top1", "test_top1"):
@@ -166,11 +166,11 @@ def seeds(numbers: Numbers) -> Table:
     return Table("seeds", caption, tuple(columns), tuple(rows))
 
 
-def sites(numbers: Numbers) -> Table:
+def sites(analysis: StudyAnalysis) -> Table:
     """What a module at each site is worth, in points, on validation and on test."""
-    known = {site.name: site for site in numbers.study.sites}
+    known = {site.name: site for site in analysis.study.sites}
     rows = []
-    for val, test in zip(numbers.effects["val_top1"].sites, numbers.effects["test_top1"].sites, strict=True):
+    for val, test in zip(analysis.effects["val_top1"].sites, analysis.effects["test_top1"].sites, strict=True):
         site = known.get(val.name)
         where = f"{site.channels} × {site.height} × {site.width}" if site else NOT_RUN
         rows.append(
@@ -192,9 +192,9 @@ def sites(numbers: Numbers) -> Table:
     return Table("sites", caption, columns, tuple(rows))
 
 
-def options(numbers: Numbers) -> Table:
+def options(analysis: StudyAnalysis) -> Table:
     """What each option of an insertion is worth against its reference; empty where the space has one option."""
-    pairs = zip(numbers.effects["val_top1"].factors, numbers.effects["test_top1"].factors, strict=False)
+    pairs = zip(analysis.effects["val_top1"].factors, analysis.effects["test_top1"].factors, strict=False)
     rows = [row for val, test in pairs for row in _option_rows(val, test)]
     columns = (
         Column("Option"),
@@ -208,25 +208,25 @@ def options(numbers: Numbers) -> Table:
     return Table("options", caption, columns, tuple(rows))
 
 
-def failures(numbers: Numbers) -> Table:
+def failures(analysis: StudyAnalysis) -> Table:
     """Runs without a result, and why."""
     rows = [
         (
             Cell(str(record.number)),
             _key_cell(record),
-            _strip_cell(numbers, record.candidate),
+            _strip_cell(analysis, record.candidate),
             Cell(record.phase),
             Cell(str(record.seed)),
             Cell(record.outcome),
             Cell(record.error or ("still running, or stopped" if record.outcome == "running" else "no accuracy was recorded")),
         )
-        for record in numbers.unfinished
+        for record in analysis.unfinished
     ]
     columns = ("Number", "Candidate", "Sites", "Phase", "Seed", "Outcome", "Error")
     return Table("failures", "What each of them said; none of them enters a figure.", tuple(map(Column, columns)), tuple(rows))
 
 
-def latencies(numbers: Numbers) -> Table:
+def latencies(analysis: StudyAnalysis) -> Table:
     """Every latency measured, where there is more than one set of conditions; else empty."""
     metric = METRICS["latency_median_ms"]
     rows = [
@@ -239,8 +239,8 @@ def latencies(numbers: Numbers) -> Table:
             Cell(one.precision),
             Cell(str(one.batch)),
         )
-        for one in numbers.study.latencies
-        if len(numbers.latency_conditions) > 1
+        for one in analysis.study.latencies
+        if len(analysis.latency_conditions) > 1
     ]
     labels = ("Candidate", metric.heading, "Range (ms)", "Device", "Threads", "Precision", "Batch")
     numeric = (metric.heading, "Range (ms)", "Threads", "Batch")
@@ -248,10 +248,10 @@ def latencies(numbers: Numbers) -> Table:
     return Table("latencies", "Latency of one clip under all conditions measured.", columns, tuple(rows))
 
 
-def protocols(numbers: Numbers) -> Table:
+def protocols(analysis: StudyAnalysis) -> Table:
     """The runs whose weights were tested under a protocol beside the study's own; else empty."""
     test, macs = METRICS["test_top1"], METRICS["macs_fvcore"]
-    scores = numbers.study.protocols
+    scores = analysis.study.protocols
     decimals = macs.decimals(one.macs_fvcore for one in scores)
     rows = [
         (
@@ -272,9 +272,9 @@ def protocols(numbers: Numbers) -> Table:
     return Table("protocols", caption, columns, tuple(rows))
 
 
-def environment(numbers: Numbers) -> Table:
+def environment(analysis: StudyAnalysis) -> Table:
     """Where the runs ran, what ran there, and how long it took in all."""
-    study = numbers.study
+    study = analysis.study
     everything = (*study.records, *study.replicates)
     count: dict[str, int] = {}
     for record in everything:
@@ -282,7 +282,7 @@ def environment(numbers: Numbers) -> Table:
             count[record.device] = count.get(record.device, 0) + 1
     rows = [
         ("runs", f"{len(everything)}, of which {len(study.replicates)} replicates"),
-        ("time of all runs together", duration(numbers.total_seconds)),
+        ("time of all runs together", duration(analysis.total_seconds)),
         ("runs by device", ", ".join(f"{device} ({number} runs)" for device, number in count.items()) or NOT_RUN),
     ]
     several = len(study.environments) > 1
@@ -290,7 +290,7 @@ def environment(numbers: Numbers) -> Table:
         rows += [(f"{name}: {key}" if several else key, text) for key, text in _flat(found)]
     rows += [
         ("latency measured on", f"{device}, {threads} threads, {precision}, batch {batch}")
-        for device, threads, precision, batch in numbers.latency_conditions[:1]
+        for device, threads, precision, batch in analysis.latency_conditions[:1]
     ]
     cells = tuple((Cell(name), Cell(text)) for name, text in rows)
     return Table("environment", "Runs, machine and packages.", (Column(""), Column("")), cells)
@@ -327,17 +327,17 @@ def _key_cell(record: Record, mark: str = "") -> Cell:
     return Cell(record.candidate.key + mark, record.candidate.key, is_code=True)
 
 
-def _strip_cell(numbers: Numbers, candidate: Candidate) -> Cell:
-    strip = strip_of(candidate, numbers.sites)
-    held = ", ".join(f"{label} at {site}" for site, label in zip(numbers.sites, strip, strict=True) if label)
+def _strip_cell(analysis: StudyAnalysis, candidate: Candidate) -> Cell:
+    strip = strip_of(candidate, analysis.sites)
+    held = ", ".join(f"{label} at {site}" for site, label in zip(analysis.sites, strip, strict=True) if label)
     return Cell(held or "no module", float(len(candidate.insertions)), strip=strip)
 
 
-def _value(numbers: Numbers, record: Record | None, key: str) -> float | None:
+def _value(analysis: StudyAnalysis, record: Record | None, key: str) -> float | None:
     if record is None:
         return None
     if key == "latency_median_ms":
-        latency = numbers.latencies.get(record.candidate.key)
+        latency = analysis.latencies.get(record.candidate.key)
         return None if latency is None else latency.median_ms
     return record.cost[key] if key in record.cost else record.metrics.get(key)
 

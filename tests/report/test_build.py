@@ -9,7 +9,8 @@ import pytest
 import synthetic
 
 from gsfnas.errors import UserError
-from gsfnas.report import _html, build_report
+from gsfnas.report import build_report
+from gsfnas.report.pages import html
 
 
 def test_writes_where_it_is_told_and_leaves_nothing_beside(tmp_path: Path) -> None:
@@ -32,10 +33,10 @@ def test_where_making_it_fails_the_old_one_stays(tmp_path: Path, monkeypatch: py
     build_report(synthetic.bare_study(), folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def broken(numbers: object) -> str:
+    def broken(analysis: object) -> str:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(_html, "page", broken)
+    monkeypatch.setattr(html, "page", broken)
     with pytest.raises(RuntimeError, match="broken"):
         build_report(synthetic.anchors_study(), folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -6,8 +6,8 @@ import synthetic
 from scipy import stats
 
 from gsfnas.candidate import Insertion, Site
+from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._effects import Effects, Run, effects_of
-from gsfnas.report._numbers import Numbers
 
 NAMES = [site.name for site in synthetic.SITES]
 
@@ -95,20 +95,20 @@ def test_sites_that_always_go_together_are_not_told_apart() -> None:
 
 
 def test_two_anchors_say_nothing_about_a_site() -> None:
-    found = Numbers(synthetic.anchors_study()).effects["val_top1"]
+    found = StudyAnalysis(synthetic.anchors_study()).effects["val_top1"]
     assert all(effect.value is None and effect.low is None for effect in found.sites)
     assert not any(effect.is_clear for effect in found.sites)
 
 
 def test_the_synthetic_study_finds_its_strongest_site() -> None:
-    found = Numbers(synthetic.placement_study()).effects["val_top1"]
+    found = StudyAnalysis(synthetic.placement_study()).effects["val_top1"]
     assert found.is_least_squares
     assert max(found.sites, key=lambda effect: effect.value or 0).name == NAMES[3]
 
 
 def test_one_option_has_no_factor_table() -> None:
     """The touched channels differ between sites by rounding alone: that is no option."""
-    assert Numbers(synthetic.placement_study()).effects["val_top1"].factors == ()
+    assert StudyAnalysis(synthetic.placement_study()).effects["val_top1"].factors == ()
 
 
 def test_the_worth_of_an_option_is_found() -> None:

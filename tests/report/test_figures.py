@@ -10,13 +10,13 @@ import plotly.graph_objects as go
 import pytest
 import synthetic
 
-from gsfnas.report import _figures, _interactive, _static
+from gsfnas.report import _figures, _matplotlib, _plotly
+from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._metrics import METRICS
-from gsfnas.report._numbers import Numbers
 
 
 def test_points_carry_front_names_and_spread() -> None:
-    points = {point.names: point for point in _figures.accuracy_points(Numbers(synthetic.hand_study()))}
+    points = {point.names: point for point in _figures.accuracy_points(StudyAnalysis(synthetic.hand_study()))}
     assert points["baseline",].spreads["test_top1"].seeds == 3
     assert points["best",].on_front
     assert not points["full",].on_front
@@ -25,24 +25,24 @@ def test_points_carry_front_names_and_spread() -> None:
 
 
 def test_one_candidate_with_two_names_is_one_point() -> None:
-    names = [point.names for point in _figures.accuracy_points(Numbers(synthetic.anchors_study()))]
+    names = [point.names for point in _figures.accuracy_points(StudyAnalysis(synthetic.anchors_study()))]
     assert names == [("full", "best"), ("baseline",)]
 
 
 def test_strips_are_sorted_by_validation() -> None:
-    strips = _figures.strips(Numbers(synthetic.placement_study()))
+    strips = _figures.strips(StudyAnalysis(synthetic.placement_study()))
     assert [strip.val_top1 for strip in strips] == sorted((strip.val_top1 for strip in strips), reverse=True)
     assert strips[-1].cells == ("",) * 8
 
 
 def test_each_module_has_its_colour() -> None:
-    colours = _figures.module_colours(Numbers(synthetic.multi_study()))
+    colours = _figures.module_colours(StudyAnalysis(synthetic.multi_study()))
     assert list(colours)[:4] == ["gsf", "gsm", "tsm", "tdn"]
     assert len(set(colours.values())) == len(colours) == 6
 
 
 def test_curves_hold_every_seed_of_the_named() -> None:
-    curves = _figures.curves(Numbers(synthetic.placement_study()), "val_top1")
+    curves = _figures.curves(StudyAnalysis(synthetic.placement_study()), "val_top1")
     assert [curve.name for curve in curves if curve.is_first] == ["baseline", "full", "best"]
     assert len(curves) == 9
     assert curves[0].epochs == tuple(range(1, 9))
@@ -50,12 +50,12 @@ def test_curves_hold_every_seed_of_the_named() -> None:
 
 @pytest.mark.parametrize("study", [synthetic.placement_study(), synthetic.multi_study(), synthetic.anchors_study()])
 def test_plotly_accepts_the_plots(study: synthetic.StudyRecord) -> None:
-    numbers = Numbers(study)
-    points = _figures.accuracy_points(numbers)
-    plot = _interactive.accuracy_plot(points)
+    analysis = StudyAnalysis(study)
+    points = _figures.accuracy_points(analysis)
+    plot = _plotly.accuracy_plot(points)
     go.Figure(plot)
-    go.Figure(_interactive.effects_plot(numbers.effects["val_top1"]))
-    go.Figure(_interactive.curves_plot([(METRICS["val_top1"], _figures.curves(numbers, "val_top1"))]))
+    go.Figure(_plotly.effects_plot(analysis.effects["val_top1"]))
+    go.Figure(_plotly.curves_plot([(METRICS["val_top1"], _figures.curves(analysis, "val_top1"))]))
     drawn = [
         key for trace in plot["data"] if trace.get("hovertemplate") and trace["xaxis"] == "x" for key in trace["customdata"]
     ]
@@ -63,24 +63,26 @@ def test_plotly_accepts_the_plots(study: synthetic.StudyRecord) -> None:
 
 
 def test_the_front_is_drawn_on_validation() -> None:
-    numbers = Numbers(synthetic.hand_study())
-    front = _interactive.accuracy_plot(_figures.accuracy_points(numbers))["data"][0]
+    analysis = StudyAnalysis(synthetic.hand_study())
+    front = _plotly.accuracy_plot(_figures.accuracy_points(analysis))["data"][0]
     assert front["name"] == "Pareto front"
     assert front["y"] == pytest.approx([30.0, 62.0])
     assert front["xaxis"] == "x"
 
 
 def test_drawing_twice_gives_the_same_bytes_and_touches_no_setting(tmp_path: Path) -> None:
-    points = _figures.accuracy_points(Numbers(synthetic.hand_study()))
+    points = _figures.accuracy_points(StudyAnalysis(synthetic.hand_study()))
     before = dict(mpl.rcParams)
     for name in ("a", "b"):
-        _static.draw_accuracy(points, "a title", tmp_path / name)
+        _matplotlib.draw_accuracy(points, "a title", tmp_path / name)
     assert dict(mpl.rcParams) == before
     for kind in (".png", ".svg"):
         assert (tmp_path / "a").with_suffix(kind).read_bytes() == (tmp_path / "b").with_suffix(kind).read_bytes()
 
 
 def test_drawing_chooses_no_backend() -> None:
-    code = "import os, matplotlib as mpl, gsfnas.report._static; assert mpl.rcParams._get_backend_or_none() in (None, 'agg')"
+    code = (
+        "import os, matplotlib as mpl, gsfnas.report._matplotlib; assert mpl.rcParams._get_backend_or_none() in (None, 'agg')"
+    )
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -10,8 +10,9 @@ import pytest
 import synthetic
 
 from gsfnas.candidate import Candidate
-from gsfnas.report import _figures, _html, _interactive, _markdown
-from gsfnas.report._numbers import Numbers
+from gsfnas.report import _figures, _plotly
+from gsfnas.report._analysis import StudyAnalysis
+from gsfnas.report.pages import html, markdown
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -97,21 +98,21 @@ def test_a_place_for_every_plot(page: Page) -> None:
 
 
 def test_names_are_text_and_never_markup() -> None:
-    numbers = Numbers(synthetic.hostile_study())
-    text = _html.page(numbers)
+    analysis = StudyAnalysis(synthetic.hostile_study())
+    text = html.page(analysis)
     own = text.replace(_library(text), "")
     assert "alert(" in own
     # The plots' data and the page's own; the library is taken out.
     assert own.count("<script") == 2
     assert "<img" not in own
     assert synthetic.HOSTILE in Page(text).words()
-    plots = json.dumps(_interactive.accuracy_plot(_figures.accuracy_points(numbers)))
+    plots = json.dumps(_plotly.accuracy_plot(_figures.accuracy_points(analysis)))
     assert "<script" not in plots
-    assert not set("<>") & set(_interactive.to_json({"a": {"b": "</script><!--"}}))
+    assert not set("<>") & set(_plotly.to_json({"a": {"b": "</script><!--"}}))
 
 
 def test_markdown_escapes_names_and_keeps_its_tables() -> None:
-    text = _markdown.document(Numbers(synthetic.hostile_study()))
+    text = markdown.document(StudyAnalysis(synthetic.hostile_study()))
     outside = re.sub(r"(?m)^    .*$", "", text)
     assert "<script" not in outside
     for line in re.findall(r"(?m)(?:^\|.*\n)+", text):
@@ -127,7 +128,7 @@ def test_markdown_names_only_figures_that_are_there(built: Path) -> None:
 
 
 def test_what_nobody_ran_says_so() -> None:
-    words = Page(_html.page(Numbers(synthetic.failed_study()))).words()
+    words = Page(html.page(StudyAnalysis(synthetic.failed_study()))).words()
     assert "not run" in words
     assert "CUDA out of memory" in words
     assert "nan" not in words.lower().split()
@@ -139,16 +140,16 @@ def _library(text: str) -> str:
 
 
 def test_rows_are_told_by_their_names() -> None:
-    numbers = Numbers(synthetic.rows_study())
-    text = _markdown.document(numbers)
+    analysis = StudyAnalysis(synthetic.rows_study())
+    text = markdown.document(analysis)
     assert "## Baseline and best" in text
     assert "What each site is worth" not in text
     assert "the sampler" not in text
     assert "| &lt;all&gt; &amp; every\\_one, all again |" in text
-    assert {curve.name for curve in _figures.curves(numbers, "val_top1")} == {
+    assert {curve.name for curve in _figures.curves(analysis, "val_top1")} == {
         "one",
         "three",
         "<all> & every_one = all again",
         "none",
     }
-    assert "no result yet" not in _markdown.document(Numbers(synthetic.rows_study(has_baseline=False)))
+    assert "no result yet" not in markdown.document(StudyAnalysis(synthetic.rows_study(has_baseline=False)))

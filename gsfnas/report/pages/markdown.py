@@ -4,65 +4,65 @@ import re
 import string
 from collections.abc import Sequence
 
-from gsfnas.report import _figures, _tables, _words
+from gsfnas.report import _captions, _figures, _tables
+from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._figures import module_of
 from gsfnas.report._metrics import NOT_RUN
-from gsfnas.report._numbers import Numbers
 from gsfnas.report._summary import summary
 from gsfnas.report._tables import Cell, Table
 
 
-def document(numbers: Numbers) -> str:
+def document(analysis: StudyAnalysis) -> str:
     """The whole of report.md."""
-    modules = list(_figures.module_colours(numbers))
-    study = numbers.study
+    modules = list(_figures.module_colours(analysis))
+    study = analysis.study
     parts = [
-        f"# {prose(_words.title(numbers))}",
-        prose(summary(numbers)),
-        prose(_words.front(numbers)),
-        prose(_words.worth(numbers)),
-        *_comparison(numbers, modules),
+        f"# {prose(_captions.title(analysis))}",
+        prose(summary(analysis)),
+        prose(_captions.front(analysis)),
+        prose(_captions.worth(analysis)),
+        *_comparison(analysis, modules),
         "## Accuracy against MACs",
         "![Top-1 accuracy against GMACs of every candidate](accuracy_vs_flops.png)",
-        prose(_words.front_note(numbers)),
+        prose(_captions.front_note(analysis)),
         "## The candidates as strips of sites",
         "![Candidates as rows of sites, best first](strips.png)",
-        prose(_words.strips_note(numbers)),
+        prose(_captions.strips_note(analysis)),
     ]
-    if not numbers.is_of_rows:
+    if not analysis.is_of_rows:
         parts += [
             "## What each site is worth",
             "![Main effect of each site with its 95 % interval](site_effects.png)",
-            prose(_words.effects_note(numbers)),
-            _table(_tables.sites(numbers), modules),
+            prose(_captions.effects_note(analysis)),
+            _table(_tables.sites(analysis), modules),
         ]
-    options = _tables.options(numbers)
-    if options.rows and not numbers.is_of_rows:
-        parts += ["## What each option is worth", prose(_words.OPTIONS_NOTE), _table(options, modules)]
-    parts += ["## Every candidate", prose(_legend(modules)), _table(_tables.candidates(numbers), modules)]
+    options = _tables.options(analysis)
+    if options.rows and not analysis.is_of_rows:
+        parts += ["## What each option is worth", prose(_captions.OPTIONS_NOTE), _table(options, modules)]
+    parts += ["## Every candidate", prose(_legend(modules)), _table(_tables.candidates(analysis), modules)]
     for heading, table in (
-        ("Seeds", _tables.seeds(numbers)),
-        ("Runs without a result", _tables.failures(numbers)),
-        ("Under other protocols", _tables.protocols(numbers)),
-        ("Latency under other conditions", _tables.latencies(numbers)),
+        ("Seeds", _tables.seeds(analysis)),
+        ("Runs without a result", _tables.failures(analysis)),
+        ("Under other protocols", _tables.protocols(analysis)),
+        ("Latency under other conditions", _tables.latencies(analysis)),
     ):
         if table.rows:
             parts += [f"## {heading}", _table(table, modules)]
     parts += [
         "## What to hold against these numbers",
-        "\n".join(f"- {prose(caveat)}" for caveat in _words.caveats(numbers)),
+        "\n".join(f"- {prose(caveat)}" for caveat in _captions.caveats(analysis)),
         "## How and where it ran",
-        _table(_tables.environment(numbers), modules),
+        _table(_tables.environment(analysis), modules),
         "## The resolved study",
         "\n".join("    " + line for line in (study.study_yaml.strip() or NOT_RUN).splitlines()),
-        prose(_words.files_note(numbers)),
+        prose(_captions.files_note(analysis)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _comparison(numbers: Numbers, modules: Sequence[str]) -> list[str]:
-    table = _tables.comparison(numbers)
-    return [f"## {_words.comparison_heading(numbers)}", _table(table, modules)] if table.rows else []
+def _comparison(analysis: StudyAnalysis, modules: Sequence[str]) -> list[str]:
+    table = _tables.comparison(analysis)
+    return [f"## {_captions.comparison_heading(analysis)}", _table(table, modules)] if table.rows else []
 
 
 def prose(text: str) -> str:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._effects import Effect, Effects
 from gsfnas.report._figures import MAX_STRIPS
 from gsfnas.report._metrics import METRICS
-from gsfnas.report._numbers import Numbers
 from gsfnas.report._summary import count, holding
 
 COPY_NOTE = (
@@ -21,55 +21,55 @@ _PERCENT = METRICS["val_top1"]
 _GMACS = METRICS["macs_fvcore"]
 
 
-def curves_note(numbers: Numbers) -> str:
-    who = "Every row" if numbers.is_of_rows else "The anchors and the best"
+def curves_note(analysis: StudyAnalysis) -> str:
+    who = "Every row" if analysis.is_of_rows else "The anchors and the best"
     return f"{who}. Strong: the first seed. Faint: the further seeds."
 
 
-def comparison_heading(numbers: Numbers) -> str:
-    return "Baseline and best" if numbers.is_of_rows else "Baseline, full and best"
+def comparison_heading(analysis: StudyAnalysis) -> str:
+    return "Baseline and best" if analysis.is_of_rows else "Baseline, full and best"
 
 
-def files_note(numbers: Numbers) -> str:
+def files_note(analysis: StudyAnalysis) -> str:
     """What else lies in the folder of a report."""
-    effects = "" if numbers.is_of_rows else "`site_effects` and "
+    effects = "" if analysis.is_of_rows else "`site_effects` and "
     return (
         "Beside this file: `trials.csv` (every run, with its candidate as JSON), `accuracy_vs_flops.png` and `.svg`, "
         f"{effects}`strips` likewise, `study.yaml` (the resolved study), `env.json` (where it ran)."
     )
 
 
-def title(numbers: Numbers) -> str:
-    records = numbers.study.records
+def title(analysis: StudyAnalysis) -> str:
+    records = analysis.study.records
     backbone = f" in {records[0].candidate.backbone}" if records else ""
-    return f"{numbers.study.name}: temporal modules{backbone}"
+    return f"{analysis.study.name}: temporal modules{backbone}"
 
 
-def front(numbers: Numbers) -> str:
+def front(analysis: StudyAnalysis) -> str:
     """How many are on the front, and which cheaper candidate is as good as the best for all that one run can tell."""
-    best, noise = numbers.best, numbers.noise()
-    if best is None or len(numbers.ranked) < 3:
+    best, noise = analysis.best, analysis.noise()
+    if best is None or len(analysis.ranked) < 3:
         return ""
-    size = len(numbers.front)
+    size = len(analysis.front)
     text = f"{count(size, 'candidate')} {'is' if size == 1 else 'are'} on the Pareto front of validation top-1 and MACs."
     if noise is None:
         return text
-    close = [record for record in numbers.ranked if best.top1 - record.top1 <= noise.smallest_difference]
+    close = [record for record in analysis.ranked if best.top1 - record.top1 <= noise.smallest_difference]
     cheapest = min(close, key=lambda record: record.gmacs)
     if cheapest is best:
         return text
     others = count(len(close) - 1, "other lies", "others lie")
     return (
         f"{text} {others} within {_PERCENT.text(noise.smallest_difference)} points of the best on validation, which one run "
-        f"each cannot tell apart; the cheapest of them, `{cheapest.candidate.key}`, {holding(cheapest, len(numbers.sites))} "
+        f"each cannot tell apart; the cheapest of them, `{cheapest.candidate.key}`, {holding(cheapest, len(analysis.sites))} "
         f"and takes {_GMACS.text(cheapest.gmacs * 1e9)} GMACs."
     )
 
 
-def front_note(numbers: Numbers) -> str:
+def front_note(analysis: StudyAnalysis) -> str:
     """How to read accuracy against MACs."""
-    bars = " Bars are mean ± standard deviation over seeds; the point itself is the first seed." if numbers.noise() else ""
-    seen = "" if numbers.is_of_rows else "which the search saw and "
+    bars = " Bars are mean ± standard deviation over seeds; the point itself is the first seed." if analysis.noise() else ""
+    seen = "" if analysis.is_of_rows else "which the search saw and "
     return (
         f"Each point is one candidate. Left: validation accuracy, {seen}which selects the Pareto front (line "
         "and rings). Right: the same candidates on test, which selects nothing and is reported beside it."
@@ -77,15 +77,15 @@ def front_note(numbers: Numbers) -> str:
     )
 
 
-def strips_note(numbers: Numbers) -> str:
-    left_out = len(numbers.ranked) - MAX_STRIPS
+def strips_note(analysis: StudyAnalysis) -> str:
+    left_out = len(analysis.ranked) - MAX_STRIPS
     more = f" The best {MAX_STRIPS} are drawn; {left_out} more are in the table." if left_out > 0 else ""
     return f"One row a candidate, best on validation first; one cell a site, from the input (left) to the head (right).{more}"
 
 
-def effects_note(numbers: Numbers) -> str:
+def effects_note(analysis: StudyAnalysis) -> str:
     """How the effects were computed, and what to make of them."""
-    effects = numbers.effects["val_top1"]
+    effects = analysis.effects["val_top1"]
     if not effects.runs:
         return "No run is complete, so nothing can be said about the sites."
     if effects.is_least_squares:
@@ -114,11 +114,11 @@ def is_warned(effects: Effects) -> bool:
     return bool(effects.runs) and not effects.is_least_squares
 
 
-def worth(numbers: Numbers) -> str:
+def worth(analysis: StudyAnalysis) -> str:
     """The strongest sites by name; nothing where the runs cannot say."""
-    if numbers.is_of_rows or not numbers.effects["val_top1"].is_least_squares:
+    if analysis.is_of_rows or not analysis.effects["val_top1"].is_least_squares:
         return ""
-    effects = numbers.effects["val_top1"]
+    effects = analysis.effects["val_top1"]
     good = sorted((one for one in effects.sites if one.is_clear and (one.value or 0) > 0), key=lambda one: -(one.value or 0))
     bad = sorted((one for one in effects.sites if one.is_clear and (one.value or 0) < 0), key=lambda one: one.value or 0)
     sentences = []
@@ -130,39 +130,39 @@ def worth(numbers: Numbers) -> str:
     return " ".join(sentences) or unclear
 
 
-def caveats(numbers: Numbers) -> list[str]:
+def caveats(analysis: StudyAnalysis) -> list[str]:
     """What a reader should hold against the numbers."""
-    found = [_noise(numbers)]
-    if numbers.ranked:
+    found = [_noise(analysis)]
+    if analysis.ranked:
         found += [
             "The best and the front are selected on validation accuracy, which is therefore optimistic for them: the first of "
             "a ranking owes part of its lead to luck. Compare on test.",
             "Test accuracy was scored once a run and seen neither by the sampler nor by the selection."
-            if not numbers.is_of_rows
+            if not analysis.is_of_rows
             else "Test accuracy was scored once a run and selected nothing.",
         ]
-        epochs = sorted({len(record.curve) for record in numbers.ranked})
+        epochs = sorted({len(record.curve) for record in analysis.ranked})
         length = count(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"
         found.append(f"Candidates trained for {length}; longer training or another recipe may order them differently.")
-    if numbers.data_name == "twins":
+    if analysis.data_name == "twins":
         found.append(
             "On Twins every clip of validation and test has its time-reversed twin under another label, so a network blind to "
             "the order of frames (TSN, the baseline) cannot pass 50 % top-1. The bound holds for Twins alone."
         )
-    measured = "depends on the device named below" if numbers.study.latencies else "was not measured here"
+    measured = "depends on the device named below" if analysis.study.latencies else "was not measured here"
     found.append(f"MACs are a property of the architecture, for one clip and one view; latency {measured}.")
-    failed = sum(record.outcome == "failed" for record in numbers.unfinished)
+    failed = sum(record.outcome == "failed" for record in analysis.unfinished)
     if failed:
         found.append(f"{count(failed, 'run')} failed and {'is' if failed == 1 else 'are'} missing from every figure.")
     return found
 
 
-def _noise(numbers: Numbers) -> str:
-    noise = numbers.noise()
+def _noise(analysis: StudyAnalysis) -> str:
+    noise = analysis.noise()
     if noise is None:
         return "No candidate ran with several seeds: the noise between seeds is unknown, so do not trust small differences."
-    keys = {record.candidate.key for record in numbers.ranked}
-    single = sum(numbers.spreads[key, "val_top1"].seeds == 1 for key in keys)
+    keys = {record.candidate.key for record in analysis.ranked}
+    single = sum(analysis.spreads[key, "val_top1"].seeds == 1 for key in keys)
     return (
         f"{single} of {len(keys)} candidates ran with one seed. The standard deviation between seeds is "
         f"{_PERCENT.text(noise.std)} points on validation ({count(noise.freedom, 'degree')} of freedom), so the smallest "

@@ -51,7 +51,7 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Numbers:
+class StudyAnalysis:
     """A study and all that is computed from it. Absent things (no baseline yet, nothing complete) are None or empty."""
 
     study: StudyRecord

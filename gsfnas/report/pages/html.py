@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
-from gsfnas.report import _figures, _interactive, _tables, _words
+from gsfnas.report import _captions, _figures, _plotly, _tables
+from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._metrics import METRICS, NOT_RUN
-from gsfnas.report._numbers import Numbers
 from gsfnas.report._summary import summary
 from gsfnas.report._tables import Cell, Table
 
@@ -15,13 +15,13 @@ from gsfnas.report._tables import Cell, Table
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 
 
-def page(numbers: Numbers) -> str:
+def page(analysis: StudyAnalysis) -> str:
     """The whole of report.html."""
     from plotly.offline import get_plotlyjs
 
-    resources = files("gsfnas.report")
-    plots = _plots(numbers)
-    title = _words.title(numbers)
+    resources = files("gsfnas.report.pages")
+    plots = _plots(analysis)
+    title = _captions.title(analysis)
     return "\n".join(
         [
             "<!doctype html>",
@@ -35,10 +35,10 @@ def page(numbers: Numbers) -> str:
             "</head>",
             "<body>",
             "<main>",
-            *_body(numbers, title),
+            *_body(analysis, title),
             "</main>",
             f"<script>{get_plotlyjs()}</script>",
-            f'<script type="application/json" id="plots">{_interactive.to_json(plots)}</script>',
+            f'<script type="application/json" id="plots">{_plotly.to_json(plots)}</script>',
             f"<script>{resources.joinpath('page.js').read_text(encoding='utf-8')}</script>",
             "</body>",
             "</html>",
@@ -47,80 +47,80 @@ def page(numbers: Numbers) -> str:
     )
 
 
-def _plots(numbers: Numbers) -> dict[str, _interactive.Plot]:
+def _plots(analysis: StudyAnalysis) -> dict[str, _plotly.Plot]:
     """By the name of their place on the page; a figure without data has none."""
-    effects = numbers.effects["val_top1"]
-    curves = [(METRICS[key], _figures.curves(numbers, key)) for key in ("val_top1", "train_loss")]
+    effects = analysis.effects["val_top1"]
+    curves = [(METRICS[key], _figures.curves(analysis, key)) for key in ("val_top1", "train_loss")]
     curves = [(metric, found) for metric, found in curves if found]
     plots = {}
-    if numbers.ranked:
-        plots["accuracy"] = _interactive.accuracy_plot(_figures.accuracy_points(numbers))
-    if not numbers.is_of_rows and any(effect.value is not None for effect in effects.sites):
-        plots["effects"] = _interactive.effects_plot(effects)
+    if analysis.ranked:
+        plots["accuracy"] = _plotly.accuracy_plot(_figures.accuracy_points(analysis))
+    if not analysis.is_of_rows and any(effect.value is not None for effect in effects.sites):
+        plots["effects"] = _plotly.effects_plot(effects)
     if curves:
-        plots["curves"] = _interactive.curves_plot(curves)
+        plots["curves"] = _plotly.curves_plot(curves)
     return plots
 
 
-def _body(numbers: Numbers, title: str) -> list[str]:
-    study = numbers.study
-    plots = _plots(numbers)
-    colours = _figures.module_colours(numbers)
+def _body(analysis: StudyAnalysis, title: str) -> list[str]:
+    study = analysis.study
+    plots = _plots(analysis)
+    colours = _figures.module_colours(analysis)
     parts = [
         f'<p class="kicker">gsfnas · study {escape(study.name)}</p>',
         f"<h1>{escape(title)}</h1>",
-        f'<p class="lead">{prose(summary(numbers))}</p>',
-        *(f"<p>{prose(text)}</p>" for text in (_words.front(numbers), _words.worth(numbers)) if text),
-        *_comparison(numbers, colours),
+        f'<p class="lead">{prose(summary(analysis))}</p>',
+        *(f"<p>{prose(text)}</p>" for text in (_captions.front(analysis), _captions.worth(analysis)) if text),
+        *_comparison(analysis, colours),
         "<h2>Accuracy against MACs</h2>",
-        _plot(plots, "accuracy", "Top-1 accuracy against GMACs of every candidate", _words.front_note(numbers)),
+        _plot(plots, "accuracy", "Top-1 accuracy against GMACs of every candidate", _captions.front_note(analysis)),
         "<h2>The candidates as strips of sites</h2>",
-        f'<p class="note">{prose(_words.strips_note(numbers))}</p>',
-        _strips(numbers, colours),
+        f'<p class="note">{prose(_captions.strips_note(analysis))}</p>',
+        _strips(analysis, colours),
     ]
-    if not numbers.is_of_rows:
-        warned = _words.is_warned(numbers.effects["val_top1"])
+    if not analysis.is_of_rows:
+        warned = _captions.is_warned(analysis.effects["val_top1"])
         parts += [
             "<h2>What each site is worth</h2>",
-            f'<p class="{"warning" if warned else "note"}">{prose(_words.effects_note(numbers))}</p>',
+            f'<p class="{"warning" if warned else "note"}">{prose(_captions.effects_note(analysis))}</p>',
             _plot(plots, "effects", "Main effect of each site with its 95 % interval", ""),
-            _table(_tables.sites(numbers), colours, "middle"),
+            _table(_tables.sites(analysis), colours, "middle"),
         ]
-    options = _tables.options(numbers)
-    if options.rows and not numbers.is_of_rows:
+    options = _tables.options(analysis)
+    if options.rows and not analysis.is_of_rows:
         parts += [
             "<h2>What each option is worth</h2>",
-            f'<p class="note">{prose(_words.OPTIONS_NOTE)}</p>',
+            f'<p class="note">{prose(_captions.OPTIONS_NOTE)}</p>',
             _table(options, colours, "middle"),
         ]
-    parts += ["<h2>Every candidate</h2>", f'<p class="note">{prose(_words.COPY_NOTE)}</p>']
-    parts.append(_table(_tables.candidates(numbers), colours, "wide"))
+    parts += ["<h2>Every candidate</h2>", f'<p class="note">{prose(_captions.COPY_NOTE)}</p>']
+    parts.append(_table(_tables.candidates(analysis), colours, "wide"))
     if "curves" in plots:
-        parts += ["<h2>Learning curves</h2>", _plot(plots, "curves", "Learning curves", _words.curves_note(numbers))]
+        parts += ["<h2>Learning curves</h2>", _plot(plots, "curves", "Learning curves", _captions.curves_note(analysis))]
     for heading, table in (
-        ("Seeds", _tables.seeds(numbers)),
-        ("Runs without a result", _tables.failures(numbers)),
-        ("Under other protocols", _tables.protocols(numbers)),
-        ("Latency under other conditions", _tables.latencies(numbers)),
+        ("Seeds", _tables.seeds(analysis)),
+        ("Runs without a result", _tables.failures(analysis)),
+        ("Under other protocols", _tables.protocols(analysis)),
+        ("Latency under other conditions", _tables.latencies(analysis)),
     ):
         if table.rows:
             parts += [f"<h2>{heading}</h2>", _table(table, colours, "wide")]
-    caveats = "".join(f"<li>{prose(caveat)}</li>" for caveat in _words.caveats(numbers))
+    caveats = "".join(f"<li>{prose(caveat)}</li>" for caveat in _captions.caveats(analysis))
     parts += [
         "<h2>What to hold against these numbers</h2>",
         f"<ul>{caveats}</ul>",
         "<h2>How and where it ran</h2>",
-        _table(_tables.environment(numbers), colours),
+        _table(_tables.environment(analysis), colours),
         "<h2>The resolved study</h2>",
         f"<pre><code>{escape(study.study_yaml.strip() or NOT_RUN)}</code></pre>",
-        f"<footer>{prose(_words.files_note(numbers))}</footer>",
+        f"<footer>{prose(_captions.files_note(analysis))}</footer>",
     ]
     return [part for part in parts if part]
 
 
-def _comparison(numbers: Numbers, colours: Mapping[str, str]) -> list[str]:
-    table = _tables.comparison(numbers)
-    return [f"<h2>{_words.comparison_heading(numbers)}</h2>", _table(table, colours, "middle")] if table.rows else []
+def _comparison(analysis: StudyAnalysis, colours: Mapping[str, str]) -> list[str]:
+    table = _tables.comparison(analysis)
+    return [f"<h2>{_captions.comparison_heading(analysis)}</h2>", _table(table, colours, "middle")] if table.rows else []
 
 
 def prose(text: str) -> str:
@@ -140,17 +140,17 @@ def _plot(plots: Mapping[str, object], name: str, alt: str, note: str) -> str:
     )
 
 
-def _strips(numbers: Numbers, colours: Mapping[str, str]) -> str:
+def _strips(analysis: StudyAnalysis, colours: Mapping[str, str]) -> str:
     """Candidates as a table of coloured cells, each with its label for those who cannot see colours."""
-    rows = _figures.strips(numbers)
+    rows = _figures.strips(analysis)
     if not rows:
         return f'<p class="note">{NOT_RUN}</p>'
-    sites = "".join(f'<th scope="col" class="site"><span>{escape(name)}</span></th>' for name in numbers.sites)
+    sites = "".join(f'<th scope="col" class="site"><span>{escape(name)}</span></th>' for name in analysis.sites)
     percent, gmacs = METRICS["val_top1"], METRICS["macs_fvcore"]
     decimals = gmacs.decimals([row.gmacs * 1e9 for row in rows])
     body = []
     for row in rows:
-        cells = "".join(_strip_cell(cell, site, colours) for cell, site in zip(row.cells, numbers.sites, strict=True))
+        cells = "".join(_strip_cell(cell, site, colours) for cell, site in zip(row.cells, analysis.sites, strict=True))
         name = escape(" = ".join(row.names))
         body.append(
             f'<tr><th scope="row"><code>{escape(row.key)}</code></th><td>{name}</td>{cells}'

@@ -11,25 +11,25 @@ import synthetic
 from scipy import stats
 
 from gsfnas.candidate import Candidate
-from gsfnas.report._numbers import COLUMNS, LATENCY, TAIL, Numbers
+from gsfnas.report._analysis import COLUMNS, LATENCY, TAIL, StudyAnalysis
 
 
 def test_ranking_and_names() -> None:
-    numbers = Numbers(synthetic.hand_study())
-    assert [record.number for record in numbers.ranked] == [2, 1, 3, 0]
-    assert {name: record.number for name, record in numbers.named.items()} == {"baseline": 0, "full": 1, "best": 2}
+    analysis = StudyAnalysis(synthetic.hand_study())
+    assert [record.number for record in analysis.ranked] == [2, 1, 3, 0]
+    assert {name: record.number for name, record in analysis.named.items()} == {"baseline": 0, "full": 1, "best": 2}
 
 
 def test_equal_accuracy_ranks_the_cheaper_first() -> None:
     records = [synthetic.record(0, synthetic.placement(0, 1), top1=50), synthetic.record(1, synthetic.placement(1), top1=50)]
-    assert Numbers(synthetic.study_of(records)).best is records[1]
+    assert StudyAnalysis(synthetic.study_of(records)).best is records[1]
 
 
 def test_front_is_what_nothing_dominates_on_validation() -> None:
-    assert [record.number for record in Numbers(synthetic.hand_study()).front] == [0, 2]
-    numbers = Numbers(synthetic.placement_study())
-    front = {record.number for record in numbers.front}
-    for one, other in product(numbers.ranked, repeat=2):
+    assert [record.number for record in StudyAnalysis(synthetic.hand_study()).front] == [0, 2]
+    analysis = StudyAnalysis(synthetic.placement_study())
+    front = {record.number for record in analysis.front}
+    for one, other in product(analysis.ranked, repeat=2):
         if other.top1 >= one.top1 and other.gmacs < one.gmacs:
             assert one.number not in front
 
@@ -39,19 +39,19 @@ def test_test_accuracy_does_not_move_the_front() -> None:
     turned = [
         replace(one, metrics={**one.metrics, "test_top1": 0.5 - one.number / 100}) for one in study.records if one.metrics
     ]
-    first = [record.number for record in Numbers(study).front]
-    assert [record.number for record in Numbers(replace(study, records=tuple(turned))).front] == first
+    first = [record.number for record in StudyAnalysis(study).front]
+    assert [record.number for record in StudyAnalysis(replace(study, records=tuple(turned))).front] == first
 
 
 def test_spread_and_noise_over_seeds() -> None:
-    numbers = Numbers(synthetic.hand_study())
-    spread = numbers.spread(numbers.baseline, "val_top1")
+    analysis = StudyAnalysis(synthetic.hand_study())
+    spread = analysis.spread(analysis.baseline, "val_top1")
     assert spread is not None
     assert (spread.seeds, spread.mean, spread.std) == (3, pytest.approx(0.32), pytest.approx(0.02))
-    single = numbers.spread(numbers.best, "val_top1")
+    single = analysis.spread(analysis.best, "val_top1")
     assert single is not None
     assert (single.seeds, single.std) == (1, None)
-    noise = numbers.noise()
+    noise = analysis.noise()
     assert noise is not None
     assert (noise.std, noise.freedom) == (pytest.approx(0.02), 2)
     # t of 0.975 with 2 degrees of freedom is 4.303.
@@ -59,9 +59,9 @@ def test_spread_and_noise_over_seeds() -> None:
 
 
 def test_noise_pools_by_degrees_of_freedom() -> None:
-    numbers = Numbers(synthetic.placement_study())
-    spreads = [spread for (_, metric), spread in numbers.spreads.items() if metric == "val_top1" and spread.std is not None]
-    noise = numbers.noise()
+    analysis = StudyAnalysis(synthetic.placement_study())
+    spreads = [spread for (_, metric), spread in analysis.spreads.items() if metric == "val_top1" and spread.std is not None]
+    noise = analysis.noise()
     assert noise is not None
     assert len(spreads) == 3
     assert noise.freedom == 6
@@ -71,7 +71,7 @@ def test_noise_pools_by_degrees_of_freedom() -> None:
 
 def test_trials_hold_every_run_and_its_candidate() -> None:
     study = synthetic.placement_study()
-    frame = Numbers(study).runs
+    frame = StudyAnalysis(study).runs
     assert tuple(frame.columns[: len(COLUMNS)]) == COLUMNS
     assert tuple(frame.columns[-len(TAIL) :]) == TAIL
     assert len(frame) == 24 + 6
@@ -89,7 +89,7 @@ def test_trials_hold_every_run_and_its_candidate() -> None:
 
 
 def test_a_failed_run_has_no_rank_and_no_accuracy() -> None:
-    frame = Numbers(synthetic.placement_study()).runs
+    frame = StudyAnalysis(synthetic.placement_study()).runs
     row = frame[frame["outcome"] == "failed"].iloc[0]
     assert pd.isna(row["rank"])
     assert pd.isna(row["val_top1"])
@@ -97,18 +97,18 @@ def test_a_failed_run_has_no_rank_and_no_accuracy() -> None:
 
 
 def test_latency_takes_the_most_frequent_conditions() -> None:
-    numbers = Numbers(synthetic.multi_study())
-    assert numbers.latency_conditions[0] == ("cpu", 1, "float32", 1)
-    assert {latency.device for latency in numbers.latencies.values()} == {"cpu"}
-    row = numbers.runs.set_index("number").loc[0]
+    analysis = StudyAnalysis(synthetic.multi_study())
+    assert analysis.latency_conditions[0] == ("cpu", 1, "float32", 1)
+    assert {latency.device for latency in analysis.latencies.values()} == {"cpu"}
+    row = analysis.runs.set_index("number").loc[0]
     assert row[list(LATENCY[:1])].item() == pytest.approx(11.0)
 
 
 def test_a_nan_accuracy_is_no_result() -> None:
     record = synthetic.record(0, synthetic.placement(), "anchor")
     study = synthetic.study_of([replace(record, metrics={"val_top1": math.nan, "test_top1": 0.3})])
-    assert Numbers(study).ranked == ()
-    assert Numbers(study).unfinished == study.records
+    assert StudyAnalysis(study).ranked == ()
+    assert StudyAnalysis(study).unfinished == study.records
 
 
 @pytest.mark.parametrize(
@@ -123,4 +123,4 @@ def test_a_nan_accuracy_is_no_result() -> None:
 )
 def test_the_data_is_read_from_the_configuration(yaml: str, configurations: dict[str, dict[str, object]], name: str) -> None:
     study = replace(synthetic.bare_study(), study_yaml=yaml, configurations=configurations)
-    assert Numbers(study).data_name == name
+    assert StudyAnalysis(study).data_name == name

@@ -1,0 +1,1 @@
+"""Pages of a report: each loops over what the sections show."""
