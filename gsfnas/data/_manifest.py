@@ -45,17 +45,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: ``kind`` is one of those above, ``says`` what it is, with the value, and what would be right."""
+    """One thing that is wrong: ``kind`` is one of those above, ``message`` a sentence with the value and what is right."""
 
     split: str
     id: str
     path: str
     kind: str
-    says: str
+    message: str
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class Manifest:
     """``tasks`` maps task -> class names, in the order of ``Entry.labels``; ``splits`` has ``train`` and maybe others.
 
     What a problem was found with is not among the entries.

@@ -30,10 +30,10 @@ def write(root: Path, train: object = (dive("a_00001"), dive("a_00002", 1, 5, 30
 def test_videos_and_windows(tmp_path: Path, folder: str) -> None:
     root = write(tmp_path / "set")
     touch(root, *(f"{folder}{name}.mp4" for name in ("a_00001", "a_00002", "b_00001", "c_00001")))
-    catalogue = read_diving48(root)
-    assert catalogue.tasks == {"class": CLASSES}
-    assert catalogue.problems == ()
-    assert catalogue.splits == {
+    manifest = read_diving48(root)
+    assert manifest.tasks == {"class": CLASSES}
+    assert manifest.problems == ()
+    assert manifest.splits == {
         "train": (
             Entry("a_00001", f"{folder}a_00001.mp4", (0,), 0, 90, "frames"),
             Entry("a_00002", f"{folder}a_00002.mp4", (1,), 5, 30, "frames"),
@@ -49,9 +49,9 @@ def test_folders_of_frames_have_the_same_windows(tmp_path: Path, folder: str) ->
     names = ("a_00001", "a_00002", "b_00001", "c_00001")
     touch(root, *(f"{folder}{name}/img_00001.jpg" for name in (*names, "other")))
     touch(root, "videos/b_00001.mp4", *(f"flow/{name}/img_00001.jpg" for name in names))
-    catalogue = read_diving48(root)
-    assert catalogue.problems == ()
-    assert catalogue.splits["train"] == (
+    manifest = read_diving48(root)
+    assert manifest.problems == ()
+    assert manifest.splits["train"] == (
         Entry("a_00001", f"{folder}a_00001", (0,), 0, 90, "frames"),
         Entry("a_00002", f"{folder}a_00002", (1,), 5, 30, "frames"),
         Entry("b_00001", "videos/b_00001.mp4", (2,), spare=(f"{folder}b_00001",)),
@@ -63,8 +63,8 @@ def test_what_is_wrong_with_a_clip_is_a_row(tmp_path: Path) -> None:
     dives += [dive("g", 10**4000), dive("h", 0, 0, 10**4000)]
     root = write(tmp_path / "set", dives)
     touch(root, *(f"rgb/{name}.mp4" for name in ("a", "b", "c", "d", "e", "g", "h", "c_00001")))
-    catalogue = read_diving48(root)
-    assert wrong(catalogue) == {
+    manifest = read_diving48(root)
+    assert wrong(manifest) == {
         "a": DUPLICATE,
         "b": MISLABELLED,
         "c": MISLABELLED,
@@ -76,9 +76,9 @@ def test_what_is_wrong_with_a_clip_is_a_row(tmp_path: Path) -> None:
         CLASSES[1]: EMPTY,
         CLASSES[2]: EMPTY,
     }
-    assert says(catalogue, "b") == "label 3 is none of the 3 class labels"
-    assert says(catalogue, "d") == "it goes from 30 to 20 frames; it must start at 0 or later, and stop after that"
-    assert [entry.labels for entry in catalogue.splits["train"]] == [(0,)]
+    assert says(manifest, "b") == "label 3 is none of the 3 class labels"
+    assert says(manifest, "d") == "it goes from 30 to 20 frames; it must start at 0 or later, and stop after that"
+    assert [entry.labels for entry in manifest.splits["train"]] == [(0,)]
 
 
 @pytest.mark.parametrize(

@@ -39,13 +39,13 @@ def test_videos_have_windows_in_seconds(tmp_path: Path, folder: str, base: str) 
     root = write(tmp_path / "set", folder=folder)
     first, second = f"{base}P01/videos/P01_01.MP4", f"{base}P02/videos/P02_03.MP4"
     touch(root, first, second, f"{base}P01/flow_frames/P01_01.mp4")
-    catalogue = read_epic_kitchens_100(root)
-    assert list(catalogue.tasks.items()) == [
+    manifest = read_epic_kitchens_100(root)
+    assert list(manifest.tasks.items()) == [
         ("action", ("take tap", "take plate", "put plate", "wash tap")),
         ("verb", ("take", "put", "wash")),
         ("noun", ("tap", "plate")),
     ]
-    assert catalogue.splits == {
+    assert manifest.splits == {
         "train": (
             Entry("P01_01_0", first, (2, 1, 1), 1.14, 63.5, "seconds"),
             Entry("P01_01_1", first, (1, 0, 1), 1.14, 63.5, "seconds"),
@@ -53,7 +53,7 @@ def test_videos_have_windows_in_seconds(tmp_path: Path, folder: str, base: str) 
         ),
         "test": (Entry("P02_03_1", second, (3, 2, 0), 1.14, 63.5, "seconds"),),
     }
-    assert wrong(catalogue) == {"wash tap": EMPTY, "wash": EMPTY}
+    assert wrong(manifest) == {"wash tap": EMPTY, "wash": EMPTY}
 
 
 def test_folders_of_frames_have_windows_in_frames_from_0(tmp_path: Path) -> None:
@@ -61,8 +61,8 @@ def test_folders_of_frames_have_windows_in_frames_from_0(tmp_path: Path) -> None
     touch(root, "P01/rgb_frames/P01_01/frame_0000000001.jpg", "P02/rgb_frames/P02_03/frame_0000000001.jpg")
     # Videos of flow have the names of those of colour, and their folder comes first.
     touch(root, "P01/videos/P01_01.MP4", "P01/flow_frames/P01_01.mp4", "P02/flow_frames/P02_03.mp4")
-    catalogue = read_epic_kitchens_100(root)
-    assert catalogue.splits["train"] == (
+    manifest = read_epic_kitchens_100(root)
+    assert manifest.splits["train"] == (
         Entry("P01_01_0", "P01/rgb_frames/P01_01", (2, 1, 1), 7, 201, "frames"),
         Entry("P01_01_1", "P01/rgb_frames/P01_01", (1, 0, 1), 7, 201, "frames"),
         Entry("P02_03_0", "P02/rgb_frames/P02_03", (0, 0, 0), 0, 29, "frames"),
@@ -74,8 +74,8 @@ def test_frames_may_lie_as_in_epic_kitchens_55_or_elsewhere(tmp_path: Path, fold
     root = write(tmp_path / "set")
     touch(root, f"{folder}/P01_01/frame_0000000001.jpg", f"{folder}/P02_03/frame_0000000001.jpg", f"{folder}/P09_01/a.jpg")
     touch(root, "frames_rgb_flow/flow/train/P01/P01_01/u/frame_0000000001.jpg", "flow/P02_03/frame_0000000001.jpg")
-    catalogue = read_epic_kitchens_100(root)
-    assert [(entry.path, entry.start, entry.stop, entry.unit) for entry in catalogue.splits["train"]] == [
+    manifest = read_epic_kitchens_100(root)
+    assert [(entry.path, entry.start, entry.stop, entry.unit) for entry in manifest.splits["train"]] == [
         (f"{folder}/P01_01", 7, 201, "frames"),
         (f"{folder}/P01_01", 7, 201, "frames"),
         (f"{folder}/P02_03", 0, 29, "frames"),
@@ -120,8 +120,8 @@ def test_what_is_wrong_with_an_action_is_a_row(tmp_path: Path) -> None:
     ]
     root = write(tmp_path / "set", TRAIN + more)
     touch(root, "P01/videos/P01_01.MP4", "P02/rgb_frames/P02_03/frame_0000000001.jpg")
-    catalogue = read_epic_kitchens_100(root)
-    assert wrong(catalogue) == {
+    manifest = read_epic_kitchens_100(root)
+    assert wrong(manifest) == {
         "P01_01_1": DUPLICATE,
         "P01_01_2": MISLABELLED,
         "P01_01_3": MISLABELLED,
@@ -134,11 +134,11 @@ def test_what_is_wrong_with_an_action_is_a_row(tmp_path: Path) -> None:
         "wash tap": EMPTY,
         "wash": EMPTY,
     }
-    assert len(catalogue.splits["train"]) == 3
-    assert says(catalogue, "P01_01_2") == "verb_class '9' is none of the 3 verb labels"
-    assert says(catalogue, "P01_02_0") == "there is no P01/videos/P01_02.MP4"
-    assert "must be times as HH:MM:SS.ff" in says(catalogue, "P01_01_5")
-    assert "start_frame 'sixty'" in says(catalogue, "P02_03_3")
+    assert len(manifest.splits["train"]) == 3
+    assert says(manifest, "P01_01_2") == "verb_class '9' is none of the 3 verb labels"
+    assert says(manifest, "P01_02_0") == "there is no P01/videos/P01_02.MP4"
+    assert "must be times as HH:MM:SS.ff" in says(manifest, "P01_01_5")
+    assert "start_frame 'sixty'" in says(manifest, "P02_03_3")
 
 
 def test_annotations_that_cannot_be_used(tmp_path: Path) -> None:

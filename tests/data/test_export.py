@@ -343,15 +343,15 @@ READERS = {
 def test_its_reader_finds_every_clip(tmp_path: Path, layout: str) -> None:
     root = tmp_path / "out"
     clips = in_order(export(settings(tmp_path, resolution=16, frames=4), root, layout))
-    catalogue = READERS[layout](root)
-    assert catalogue.problems == ()
-    assert {split: len(entries) for split, entries in catalogue.splits.items()} == {"train": 48, "test": 24}
-    assert {task: len(names) for task, names in catalogue.tasks.items()} == (
+    manifest = READERS[layout](root)
+    assert manifest.problems == ()
+    assert {split: len(entries) for split, entries in manifest.splits.items()} == {"train": 48, "test": 24}
+    assert {task: len(names) for task, names in manifest.tasks.items()} == (
         {"action": 24, "verb": 24, "noun": 12} if layout == "epic_kitchens_100" else {"class": 24}
     )
-    place = list(catalogue.tasks).index("verb" if layout == "epic_kitchens_100" else "class")
-    names = list(catalogue.tasks.values())[place]
-    entries = [entry for split in ("train", "test") for entry in catalogue.splits[split]]
+    place = list(manifest.tasks).index("verb" if layout == "epic_kitchens_100" else "class")
+    names = list(manifest.tasks.values())[place]
+    entries = [entry for split in ("train", "test") for entry in manifest.splits[split]]
     assert [names[entry.labels[place]] for entry in entries] == [name for name, _ in clips]
     assert all((root / entry.path).exists() for entry in entries)
 

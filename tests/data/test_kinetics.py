@@ -32,33 +32,33 @@ def test_videos_are_found_in_any_folder(tmp_path: Path, files: tuple[str, str], 
     root = write(tmp_path / "set", files=files)
     paths = [f"{folders[name == NAMES[3]]}{name}{suffix}" for name in NAMES]
     touch(root, *paths, f"{folders[0]}unknown.mp4", f"{folders[0]}{NAMES[0]}.json")
-    catalogue = read_kinetics400(root)
-    assert catalogue.tasks == {"class": ("abseiling", "riding, a bike")}
-    assert catalogue.problems == ()
+    manifest = read_kinetics400(root)
+    assert manifest.tasks == {"class": ("abseiling", "riding, a bike")}
+    assert manifest.problems == ()
     entries = [Entry(name, path, (label,)) for name, path, label in zip(NAMES, paths, (1, 0, 0, 0), strict=True)]
-    assert catalogue.splits == {"train": tuple(entries[:3]), "test": tuple(entries[3:])}
+    assert manifest.splits == {"train": tuple(entries[:3]), "test": tuple(entries[3:])}
 
 
 def test_videos_named_without_times_are_found_and_used_once(tmp_path: Path) -> None:
     root = write(tmp_path / "set", TRAIN + '"riding, a bike",bbbbbbbbbbb,20,30,train,0\n')
     touch(root, *(f"v/{name[:11]}.mp4" for name in NAMES))
-    catalogue = read_kinetics400(root)
-    assert [entry.path for entry in catalogue.splits["train"]] == [f"v/{name[:11]}.mp4" for name in NAMES[:3]]
-    assert wrong(catalogue) == {"bbbbbbbbbbb_000020_000030": DUPLICATE}
+    manifest = read_kinetics400(root)
+    assert [entry.path for entry in manifest.splits["train"]] == [f"v/{name[:11]}.mp4" for name in NAMES[:3]]
+    assert wrong(manifest) == {"bbbbbbbbbbb_000020_000030": DUPLICATE}
 
 
 def test_clips_that_are_gone_and_classes_that_are_left_without(tmp_path: Path) -> None:
     root = write(tmp_path / "set", val=VAL + "zumba,eeeeeeeeeee,0,10,val,0\n")
     touch(root, f"{NAMES[1]}.mp4", f"{NAMES[3]}.mp4", "eeeeeeeeeee_000000_000010.mp4")
-    catalogue = read_kinetics400(root)
-    assert wrong(catalogue) == {
+    manifest = read_kinetics400(root)
+    assert wrong(manifest) == {
         NAMES[0]: MISSING,
         NAMES[2]: MISSING,
         "eeeeeeeeeee_000000_000010": MISLABELLED,
         "riding, a bike": EMPTY,
     }
-    assert says(catalogue, NAMES[0]) == f"there is no {NAMES[0]}.mp4"
-    assert len(catalogue.splits["train"]) == len(catalogue.splits["test"]) == 1
+    assert says(manifest, NAMES[0]) == f"there is no {NAMES[0]}.mp4"
+    assert len(manifest.splits["train"]) == len(manifest.splits["test"]) == 1
 
 
 def test_rows_that_are_wrong(tmp_path: Path) -> None:
@@ -66,15 +66,15 @@ def test_rows_that_are_wrong(tmp_path: Path) -> None:
     repeated = "abseiling,bbbbbbbbbbb,0,10,train,0\n,iiiiiiiiiii,0,10,train,0\n"
     root = write(tmp_path / "set", TRAIN + more + repeated)
     touch(root, *(f"{name}.mp4" for name in NAMES))
-    catalogue = read_kinetics400(root)
-    assert wrong(catalogue) == {
+    manifest = read_kinetics400(root)
+    assert wrong(manifest) == {
         "fffffffffff": MISLABELLED,
         "ggggggggggg": MISLABELLED,
         "../h_000000_000010": REFUSED,
         NAMES[1]: DUPLICATE,
         "iiiiiiiiiii_000000_000010": MISLABELLED,
     }
-    assert len(catalogue.splits["train"]) == 3
+    assert len(manifest.splits["train"]) == 3
 
 
 def test_folders_behind_links(tmp_path: Path) -> None:
@@ -83,10 +83,10 @@ def test_folders_behind_links(tmp_path: Path) -> None:
     (root / "videos" / "again").symlink_to(root)
     touch(tmp_path, f"outside/{NAMES[2]}.mp4")
     (root / "videos" / "out").symlink_to(tmp_path / "outside")
-    catalogue = read_kinetics400(root)
-    assert wrong(catalogue) == {NAMES[2]: MISSING}
-    assert "videos/out is a link that leads out of the root" in says(catalogue, NAMES[2])
-    assert len(catalogue.splits["train"]) == 2
+    manifest = read_kinetics400(root)
+    assert wrong(manifest) == {NAMES[2]: MISSING}
+    assert "videos/out is a link that leads out of the root" in says(manifest, NAMES[2])
+    assert len(manifest.splits["train"]) == 2
 
 
 def test_train_and_val_may_be_links_to_other_disks(tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ def test_train_and_val_may_be_links_to_other_disks(tmp_path: Path) -> None:
     touch(tmp_path, *(f"disk1/abseiling/{name}.mp4" for name in NAMES[:3]), f"disk2/abseiling/{NAMES[3]}.mp4")
     (root / "train_256").symlink_to(tmp_path / "disk1")
     (root / "val_256").symlink_to(tmp_path / "disk2")
-    catalogue = read_kinetics400(root)
-    assert catalogue.problems == ()
-    assert catalogue.splits["train"][0].path == f"train_256/abseiling/{NAMES[0]}.mp4"
+    manifest = read_kinetics400(root)
+    assert manifest.problems == ()
+    assert manifest.splits["train"][0].path == f"train_256/abseiling/{NAMES[0]}.mp4"
     # What these hold stays within them.
     touch(tmp_path, f"outside/{NAMES[0]}.mp4", f"outside/{NAMES[1]}.mp4")
     for name, target in ((NAMES[0], tmp_path / "outside" / f"{NAMES[0]}.mp4"), (NAMES[2], tmp_path / "disk1" / "a.mp4")):
@@ -105,9 +105,9 @@ def test_train_and_val_may_be_links_to_other_disks(tmp_path: Path) -> None:
     (tmp_path / "disk1" / "abseiling" / f"{NAMES[1]}.mp4").unlink()
     # By its name alone it might be followed, but not from there.
     (tmp_path / "disk1" / "train").symlink_to(tmp_path / "outside")
-    catalogue = read_kinetics400(root)
-    assert wrong(catalogue) == {NAMES[0]: REFUSED, NAMES[1]: MISSING, "riding, a bike": EMPTY}
-    assert "train_256/train is a link that leads out of the root, and is not followed" in says(catalogue, NAMES[1])
+    manifest = read_kinetics400(root)
+    assert wrong(manifest) == {NAMES[0]: REFUSED, NAMES[1]: MISSING, "riding, a bike": EMPTY}
+    assert "train_256/train is a link that leads out of the root, and is not followed" in says(manifest, NAMES[1])
 
 
 def test_links_that_go_round_in_circles_end(tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ def test_links_that_go_round_in_circles_end(tmp_path: Path) -> None:
     (root / "val").symlink_to(tmp_path)
     (root / "test").symlink_to("test")
     (root / "videos" / "up").symlink_to("..")
-    catalogue = read_kinetics400(root)
-    assert catalogue.problems == ()
-    assert [entry.path for entry in catalogue.splits["train"]] == [f"videos/{name}.mp4" for name in NAMES[:3]]
+    manifest = read_kinetics400(root)
+    assert manifest.problems == ()
+    assert [entry.path for entry in manifest.splits["train"]] == [f"videos/{name}.mp4" for name in NAMES[:3]]
 
 
 @pytest.mark.parametrize("folders", [("rawframes_train/abseiling/", "rawframes_val/x/"), ("", ""), ("frames/", "frames/")])
@@ -129,10 +129,10 @@ def test_folders_of_frames(tmp_path: Path, folders: tuple[str, str]) -> None:
     touch(root, *(f"{path}/img_0000{number}.jpg" for path in paths for number in (1, 2)))
     # Flow of the same name, and frames of a clip that is in no list.
     touch(root, *(f"flow/{name}/img_00001.jpg" for name in NAMES), f"{folders[0]}zzzzzzzzzzz_000000_000010/img_00001.jpg")
-    catalogue = read_kinetics400(root)
-    assert catalogue.problems == ()
-    assert [entry.path for part in catalogue.splits.values() for entry in part] == paths
-    assert {entry.spare for part in catalogue.splits.values() for entry in part} == {()}
+    manifest = read_kinetics400(root)
+    assert manifest.problems == ()
+    assert [entry.path for part in manifest.splits.values() for entry in part] == paths
+    assert {entry.spare for part in manifest.splits.values() for entry in part} == {()}
 
 
 def test_of_several_files_of_a_clip_the_replacement_comes_first_and_videos_before_frames(tmp_path: Path) -> None:

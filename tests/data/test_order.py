@@ -342,7 +342,7 @@ def test_no_cache_of_a_time_when_they_were_read_otherwise_is_taken(two_sets: tup
     h264 = as_a_set(written(tmp_path / "h264.avi", "libx264", **H264), tmp_path / "h264" / "set")
     for root, is_new in ((two_sets[0], False), (two_sets[1], True), (h264, False)):
         entry = Entry("clip", "test/a/clip.avi", (0,))
-        seen = _probe.look(root, [entry], tmp_path / root.parent.name / "index.json")[entry.path]
+        seen = _probe.probe_files(root, [entry], tmp_path / root.parent.name / "index.json")[entry.path]
         assert (seen.digest != probe(root / entry.path).digest) == is_new
 
 
@@ -364,7 +364,7 @@ def test_what_only_a_check_finds_is_heeded_from_then_on(tmp_path: Path) -> None:
     root = Path(str(asked.root))
     (index,) = (root.parent / "cache").rglob("index.json")
     entry = Entry("part", "test/a/clip.mkv", (0,), 1, 5)
-    assert _probe.look(root, [entry], index)[entry.path].note == BACK_DECODED
+    assert _probe.probe_files(root, [entry], index)[entry.path].note == BACK_DECODED
 
 
 def test_what_was_seen_before_notes_were_taken_is_seen_again_and_verdicts_stay(

@@ -216,7 +216,7 @@ def test_a_check_has_a_row_for_each_trouble_and_training_leaves_out_what_it_cond
     seen = []
     found = check(settings(root), lambda done, total: seen.append((done, total)))
     assert {row.id: row.problem for row in found.rows} == expected
-    assert all(row.says and not row.is_used for row in found.rows)
+    assert all(row.message and not row.is_used for row in found.rows)
     assert seen[-1] == (190, 190), "the missing and the mislabelled one have no file to read"
     found.write(tmp_path / "check.csv")
     with (tmp_path / "check.csv").open(newline="") as file:
@@ -258,7 +258,7 @@ def test_a_check_that_was_stopped_goes_on_and_what_changed_is_checked_again(root
 def test_short_clips_are_reported_and_used(root: Path) -> None:
     found = check(settings(root, frames=6))
     assert found.counts == {"too short": 192}
-    assert all(row.is_used and "4 frames, fewer than the 6" in row.says for row in found.rows)
+    assert all(row.is_used and "4 frames, fewer than the 6" in row.message for row in found.rows)
     assert len(open_data(settings(root, frames=6)).splits["train"]) == 96
 
 
@@ -273,7 +273,7 @@ def test_windows_beyond_the_end_are_rows_and_the_rest_of_the_video_is_used(expor
     path.write_text("\n".join(lines) + "\n")
     found = check(settings(root, "epic_kitchens_100"))
     assert [(row.problem, row.is_used) for row in found.rows] == [("too short", False)]
-    assert "no frame lies in 3600 to 3600.5 seconds, since the video has" in found.rows[0].says
+    assert "no frame lies in 3600 to 3600.5 seconds, since the video has" in found.rows[0].message
     assert sum(map(len, open_data(settings(root, "epic_kitchens_100")).splits.values())) == 191
 
 
@@ -488,7 +488,7 @@ def test_frames_in_folders_go_by_their_numbers(exports: Path, tmp_path: Path) ->
     folders = sorted(root.glob("P*/rgb_frames/*"))
     (folders[0] / "frame_0000000002.png").unlink()
     found = check(settings(root, "epic_kitchens_100"))
-    assert [(row.problem, row.says, row.is_used) for row in found.rows] == [
+    assert [(row.problem, row.message, row.is_used) for row in found.rows] == [
         ("too short", "of its 4 frames 1 are not there", True)
     ]
     after = open_data(settings(root, "epic_kitchens_100"))
@@ -507,7 +507,7 @@ def test_a_window_that_goes_on_after_the_video_is_used_as_far_as_it_goes_and_has
     items[0]["end_frame"] = 900
     path.write_text(json.dumps(items))
     found = check(settings(root, "diving48"))
-    assert [(row.problem, row.says, row.is_used) for row in found.rows] == [
+    assert [(row.problem, row.message, row.is_used) for row in found.rows] == [
         ("too short", "of its 900 frames 896 are not there", True)
     ]
     assert found.clips == {"train": 96, "val": 48, "test": 48}
@@ -542,9 +542,9 @@ def test_a_cache_that_cannot_be_written_says_which_setting(root: Path, tmp_path:
 def test_a_check_survives_a_look_at_other_windows(exports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = settings(exports / "epic_kitchens_100", "epic_kitchens_100", cache=str(tmp_path))
     check(asked)
-    entries = _files.read_catalogue(asked).splits["test"]
+    entries = _files.read_manifest(asked).splits["test"]
     other = replace(entries[0], start=0.0, stop=0.25)
     (index,) = tmp_path.rglob("index.json")
-    _probe.look(exports / "epic_kitchens_100", [other], index)
+    _probe.probe_files(exports / "epic_kitchens_100", [other], index)
     monkeypatch.setattr(_probe, "examine", lambda *_: pytest.fail("checked again"))
     assert check(asked).rows == ()

@@ -63,10 +63,10 @@ def change(file: Path, old: str, new: str) -> None:
 
 @pytest.mark.parametrize("frames", [f"{V1}/", "", "frames/", "rawframes/"])
 def test_v1_is_read_wherever_its_frames_are(tmp_path: Path, frames: str) -> None:
-    catalogue = read_something_v1(write_v1(tmp_path / "set", frames))
-    assert catalogue.tasks == {"class": CLASSES}
-    assert catalogue.problems == ()
-    assert catalogue.splits == {
+    manifest = read_something_v1(write_v1(tmp_path / "set", frames))
+    assert manifest.tasks == {"class": CLASSES}
+    assert manifest.problems == ()
+    assert manifest.splits == {
         "train": tuple(Entry(str(clip), f"{frames}{clip}", (clip % 3,)) for clip in range(6)),
         "test": (Entry("10", f"{frames}10", (1,)), Entry("11", f"{frames}11", (2,))),
     }
@@ -75,10 +75,10 @@ def test_v1_is_read_wherever_its_frames_are(tmp_path: Path, frames: str) -> None
 @pytest.mark.parametrize("name", ["something-something-v2-{}.json", "labels/{}.json", "{}.json"])
 @pytest.mark.parametrize("videos", [f"{V2}/", "", "videos/"])
 def test_v2_is_read_under_both_names_wherever_its_videos_are(tmp_path: Path, name: str, videos: str) -> None:
-    catalogue = read_something_v2(write_v2(tmp_path / "set", name, videos))
-    assert catalogue.tasks == {"class": CLASSES}
-    assert catalogue.problems == ()
-    assert catalogue.splits == {
+    manifest = read_something_v2(write_v2(tmp_path / "set", name, videos))
+    assert manifest.tasks == {"class": CLASSES}
+    assert manifest.problems == ()
+    assert manifest.splits == {
         "train": tuple(Entry(str(clip), f"{videos}{clip}.webm", (clip % 3,)) for clip in range(6)),
         "test": (Entry("10", f"{videos}10.webm", (1,)), Entry("11", f"{videos}11.webm", (2,))),
     }
@@ -86,9 +86,9 @@ def test_v2_is_read_under_both_names_wherever_its_videos_are(tmp_path: Path, nam
 
 def test_classes_of_v2_are_in_the_order_of_their_numbers_not_of_their_names(v2: Path) -> None:
     (v2 / "something-something-v2-labels.json").write_text(json.dumps(dict(zip(CLASSES, ("10", "9", "2"), strict=True))))
-    catalogue = read_something_v2(v2)
-    assert catalogue.tasks == {"class": CLASSES[::-1]}
-    assert [entry.labels for entry in catalogue.splits["test"]] == [(1,), (0,)]
+    manifest = read_something_v2(v2)
+    assert manifest.tasks == {"class": CLASSES[::-1]}
+    assert [entry.labels for entry in manifest.splits["test"]] == [(1,), (0,)]
 
 
 def test_a_byte_order_mark_and_carriage_returns_change_nothing(v1: Path) -> None:
@@ -103,11 +103,11 @@ def test_what_is_wrong_with_a_clip_is_a_row(v2: Path) -> None:
     items[3]["template"] = "Throwing [something]"
     (v2 / "something-something-v2-train.json").write_text(json.dumps(items))
     (v2 / "something-something-v2-validation.json").write_text(json.dumps([item("0", 1), item(10, 1)]))
-    catalogue = read_something_v2(v2)
-    assert [entry.id for entry in catalogue.splits["train"]] == ["0", "1"]
-    assert [entry.labels for entry in catalogue.splits["train"]] == [(0,), (1,)]
-    assert [entry.id for entry in catalogue.splits["test"]] == ["10"]
-    assert [(row.split, row.id, row.kind) for row in catalogue.problems] == [
+    manifest = read_something_v2(v2)
+    assert [entry.id for entry in manifest.splits["train"]] == ["0", "1"]
+    assert [entry.labels for entry in manifest.splits["train"]] == [(0,), (1,)]
+    assert [entry.id for entry in manifest.splits["test"]] == ["10"]
+    assert [(row.split, row.id, row.kind) for row in manifest.problems] == [
         ("train", "1", DUPLICATE),
         ("train", "3", MISLABELLED),
         ("train", "../4", REFUSED),
@@ -116,10 +116,10 @@ def test_what_is_wrong_with_a_clip_is_a_row(v2: Path) -> None:
         ("test", "0", DUPLICATE),
         ("train", CLASSES[2], EMPTY),
     ]
-    assert says(catalogue, "3") == "'Throwing something' is none of the 3 class labels"
-    assert says(catalogue, "6") == f"there is no {V2}/6.webm"
-    assert says(catalogue, "0") == "'0' is in train already; the first one stays"
-    assert says(catalogue, CLASSES[2]) == f"class {CLASSES[2]!r} has no clip in train"
+    assert says(manifest, "3") == "'Throwing something' is none of the 3 class labels"
+    assert says(manifest, "6") == f"there is no {V2}/6.webm"
+    assert says(manifest, "0") == "'0' is in train already; the first one stays"
+    assert says(manifest, CLASSES[2]) == f"class {CLASSES[2]!r} has no clip in train"
 
 
 def test_a_clip_of_v1_without_its_folder_or_with_a_file_in_its_place(v1: Path) -> None:
@@ -169,9 +169,9 @@ def test_v2_is_read_from_folders_of_frames(tmp_path: Path, folder: str) -> None:
     touch(root, *(f"{folder}{clip}/00000{number}.jpg" for clip in (*clips, 20) for number in (1, 2)))
     # Flow has the same numbers.
     touch(root, *(f"{V2}-flow/{clip}/00000{number}.jpg" for clip in clips for number in (1, 2)))
-    catalogue = read_something_v2(root)
-    assert catalogue.problems == ()
-    assert {entry.id: entry.path for part in catalogue.splits.values() for entry in part} == {
+    manifest = read_something_v2(root)
+    assert manifest.problems == ()
+    assert {entry.id: entry.path for part in manifest.splits.values() for entry in part} == {
         str(clip): f"{folder}{clip}" for clip in clips
     }
 
@@ -200,9 +200,9 @@ def test_a_link_that_goes_round_in_circles_is_no_clip(v2: Path) -> None:
         (v2 / V2 / name).symlink_to(v2 / V2 / name)
     (v2 / "around").symlink_to(v2)
     (v2 / "frames").symlink_to("frames")
-    catalogue = read_something_v2(v2)
-    assert catalogue.problems == ()
-    assert catalogue.splits["train"][0].path == f"{V2}/0.webm", "that it cannot be opened is found by the look"
+    manifest = read_something_v2(v2)
+    assert manifest.problems == ()
+    assert manifest.splits["train"][0].path == f"{V2}/0.webm", "that it cannot be opened is found by the look"
 
 
 def test_a_root_that_is_a_link_is_fine(v1: Path, tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_a_large_annotation_takes_no_look_at_the_disk_a_clip(v2: Path, monkeypat
 
     for name in ("stat", "lstat", "scandir"):
         watch(name)
-    catalogue = read_something_v2(v2)
-    assert len(catalogue.splits["train"]) == 2000
-    assert len(catalogue.problems) == 18_000
+    manifest = read_something_v2(v2)
+    assert len(manifest.splits["train"]) == 2000
+    assert len(manifest.problems) == 18_000
     assert 0 < len(looks) < 100

@@ -24,18 +24,18 @@ def table(root: Path, text: str) -> Path:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_paths_and_labels_are_enough(root: Path, delimiter: str) -> None:
     text = "\ufeffnote|label|path\r\nx|rise|a/1.mp4\r\nx|fall|./a//2.webm\r\n\r\nx|fall|b/3\r\nx|rise|4.avi\r\n"
-    catalogue = read_table(root, table(root, text.replace("|", delimiter)))
-    assert catalogue.tasks == {"class": ("fall", "rise")}
-    assert catalogue.problems == ()
+    manifest = read_table(root, table(root, text.replace("|", delimiter)))
+    assert manifest.tasks == {"class": ("fall", "rise")}
+    assert manifest.problems == ()
     paths = {"a/1.mp4": 1, "a/2.webm": 0, "b/3": 0, "4.avi": 1}
-    assert catalogue.splits == {"train": tuple(Entry(path, path, (label,)) for path, label in paths.items())}
+    assert manifest.splits == {"train": tuple(Entry(path, path, (label,)) for path, label in paths.items())}
 
 
 def test_windows_and_splits(root: Path) -> None:
     rows = ["a/1.mp4,rise,0,1.5,train", "a/1.mp4,fall,1.5,3,train", "a/2.webm,rise,,,val", "b/3,fall,,,test"]
-    catalogue = read_table(root, table(root, "\n".join(["path,label,start,stop,split", *rows])))
-    assert list(catalogue.splits) == ["train", "val", "test"]
-    assert catalogue.splits == {
+    manifest = read_table(root, table(root, "\n".join(["path,label,start,stop,split", *rows])))
+    assert list(manifest.splits) == ["train", "val", "test"]
+    assert manifest.splits == {
         "train": (
             Entry("a/1.mp4@0-1.5", "a/1.mp4", (1,), 0.0, 1.5, "seconds"),
             Entry("a/1.mp4@1.5-3", "a/1.mp4", (0,), 1.5, 3.0, "seconds"),
@@ -43,14 +43,14 @@ def test_windows_and_splits(root: Path) -> None:
         "val": (Entry("a/2.webm", "a/2.webm", (1,)),),
         "test": (Entry("b/3", "b/3", (0,)),),
     }
-    assert catalogue.problems == ()
+    assert manifest.problems == ()
 
 
 def test_seconds_of_images_are_found_by_their_frames_a_second(root: Path) -> None:
     rows = ["b/3,rise,0,0.5,10", "b/3,fall,0.1,0.6,10", "b/3,rise,0.033,0.067,30", "b/3,fall,1.25,2,29.97", "a/1.mp4,rise,1,2,"]
-    catalogue = read_table(root, table(root, "\n".join(["path,label,start,stop,FPS", *rows])))
-    assert catalogue.problems == ()
-    assert [(entry.id, entry.start, entry.stop, entry.unit) for entry in catalogue.splits["train"]] == [
+    manifest = read_table(root, table(root, "\n".join(["path,label,start,stop,FPS", *rows])))
+    assert manifest.problems == ()
+    assert [(entry.id, entry.start, entry.stop, entry.unit) for entry in manifest.splits["train"]] == [
         ("b/3@0-0.5", 0, 5, "frames"),
         ("b/3@0.1-0.6", 1, 6, "frames"),
         ("b/3@0.033-0.067", 1, 2, "frames"),
@@ -61,15 +61,15 @@ def test_seconds_of_images_are_found_by_their_frames_a_second(root: Path) -> Non
 
 def test_seconds_of_images_without_frames_a_second(root: Path) -> None:
     rows = ["a/1.mp4,rise,0,1", "a/2.webm,fall,0,1", "b/3,rise,0,1"]
-    catalogue = read_table(root, table(root, "\n".join(["path,label,start,stop", *rows])))
-    assert wrong(catalogue) == {"b/3@0-1": MISLABELLED}
-    assert says(catalogue, "b/3@0-1") == (
+    manifest = read_table(root, table(root, "\n".join(["path,label,start,stop", *rows])))
+    assert wrong(manifest) == {"b/3@0-1": MISLABELLED}
+    assert says(manifest, "b/3@0-1") == (
         "b/3 is a folder of images, which have no seconds: the table needs a column `fps`, their frames a second"
     )
     rows = ["a/1.mp4,rise,0,1,", "a/2.webm,fall,0,1,x", "b/3,rise,1,2,0", "b/3,rise,2,3,", "b/3,rise,3,4,1e9"]
     rows += ["b/3,rise,0.12,0.15,10", "b/3,rise,6,5,10", "b/3,rise,1e300,1e301,10", "b/3,fall,,,10", "b/3,rise,7,8,10 fps"]
-    catalogue = read_table(root, table(root, "\n".join(["path,label,start,stop,fps", *rows])))
-    assert wrong(catalogue) == {
+    manifest = read_table(root, table(root, "\n".join(["path,label,start,stop,fps", *rows])))
+    assert wrong(manifest) == {
         "b/3@1-2": MISLABELLED,
         "b/3@2-3": MISLABELLED,
         "b/3@3-4": MISLABELLED,
@@ -78,15 +78,15 @@ def test_seconds_of_images_without_frames_a_second(root: Path) -> None:
         "b/3@1e+300-1e+301": MISLABELLED,
         "b/3@7-8": MISLABELLED,
     }
-    assert "`fps` must be a number from above 0 to 1000, but is '0'" in says(catalogue, "b/3@1-2")
-    assert says(catalogue, "b/3@0.12-0.15") == "no frame lies in 0.12 to 0.15 seconds at 10 frames a second"
-    assert says(catalogue, "b/3@6-5").startswith("it goes from 6.0 to 5.0 seconds")
-    assert [entry.id for entry in catalogue.splits["train"]] == ["a/1.mp4@0-1", "a/2.webm@0-1", "b/3"]
+    assert "`fps` must be a number from above 0 to 1000, but is '0'" in says(manifest, "b/3@1-2")
+    assert says(manifest, "b/3@0.12-0.15") == "no frame lies in 0.12 to 0.15 seconds at 10 frames a second"
+    assert says(manifest, "b/3@6-5").startswith("it goes from 6.0 to 5.0 seconds")
+    assert [entry.id for entry in manifest.splits["train"]] == ["a/1.mp4@0-1", "a/2.webm@0-1", "b/3"]
 
 
 def test_splits_that_no_line_has_are_left_to_be_drawn(root: Path) -> None:
-    catalogue = read_table(root, table(root, "path,label,split\na/1.mp4,rise,train\na/2.webm,fall,train\nb/3,fall,test\n"))
-    assert list(catalogue.splits) == ["train", "test"]
+    manifest = read_table(root, table(root, "path,label,split\na/1.mp4,rise,train\na/2.webm,fall,train\nb/3,fall,test\n"))
+    assert list(manifest.splits) == ["train", "test"]
 
 
 def test_what_is_wrong_with_a_clip_is_a_row(root: Path, tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_what_is_wrong_with_a_clip_is_a_row(root: Path, tmp_path: Path) -> None:
         "4.avi,rise,a,5,tset",
     ]
     rows = [*rows, "4.avi,zero,7,8,train", "a/4.avi,,,,train"]
-    catalogue = read_table(root, table(root, "\n".join(["path,label,start,stop,split", *rows])))
-    assert wrong(catalogue) == {
+    manifest = read_table(root, table(root, "\n".join(["path,label,start,stop,split", *rows])))
+    assert wrong(manifest) == {
         "a/2.webm": MISLABELLED,
         "a/1.mp4": DUPLICATE,
         "a/5.mp4": MISSING,
@@ -129,15 +129,15 @@ def test_what_is_wrong_with_a_clip_is_a_row(root: Path, tmp_path: Path) -> None:
         "4.avi": MISLABELLED,
         "a/4.avi": MISLABELLED,
     }
-    assert says(catalogue, "4.avi") == "the split 'tset' is none of train, val, test"
-    assert "must both be seconds" in says(catalogue, "4.avi@3")
-    assert [entry.id for entry in catalogue.splits["train"]] == ["a/1.mp4", "b/3", "4.avi@7-8"]
-    assert [entry.id for entry in catalogue.splits["test"]] == ["4.avi"]
+    assert says(manifest, "4.avi") == "the split 'tset' is none of train, val, test"
+    assert "must both be seconds" in says(manifest, "4.avi@3")
+    assert [entry.id for entry in manifest.splits["train"]] == ["a/1.mp4", "b/3", "4.avi@7-8"]
+    assert [entry.id for entry in manifest.splits["test"]] == ["4.avi"]
 
 
 def test_a_class_without_a_clip_that_can_be_used(root: Path) -> None:
-    catalogue = read_table(root, table(root, "path,label\na/1.mp4,rise\na/9.mp4,fall\n"))
-    assert wrong(catalogue) == {"a/9.mp4": MISSING, "fall": EMPTY}
+    manifest = read_table(root, table(root, "path,label\na/1.mp4,rise\na/9.mp4,fall\n"))
+    assert wrong(manifest) == {"a/9.mp4": MISSING, "fall": EMPTY}
 
 
 @pytest.mark.parametrize(

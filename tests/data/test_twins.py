@@ -15,7 +15,7 @@ from gsfnas.data.twins import _data_set
 from gsfnas.data.twins._actions import ACTIONS, CLASSES, MIRROR
 from gsfnas.data.twins._pixels import COLUMNS, DIGITS, load_pixels, resize
 from gsfnas.data.twins._render import render
-from gsfnas.data.twins._rng import Draw
+from gsfnas.data.twins._rng import Rng
 from gsfnas.errors import UserError
 
 SMALL = {"frames": 8, "resolution": 32, "train_clips": 48, "val_clips": 24, "test_clips": 48}
@@ -121,7 +121,7 @@ def test_any_number_of_frames_and_any_resolution(frames: int, resolution: int) -
 
 def play(name: str, number: int = 0):
     (action,) = [action for action in ACTIONS if action.name == name]
-    return action.play(Draw(name, number), PROGRESS)
+    return action.play(Rng(name, number), PROGRESS)
 
 
 def rises(curve: object) -> bool:

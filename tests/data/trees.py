@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gsfnas.data._manifest import Catalogue
+from gsfnas.data._manifest import Manifest
 from gsfnas.errors import UserError
 
 
@@ -16,7 +16,7 @@ def touch(root: Path, *paths: str) -> None:
         (root / path).touch()
 
 
-def refused(read: Callable[..., Catalogue], *arguments: Path) -> str:
+def refused(read: Callable[..., Manifest], *arguments: Path) -> str:
     """The one line with which a set is refused."""
     with pytest.raises(UserError) as caught:
         read(*arguments)
@@ -24,14 +24,14 @@ def refused(read: Callable[..., Catalogue], *arguments: Path) -> str:
     return str(caught.value)
 
 
-def wrong(catalogue: Catalogue) -> dict[str, str]:
+def wrong(manifest: Manifest) -> dict[str, str]:
     """id -> kind of each problem."""
-    found = {problem.id: problem.kind for problem in catalogue.problems}
-    assert len(found) == len(catalogue.problems)
+    found = {problem.id: problem.kind for problem in manifest.problems}
+    assert len(found) == len(manifest.problems)
     return found
 
 
-def says(catalogue: Catalogue, clip: str) -> str:
+def says(manifest: Manifest, clip: str) -> str:
     """What the problem of a clip says."""
-    (found,) = (problem.says for problem in catalogue.problems if problem.id == clip)
+    (found,) = (problem.message for problem in manifest.problems if problem.id == clip)
     return found

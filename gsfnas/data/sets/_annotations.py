@@ -20,8 +20,8 @@ from gsfnas.data._manifest import (
     MISLABELLED,
     MISSING,
     REFUSED,
-    Catalogue,
     Entry,
+    Manifest,
     Problem,
     Unit,
     is_text,
@@ -181,7 +181,7 @@ def check_classes(file: Path, names: Sequence[str]) -> tuple[str, ...]:
 
 
 class Draft:
-    """A catalogue in the making: what an annotation says of a clip becomes an entry or a problem."""
+    """A manifest in the making: what an annotation says of a clip becomes an entry or a problem."""
 
     def __init__(self, tasks: Mapping[str, tuple[str, ...]], media: Media, splits: Sequence[str] = ("train", "test")) -> None:
         self._tasks = tasks
@@ -202,12 +202,12 @@ class Draft:
             return True
         return False
 
-    def reject(self, split: str, clip: str, path: str, kind: str, says: str) -> None:
-        self._problems.append(Problem(split, clip, path, kind, says))
+    def reject(self, split: str, clip: str, path: str, kind: str, message: str) -> None:
+        self._problems.append(Problem(split, clip, path, kind, message))
 
-    def reject_label(self, split: str, clip: str, path: str, says: str, task: str) -> None:
-        """``says`` is the label in words."""
-        self.reject(split, clip, path, MISLABELLED, f"{says} is none of the {len(self._tasks[task])} {task} labels")
+    def reject_label(self, split: str, clip: str, path: str, label: str, task: str) -> None:
+        """``label`` is the label in words."""
+        self.reject(split, clip, path, MISLABELLED, f"{label} is none of the {len(self._tasks[task])} {task} labels")
 
     def add(
         self,
@@ -226,24 +226,24 @@ class Draft:
         start, stop = window or (None, None)
         inside = tuple(path for path in paths if not self._media.is_refused(path))
         if window and not 0 <= window[0] < window[1] <= MAX_NUMBER:
-            says = f"it goes from {shown(start)} to {shown(stop)} {unit}; it must start at 0 or later, and stop after that"
-            self.reject(split, clip, next(iter(paths), expected), MISLABELLED, says)
+            message = f"it goes from {shown(start)} to {shown(stop)} {unit}; it must start at 0 or later, and stop after that"
+            self.reject(split, clip, next(iter(paths), expected), MISLABELLED, message)
         elif not paths:
             self.reject(split, clip, expected, MISSING, f"there is no {expected}{self._media.not_followed}")
         elif not inside:
             self.reject(split, clip, paths[0], REFUSED, f"{paths[0]} leads out of the root through a link")
         elif window is None and self._whole.setdefault(inside[0], clip) != clip:
-            says = f"{inside[0]} is the clip {self._whole[inside[0]]!r} already; the first one stays"
-            self.reject(split, clip, inside[0], DUPLICATE, says)
+            message = f"{inside[0]} is the clip {self._whole[inside[0]]!r} already; the first one stays"
+            self.reject(split, clip, inside[0], DUPLICATE, message)
         else:
             self._entries[split].append(Entry(clip, inside[0], labels, start, stop, unit, inside[1:]))
 
-    def catalogue(self) -> Catalogue:
+    def manifest(self) -> Manifest:
         """Everything so far, and a problem for each class without a clip in train. Raises UserError where a split is empty."""
         for split, entries in self._entries.items():
             if not entries:
                 wrong = [problem for problem in self._problems if problem.split == split]
-                why = f"; {len(wrong)} are wrong, the first of them, {wrong[0].id}: {wrong[0].says}" if wrong else ""
+                why = f"; {len(wrong)} are wrong, the first of them, {wrong[0].id}: {wrong[0].message}" if wrong else ""
                 raise UserError(_cut(f"no clip is left in {split}{why}", 500))
         for number, (task, names) in enumerate(self._tasks.items()):
             used = {entry.labels[number] for entry in self._entries["train"]}
@@ -251,4 +251,4 @@ class Draft:
                 if label not in used:
                     self.reject("train", name, "", EMPTY, f"{task} {name!r} has no clip in train")
         splits = {split: tuple(entries) for split, entries in self._entries.items()}
-        return Catalogue(self._tasks, splits, tuple(self._problems))
+        return Manifest(self._tasks, splits, tuple(self._problems))

@@ -5,7 +5,7 @@ Li, Li and Vasconcelos, "RESOUND: towards action recognition without representat
 
 from pathlib import Path
 
-from gsfnas.data._manifest import Catalogue
+from gsfnas.data._manifest import Manifest
 from gsfnas.data.sets._annotations import Draft, check_classes, find_annotation, read_json, read_objects, shown
 from gsfnas.data.sets._media import find_media, videos_first
 from gsfnas.errors import UserError
@@ -14,7 +14,7 @@ _FOLDERS = ("rgb", "videos", "rawframes", "frames", "rgb_frames", "")
 _FIELDS = {"vid_name": (str,), "label": (int,), "start_frame": (int,), "end_frame": (int,)}
 
 
-def read_diving48(root: Path) -> Catalogue:
+def read_diving48(root: Path) -> Manifest:
     """``Diving48_V2_train.json``, ``_test.json`` and ``Diving48_vocab.json``, and a video or a folder of frames a dive.
 
     Videos are in ``rgb/``, in ``videos/`` or beside the annotations, frames in one of these, ``rawframes/`` or ``frames/``.
@@ -37,7 +37,7 @@ def read_diving48(root: Path) -> Catalogue:
                 draft.add(split, clip, (item["label"],), paths, wanted, None if window == (0, 0) else window)
             else:
                 draft.reject_label(split, clip, next(iter(paths), wanted), f"label {shown(item['label'])}", "class")
-    return draft.catalogue()
+    return draft.manifest()
 
 
 def _vocabulary(file: Path) -> tuple[str, ...]:

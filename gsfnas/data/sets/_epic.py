@@ -7,7 +7,7 @@ the test set are withheld: ``test`` is the validation set.
 import re
 from pathlib import Path
 
-from gsfnas.data._manifest import MISLABELLED, REFUSED, Catalogue, Unit, why_refused
+from gsfnas.data._manifest import MISLABELLED, REFUSED, Manifest, Unit, why_refused
 from gsfnas.data.sets._annotations import Draft, check_classes, find_annotation, number_of, read_rows, shown, whole_number_of
 from gsfnas.data.sets._media import Step, find_media, is_video
 from gsfnas.errors import UserError
@@ -20,7 +20,7 @@ _COLUMNS = ("narration_id", "participant_id", "video_id", *_STAMPS, *_FRAMES, "v
 _FOLDERS = re.compile(r"P\d+|EPIC-KITCHENS|frames_rgb_flow|rgb_frames|videos")
 
 
-def read_epic_kitchens_100(root: Path) -> Catalogue:
+def read_epic_kitchens_100(root: Path) -> Manifest:
     """``EPIC_100_*.csv``, and a folder of frames ``P01_01/`` or a video ``P01_01.MP4`` a recording, anywhere below the root.
 
     They are distributed as ``P01/rgb_frames/P01_01/`` and ``P01/videos/P01_01.MP4``, those of the first 55 hours also as
@@ -61,12 +61,12 @@ def read_epic_kitchens_100(root: Path) -> Catalogue:
             elif window is None:
                 start, stop = _FRAMES if in_frames else _STAMPS
                 must = "numbers" if in_frames else "times as HH:MM:SS.ff"
-                says = f"{start} {row[start]!r} and {stop} {row[stop]!r} must be {must}"
-                draft.reject(split, clip, first, MISLABELLED, says)
+                message = f"{start} {row[start]!r} and {stop} {row[stop]!r} must be {must}"
+                draft.reject(split, clip, first, MISLABELLED, message)
             else:
                 unit: Unit = "frames" if in_frames else "seconds"
                 draft.add(split, clip, (numbers[verb, noun], verb, noun), paths, wanted, window, unit)
-    return draft.catalogue()
+    return draft.manifest()
 
 
 def _classes(file: Path) -> tuple[tuple[str, ...], dict[str, int]]:

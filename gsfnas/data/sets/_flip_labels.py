@@ -29,7 +29,7 @@ _OWN: Mapping[str, str] = {
 _SIDE = re.compile(r"(?<![^\W_])(left|right)(?![^\W_])", re.IGNORECASE)
 
 
-def mirror_of(classes: Sequence[str], rule: str, data_set: str) -> npt.NDArray[np.int64] | None:
+def flip_labels(classes: Sequence[str], rule: str, data_set: str) -> npt.NDArray[np.int64] | None:
     """(classes,) class of the mirrored clip, -1 where clips of a class are not to be mirrored; None: never mirror any.
 
     The rules: ``none``; ``plain``, where every class stays; ``left_right``, the class whose name has the words left and right

@@ -1,27 +1,27 @@
-"""Class folders as a catalogue: with splits of their own, or with one that is drawn and recorded."""
+"""Class folders as a manifest: with splits of their own, or with one that is drawn and recorded."""
 
 import hashlib
 import json
 from pathlib import Path
 
-from gsfnas.data._manifest import UNREADABLE, Catalogue, Entry, Problem, is_text
+from gsfnas.data._manifest import UNREADABLE, Entry, Manifest, Problem, is_text
 from gsfnas.data._settings import DataSettings
 from gsfnas.data.sets._annotations import check_classes
 from gsfnas.data.sets._layout import find_layout
-from gsfnas.data.sets._split import recorded
+from gsfnas.data.sets._split import recorded_split
 from gsfnas.escape import printable
 
 _TASK = "class"
 
 
-def read_folder(root: Path, home: Path, settings: DataSettings) -> Catalogue:
+def read_folder(root: Path, home: Path, settings: DataSettings) -> Manifest:
     """The clips under ``root``; a split that is drawn is recorded under ``home``. Raises UserError as ``find_layout`` does."""
     layout = find_layout(root)
     listings = layout.splits
     if listings is None:
         assert layout.clips is not None
         shares = {"seed": settings.seed, "val_share": settings.val_share, "test_share": settings.test_share}
-        listings = recorded(
+        listings = recorded_split(
             home / f"split-{hashlib.sha256(json.dumps(shares).encode()).hexdigest()[:16]}.json",
             layout.clips,
             seed=settings.seed,
@@ -33,7 +33,7 @@ def read_folder(root: Path, home: Path, settings: DataSettings) -> Catalogue:
         split: tuple(Entry(path, path, (numbers[folder],)) for folder, paths in listing.items() for path in paths)
         for split, listing in listings.items()
     }
-    problems = tuple(Problem("", path, path, UNREADABLE, says) for path, says in layout.strangers)
+    problems = tuple(Problem("", path, path, UNREADABLE, message) for path, message in layout.strangers)
     # Names of classes go to records and reports, which are UTF-8.
     names = [folder if is_text(folder) else printable(folder) for folder in layout.classes]
-    return Catalogue({_TASK: check_classes(root, names)}, splits, problems)
+    return Manifest({_TASK: check_classes(root, names)}, splits, problems)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from gsfnas.data._manifest import MISLABELLED, Catalogue
+from gsfnas.data._manifest import MISLABELLED, Manifest
 from gsfnas.data.sets._annotations import Draft, check_classes, find_annotation, number_of, read_rows
 from gsfnas.data.sets._media import Media, Step, find_media, videos_first
 
@@ -21,7 +21,7 @@ _CLIP = re.compile(r".{11}_\d{6}_\d{6}")
 _FOLDERS = {"train", "val", "validate", "validation", "test", "videos", "rawframes", "frames", "replacement"}
 
 
-def read_kinetics400(root: Path) -> Catalogue:
+def read_kinetics400(root: Path) -> Manifest:
     """Videos ``YOUTUBEID_START_END.mp4`` or folders of frames of this name anywhere below the root, ``train.csv``, ``val.csv``.
 
     Of several of a name those in a folder ``replacement``, which are there since the others are damaged, come first, and
@@ -40,10 +40,10 @@ def read_kinetics400(root: Path) -> Catalogue:
         for row in rows[split]:
             clip, youtube = _name(row), row["youtube_id"]
             if clip is None:
-                says = (
+                message = (
                     f"time_start {row['time_start']!r} and time_end {row['time_end']!r} must be seconds, one before the other"
                 )
-                draft.reject(split, youtube, "", MISLABELLED, says)
+                draft.reject(split, youtube, "", MISLABELLED, message)
                 continue
             if not draft.admit(split, clip):
                 continue
@@ -53,7 +53,7 @@ def read_kinetics400(root: Path) -> Catalogue:
                 draft.add(split, clip, (numbers[row["label"]],), paths, f"{clip}.mp4")
             else:
                 draft.reject_label(split, clip, next(iter(paths), f"{clip}.mp4"), repr(row["label"]), "class")
-    return draft.catalogue()
+    return draft.manifest()
 
 
 def _name(row: dict[str, str]) -> str | None:

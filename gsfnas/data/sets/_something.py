@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gsfnas.data._manifest import Catalogue
+from gsfnas.data._manifest import Manifest
 from gsfnas.data.sets._annotations import (
     Draft,
     check_classes,
@@ -29,7 +29,7 @@ _FILES = {"train": "train", "test": "validation"}
 _FRAMES = ("rawframes", "frames")
 
 
-def read_something_v1(root: Path) -> Catalogue:
+def read_something_v1(root: Path) -> Manifest:
     """Frames in ``20bn-something-something-v1/ID/`` or another folder beside ``something-something-v1-*.csv``."""
     labels = find_annotation(root, ["something-something-v1-labels.csv"])
     classes = check_classes(labels, [name for _, name in read_lines(labels)])
@@ -38,10 +38,10 @@ def read_something_v1(root: Path) -> Catalogue:
     frames = _frames_folder(root)
     expected = f"a folder of frames a clip, named by its number, in {_V1}/"
     media = find_media(root, [frames], expected, _ids(clips))
-    return _catalogue(classes, clips, media, f"{frames}/" if frames else "")
+    return _manifest(classes, clips, media, f"{frames}/" if frames else "")
 
 
-def read_something_v2(root: Path) -> Catalogue:
+def read_something_v2(root: Path) -> Manifest:
     """``something-something-v2-*.json``, and a video or a folder of frames a clip.
 
     Videos are in ``20bn-something-something-v2/``, in ``videos/`` or beside the annotations, frames in one of these, in
@@ -54,12 +54,12 @@ def read_something_v2(root: Path) -> Catalogue:
     starts = [_V2, "videos", "", f"{_V2}-frames", *_FRAMES]
     others = [name for name in _holders(root) if name not in starts]
     media = find_media(root, starts + others[: len(others) == 1], expected, _ids(clips))
-    return _catalogue(classes, clips, media, f"{_V2}/", ".webm")
+    return _manifest(classes, clips, media, f"{_V2}/", ".webm")
 
 
-def _catalogue(
+def _manifest(
     classes: tuple[str, ...], clips: Mapping[str, Iterable[tuple[str, str]]], media: Media, before: str, after: str = ""
-) -> Catalogue:
+) -> Manifest:
     """From (id, class name) of each clip; its file should be ``before``, the id, ``after``."""
     numbers = {name: number for number, name in enumerate(classes)}
     draft = Draft({"class": classes}, media)
@@ -72,7 +72,7 @@ def _catalogue(
                 draft.add(split, clip, (numbers[name],), paths, wanted)
             else:
                 draft.reject_label(split, clip, next(iter(paths), wanted), repr(name), "class")
-    return draft.catalogue()
+    return draft.manifest()
 
 
 def _ids(clips: Mapping[str, Iterable[tuple[str, str]]]) -> set[str]:

@@ -11,7 +11,7 @@ from gsfnas.errors import UserError
 from gsfnas.files import read_text, replacing
 
 
-def assign(clips: Listing, *, seed: int, val_share: float, test_share: float) -> dict[str, str]:
+def draw_split(clips: Listing, *, seed: int, val_share: float, test_share: float) -> dict[str, str]:
     """Clip -> split: of each class at least one to each, and the shares rounded.
 
     Which clips is decided by a hash of the seed and the path. Raises UserError for a class of fewer than three clips.
@@ -30,7 +30,7 @@ def assign(clips: Listing, *, seed: int, val_share: float, test_share: float) ->
     return dealt
 
 
-def recorded(record: Path, clips: Listing, *, seed: int, val_share: float, test_share: float) -> dict[str, Listing]:
+def recorded_split(record: Path, clips: Listing, *, seed: int, val_share: float, test_share: float) -> dict[str, Listing]:
     """The split that stands in the file ``record``, drawn and written where there is none.
 
     Clips that came since go to training, so that what was validated and tested stays comparable; clips that went are
@@ -39,7 +39,7 @@ def recorded(record: Path, clips: Listing, *, seed: int, val_share: float, test_
     known = _read(record)
     dealt = known
     if not set(known) & {path for paths in clips.values() for path in paths}:
-        dealt = assign(clips, seed=seed, val_share=val_share, test_share=test_share)
+        dealt = draw_split(clips, seed=seed, val_share=val_share, test_share=test_share)
     dealt = {**dealt, **{path: "train" for paths in clips.values() for path in paths if path not in dealt}}
     if dealt != known:
         with replacing(record) as temporary:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from gsfnas.data._manifest import MISLABELLED, REFUSED, SHORT, UNREADABLE, Catalogue, leads_out, why_refused
+from gsfnas.data._manifest import MISLABELLED, REFUSED, SHORT, UNREADABLE, Manifest, leads_out, why_refused
 from gsfnas.data._settings import SPLITS
 from gsfnas.data.sets._annotations import (
     MAX_NUMBER,
@@ -29,7 +29,7 @@ _NO_FPS = "the table needs a column `fps`, their frames a second"
 _SLACK_S = 0.0005
 
 
-def read_table(root: Path, csv: Path) -> Catalogue:
+def read_table(root: Path, csv: Path) -> Manifest:
     """Clips of ``csv``: ``path,label``, and maybe ``start,stop`` (seconds), ``fps`` and ``split`` (train, val or test).
 
     Paths are relative to ``root``; a clip is a video or a folder of images, in which seconds are found by ``fps``, frames a
@@ -63,24 +63,24 @@ def read_table(root: Path, csv: Path) -> Catalogue:
         elif row["label"] not in numbers:
             draft.reject_label(split, clip, path, repr(row["label"]), "class")
         elif has_window and (row["start"] or row["stop"]) and (start is None or stop is None):
-            says = f"start {row['start']!r} and stop {row['stop']!r} must both be seconds, or both be empty"
-            draft.reject(split, clip, path, MISLABELLED, says)
+            message = f"start {row['start']!r} and stop {row['stop']!r} must both be seconds, or both be empty"
+            draft.reject(split, clip, path, MISLABELLED, message)
         elif path in others:
-            says = f"{path} is neither a video ({', '.join(suffix[1:] for suffix in VIDEOS)}) nor a folder of images"
-            draft.reject(split, clip, path, UNREADABLE, says)
+            message = f"{path} is neither a video ({', '.join(suffix[1:] for suffix in VIDEOS)}) nor a folder of images"
+            draft.reject(split, clip, path, UNREADABLE, message)
         elif start is None or stop is None:
             draft.add(split, clip, (numbers[row["label"]],), media.find(path), path)
         elif path not in folders or not 0 <= start < stop <= MAX_NUMBER:
             draft.add(split, clip, (numbers[row["label"]],), media.find(path), path, (start, stop), "seconds")
         elif (fps := number_of(row.get("fps", ""))) is None or not 0 < fps <= _MAX_FPS:
-            says = f"`fps` must be a number from above 0 to {_MAX_FPS}, but is {row['fps']!r}" if row.get("fps") else _NO_FPS
-            draft.reject(split, clip, path, MISLABELLED, f"{path} is a folder of images, which have no seconds: {says}")
+            message = f"`fps` must be a number from above 0 to {_MAX_FPS}, but is {row['fps']!r}" if row.get("fps") else _NO_FPS
+            draft.reject(split, clip, path, MISLABELLED, f"{path} is a folder of images, which have no seconds: {message}")
         elif (window := _frames(start, stop, fps)) is None:
-            says = f"no frame lies in {start:g} to {stop:g} seconds at {fps:g} frames a second"
-            draft.reject(split, clip, path, SHORT, says)
+            message = f"no frame lies in {start:g} to {stop:g} seconds at {fps:g} frames a second"
+            draft.reject(split, clip, path, SHORT, message)
         else:
             draft.add(split, clip, (numbers[row["label"]],), media.find(path), path, window)
-    return draft.catalogue()
+    return draft.manifest()
 
 
 def _frames(start_s: float, stop_s: float, fps: float) -> tuple[float, float] | None:

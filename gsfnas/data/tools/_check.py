@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gsfnas.data._manifest import EMPTY, MISSING, SHORT, UNREADABLE, UNSTAMPED, empty_classes
 from gsfnas.data._settings import DataSettings
-from gsfnas.data.sets._files import look_at, places, read_catalogue
+from gsfnas.data.sets._files import places, probe_manifest, read_manifest
 from gsfnas.data.video._probe import OnProgress
 from gsfnas.errors import UserError
 from gsfnas.escape import csv_cell
@@ -22,8 +22,13 @@ class CheckRow:
     id: str
     path: str
     problem: str
-    says: str
+    message: str
     is_used: bool
+
+    @property
+    def says(self) -> str:
+        """The message under its old name."""
+        return self.message
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Check:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["split", "id", "path", "problem", "says", "used"])
             for row in self.rows:
-                cells = (row.split, row.id, row.path, row.problem, row.says, "yes" if row.is_used else "no")
+                cells = (row.split, row.id, row.path, row.problem, row.message, "yes" if row.is_used else "no")
                 writer.writerow([csv_cell(cell) for cell in cells])
 
 
@@ -60,12 +65,12 @@ def check(settings: DataSettings, on_progress: OnProgress = lambda done, total: 
     if settings.name == "twins":
         raise UserError("twins is rendered, so there is nothing to check; export it and check the files")
     root, _ = places(settings)
-    catalogue = read_catalogue(settings)
+    manifest = read_manifest(settings)
     rows = [
-        CheckRow(problem.split, problem.id, problem.path, problem.kind, problem.says, is_used=False)
-        for problem in catalogue.problems
+        CheckRow(problem.split, problem.id, problem.path, problem.kind, problem.message, is_used=False)
+        for problem in manifest.problems
     ]
-    files = look_at(settings, catalogue, checks=True, on_progress=on_progress)
+    files = probe_manifest(settings, manifest, checks=True, on_progress=on_progress)
     for split, entry, seen in [(split, entry, seen) for split, found in files.items() for entry, seen in found]:
         window = seen.window(entry)
         if window.broken is not None:
@@ -74,17 +79,19 @@ def check(settings: DataSettings, on_progress: OnProgress = lambda done, total: 
             rows.append(CheckRow(split, entry.id, entry.path, kind, window.broken, is_used=False))
         elif window.stop - window.first < settings.frames:
             frames = window.stop - window.first
-            says = f"{frames} frame{'' if frames == 1 else 's'}, fewer than the {settings.frames} of a clip; some are repeated"
-            rows.append(CheckRow(split, entry.id, entry.path, SHORT, window.note or says, is_used=True))
+            message = (
+                f"{frames} frame{'' if frames == 1 else 's'}, fewer than the {settings.frames} of a clip; some are repeated"
+            )
+            rows.append(CheckRow(split, entry.id, entry.path, SHORT, window.note or message, is_used=True))
         elif window.note is not None:
             rows.append(CheckRow(split, entry.id, entry.path, SHORT, window.note, is_used=True))
         if window.broken is None and seen.note:
-            says = f"{seen.note}; its frames are taken in the order in which they are decoded"
-            rows.append(CheckRow(split, entry.id, entry.path, UNSTAMPED, says, is_used=True))
+            message = f"{seen.note}; its frames are taken in the order in which they are decoded"
+            rows.append(CheckRow(split, entry.id, entry.path, UNSTAMPED, message, is_used=True))
     used = {split: [one for one, seen in found if seen.window(one).broken is None] for split, found in files.items()}
-    known = {problem.id for problem in catalogue.problems if problem.kind == EMPTY}
-    for task, name in empty_classes(catalogue.tasks, [entry.labels for entry in used["train"]]):
+    known = {problem.id for problem in manifest.problems if problem.kind == EMPTY}
+    for task, name in empty_classes(manifest.tasks, [entry.labels for entry in used["train"]]):
         if name not in known:
-            says = f"{task} {name!r} has no clip in train that can be used"
-            rows.append(CheckRow("train", name, "", EMPTY, says, is_used=False))
+            message = f"{task} {name!r} has no clip in train that can be used"
+            rows.append(CheckRow("train", name, "", EMPTY, message, is_used=False))
     return Check({split: len(found) for split, found in used.items()}, tuple(rows))

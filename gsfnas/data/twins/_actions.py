@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.data.twins._rng import Draw
+from gsfnas.data.twins._rng import Rng
 
 Curve = npt.NDArray[np.float64] | float
 Progress = npt.NDArray[np.float64]
@@ -47,7 +47,7 @@ class Action:
 
     name: str
     reverse: str
-    play: Callable[[Draw, Progress], Scene]
+    play: Callable[[Rng, Progress], Scene]
     mirror_reverses: bool = False
 
 
@@ -59,66 +59,66 @@ def sine(turns: Curve) -> Curve:
     return np.asarray(_SINES[np.floor(np.asarray(turns) * 1024 + 0.5).astype(np.int64) % 1024])
 
 
-def _size(draw: Draw) -> float:
-    return draw.uniform(0.36, 0.5)
+def _size(rng: Rng) -> float:
+    return rng.uniform(0.36, 0.5)
 
 
-def _still(draw: Draw) -> dict[str, Curve]:
+def _still(rng: Rng) -> dict[str, Curve]:
     """An object that stays near the middle, a little tilted."""
-    size = _size(draw)
+    size = _size(rng)
     return {
-        "x": draw.uniform(-0.3, 0.3),
-        "y": draw.uniform(-0.3, 0.3),
+        "x": rng.uniform(-0.3, 0.3),
+        "y": rng.uniform(-0.3, 0.3),
         "width": size,
         "height": size,
-        "angle": draw.uniform(-0.04, 0.04),
+        "angle": rng.uniform(-0.04, 0.04),
     }
 
 
-def _along(draw: Draw, p: Progress) -> Curve:
-    travel = draw.uniform(0.7, 1.1)
-    return draw.uniform(-0.15, 0.15) + travel * (p - 0.5)
+def _along(rng: Rng, p: Progress) -> Curve:
+    travel = rng.uniform(0.7, 1.1)
+    return rng.uniform(-0.15, 0.15) + travel * (p - 0.5)
 
 
-def _move_right(draw: Draw, p: Progress) -> Scene:
-    return Scene((Track(**{**_still(draw), "x": _along(draw, p)}),))
+def _move_right(rng: Rng, p: Progress) -> Scene:
+    return Scene((Track(**{**_still(rng), "x": _along(rng, p)}),))
 
 
-def _move_down(draw: Draw, p: Progress) -> Scene:
-    return Scene((Track(**{**_still(draw), "y": _along(draw, p)}),))
+def _move_down(rng: Rng, p: Progress) -> Scene:
+    return Scene((Track(**{**_still(rng), "y": _along(rng, p)}),))
 
 
-def _come_nearer(draw: Draw, p: Progress) -> Scene:
-    size = draw.uniform(0.2, 0.28) + draw.uniform(0.35, 0.5) * p
-    return Scene((Track(**{**_still(draw), "width": size, "height": size}),))
+def _come_nearer(rng: Rng, p: Progress) -> Scene:
+    size = rng.uniform(0.2, 0.28) + rng.uniform(0.35, 0.5) * p
+    return Scene((Track(**{**_still(rng), "width": size, "height": size}),))
 
 
-def _turn_clockwise(draw: Draw, p: Progress) -> Scene:
-    angle = draw.uniform(-0.2, 0.2) + draw.uniform(0.3, 0.5) * (p - 0.5)
-    size = draw.uniform(0.45, 0.6)
-    return Scene((Track(**{**_still(draw), "width": size, "height": size, "angle": angle}),))
+def _turn_clockwise(rng: Rng, p: Progress) -> Scene:
+    angle = rng.uniform(-0.2, 0.2) + rng.uniform(0.3, 0.5) * (p - 0.5)
+    size = rng.uniform(0.45, 0.6)
+    return Scene((Track(**{**_still(rng), "width": size, "height": size, "angle": angle}),))
 
 
-def _appear(draw: Draw, p: Progress) -> Scene:
-    return Scene((Track(**{**_still(draw), "opacity": p}),))
+def _appear(rng: Rng, p: Progress) -> Scene:
+    return Scene((Track(**{**_still(rng), "opacity": p}),))
 
 
-def _unfold(draw: Draw, p: Progress) -> Scene:
-    still = _still(draw)
+def _unfold(rng: Rng, p: Progress) -> Scene:
+    still = _still(rng)
     return Scene((Track(**{**still, "width": still["width"] * (0.15 + 0.95 * p)}),))
 
 
-def _come_together(draw: Draw, p: Progress) -> Scene:
-    size = draw.uniform(0.28, 0.36)
-    distance = draw.uniform(0.22, 0.28) + draw.uniform(0.4, 0.5) * (1 - p)
-    direction, x, y = draw.uniform(0, 1), draw.uniform(-0.15, 0.15), draw.uniform(-0.15, 0.15)
+def _come_together(rng: Rng, p: Progress) -> Scene:
+    size = rng.uniform(0.28, 0.36)
+    distance = rng.uniform(0.22, 0.28) + rng.uniform(0.4, 0.5) * (1 - p)
+    direction, x, y = rng.uniform(0, 1), rng.uniform(-0.15, 0.15), rng.uniform(-0.15, 0.15)
     dx, dy = cosine(direction) * distance, sine(direction) * distance
     return Scene((Track(x - dx, y - dy, size, size), Track(x + dx, y + dy, size, size)))
 
 
-def _cover(draw: Draw, p: Progress) -> Scene:
-    still = _still(draw)
-    direction, distance = draw.uniform(0, 1), draw.uniform(0.7, 0.95) * (1 - p)
+def _cover(rng: Rng, p: Progress) -> Scene:
+    still = _still(rng)
+    direction, distance = rng.uniform(0, 1), rng.uniform(0.7, 0.95) * (1 - p)
     size = still["width"] * 1.2
     front = {
         **still,
@@ -130,28 +130,28 @@ def _cover(draw: Draw, p: Progress) -> Scene:
     return Scene((Track(**still), Track(**front)))
 
 
-def _jump_right(draw: Draw, p: Progress) -> Scene:
-    size, ground = draw.uniform(0.28, 0.36), draw.uniform(0.35, 0.55)
-    middle = draw.uniform(-0.12, 0.12)
-    x = middle + draw.uniform(1.1, 1.3) * (p - 0.5)
-    y = ground - draw.uniform(0.9, 1.1) * 4 * p * (1 - p)
+def _jump_right(rng: Rng, p: Progress) -> Scene:
+    size, ground = rng.uniform(0.28, 0.36), rng.uniform(0.35, 0.55)
+    middle = rng.uniform(-0.12, 0.12)
+    x = middle + rng.uniform(1.1, 1.3) * (p - 0.5)
+    y = ground - rng.uniform(0.9, 1.1) * 4 * p * (1 - p)
     return Scene((Track(middle, ground, size, size), Track(x, y, size, size)))
 
 
-def _orbit_clockwise(draw: Draw, p: Progress) -> Scene:
-    size, radius = draw.uniform(0.26, 0.34), draw.uniform(0.52, 0.65)
-    turns = draw.uniform(0, 1) + draw.uniform(0.5, 0.75) * p
-    x, y = draw.uniform(-0.1, 0.1), draw.uniform(-0.1, 0.1)
+def _orbit_clockwise(rng: Rng, p: Progress) -> Scene:
+    size, radius = rng.uniform(0.26, 0.34), rng.uniform(0.52, 0.65)
+    turns = rng.uniform(0, 1) + rng.uniform(0.5, 0.75) * p
+    x, y = rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1)
     return Scene((Track(x, y, size, size), Track(x + radius * cosine(turns), y + radius * sine(turns), size, size)))
 
 
-def _split(draw: Draw, p: Progress) -> Scene:
-    return Scene((Track(**{**_still(draw), "gap": draw.uniform(0.7, 1.0) * p}),))
+def _split(rng: Rng, p: Progress) -> Scene:
+    return Scene((Track(**{**_still(rng), "gap": rng.uniform(0.7, 1.0) * p}),))
 
 
-def _light_on(draw: Draw, p: Progress) -> Scene:
-    dark = draw.uniform(0.1, 0.3)
-    return Scene((Track(**_still(draw)),), light=dark + (1 - dark) * p)
+def _light_on(rng: Rng, p: Progress) -> Scene:
+    dark = rng.uniform(0.1, 0.3)
+    return Scene((Track(**_still(rng)),), light=dark + (1 - dark) * p)
 
 
 ACTIONS: tuple[Action, ...] = (

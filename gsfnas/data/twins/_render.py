@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from gsfnas.data.twins._actions import ACTIONS, Curve, Track, cosine, sine
 from gsfnas.data.twins._pixels import TEXTURE, Pixels, load_pixels
-from gsfnas.data.twins._rng import Draw
+from gsfnas.data.twins._rng import Rng
 
 # Raised whenever a change here, in the actions or in the pixels changes a clip.
 VERSION = 1
@@ -24,67 +24,67 @@ def render(
 ) -> npt.NDArray[np.uint8]:
     """Clip ``index`` of ``split``, showing ``ACTIONS[action]`` forwards: (T, 3, H, W) uint8."""
     pixels = load_pixels(split, resolution)
-    draw = Draw("twins", VERSION, seed, split, index, action)
-    scene = ACTIONS[action].play(draw, _progress(draw, frames))
-    clip, drift_x, drift_y = _background(draw, pixels, frames, resolution, difficulty)
+    rng = Rng("twins", VERSION, seed, split, index, action)
+    scene = ACTIONS[action].play(rng, _progress(rng, frames))
+    clip, drift_x, drift_y = _background(rng, pixels, frames, resolution, difficulty)
     tracks = scene.tracks
-    if draw.chance(difficulty):
-        tracks = (_distractor(draw, frames, difficulty), *tracks)
+    if rng.chance(difficulty):
+        tracks = (_distractor(rng, frames, difficulty), *tracks)
     for track in tracks:
-        _paint(clip, track, draw, pixels, drift_x, drift_y)
+        _paint(clip, track, rng, pixels, drift_x, drift_y)
     if isinstance(scene.light, np.ndarray):
         clip *= _per_frame(scene.light, frames)
-    return _finish(clip, draw, difficulty)
+    return _finish(clip, rng, difficulty)
 
 
-def _progress(draw: Draw, frames: int) -> npt.NDArray[np.float64]:
+def _progress(rng: Rng, frames: int) -> npt.NDArray[np.float64]:
     """From 0 to 1 within the clip: a random onset and duration, straight or eased."""
-    duration = draw.uniform(0.5, 0.9)
-    onset = draw.uniform(0, 1 - duration)
+    duration = rng.uniform(0.5, 0.9)
+    onset = rng.uniform(0, 1 - duration)
     time = (np.arange(frames) + 0.5) / frames
     p = np.clip((time - onset) / duration, 0.0, 1.0)
     eased = p * p * (3 - 2 * p)
-    return p + (eased - p) * draw.uniform(0, 1)
+    return p + (eased - p) * rng.uniform(0, 1)
 
 
-def _background(draw: Draw, pixels: Pixels, frames: int, resolution: int, difficulty: float) -> tuple[Frames, Curve, Curve]:
+def _background(rng: Rng, pixels: Pixels, frames: int, resolution: int, difficulty: float) -> tuple[Frames, Curve, Curve]:
     """A dimmed crop of a photograph that drifts in half pixels: (T, 3, H, W), and the drift (T,) in x and y, in pixels."""
-    photo = draw.choice(pixels.photos)
+    photo = rng.choice(pixels.photos)
     reach = difficulty * 0.2 * resolution
     time = np.linspace(-0.5, 0.5, frames)
-    steps_x = np.floor(draw.uniform(-reach, reach) * 2 * time + 0.5).astype(np.int64)
-    steps_y = np.floor(draw.uniform(-reach, reach) * 2 * time + 0.5).astype(np.int64)
+    steps_x = np.floor(rng.uniform(-reach, reach) * 2 * time + 0.5).astype(np.int64)
+    steps_y = np.floor(rng.uniform(-reach, reach) * 2 * time + 0.5).astype(np.int64)
     size = 2 * resolution
-    left = int(steps_x.max()) + draw.integer(photo.shape[2] - size - int(np.ptp(steps_x)) + 1)
-    top = int(steps_y.max()) + draw.integer(photo.shape[1] - size - int(np.ptp(steps_y)) + 1)
+    left = int(steps_x.max()) + rng.integer(photo.shape[2] - size - int(np.ptp(steps_x)) + 1)
+    top = int(steps_y.max()) + rng.integer(photo.shape[1] - size - int(np.ptp(steps_y)) + 1)
     crops = [
         photo[:, y : y + size : 2, x : x + size : 2]
         for x, y in zip((left - steps_x).tolist(), (top - steps_y).tolist(), strict=True)
     ]
     clip = np.stack(crops)
-    if draw.chance(0.5):
+    if rng.chance(0.5):
         clip = clip[..., ::-1]
-    contrast = draw.uniform(0.25, 0.35) + 0.35 * difficulty
-    base = draw.uniform(10, 40)
+    contrast = rng.uniform(0.25, 0.35) + 0.35 * difficulty
+    base = rng.uniform(10, 40)
     return clip * np.float32(contrast) + np.float32(base), steps_x / 2, steps_y / 2
 
 
-def _distractor(draw: Draw, frames: int, difficulty: float) -> Track:
+def _distractor(rng: Rng, frames: int, difficulty: float) -> Track:
     """A small object near an edge, which sways: it goes somewhere and comes back, so that it favours no direction of time."""
-    size = draw.uniform(0.14, 0.2)
+    size = rng.uniform(0.14, 0.2)
     time = np.abs(np.linspace(-1, 1, frames))
-    direction, reach = draw.uniform(0, 1), draw.uniform(0, 0.3) * difficulty
-    angle = draw.uniform(0, 1)
+    direction, reach = rng.uniform(0, 1), rng.uniform(0, 0.3) * difficulty
+    angle = rng.uniform(0, 1)
     return Track(
-        x=0.85 * draw.choice((-1, 1)) + reach * cosine(direction) * time,
-        y=draw.uniform(-0.85, 0.85) + reach * sine(direction) * time,
+        x=0.85 * rng.choice((-1, 1)) + reach * cosine(direction) * time,
+        y=rng.uniform(-0.85, 0.85) + reach * sine(direction) * time,
         width=size,
         height=size,
         angle=angle,
     )
 
 
-def _paint(clip: Frames, track: Track, draw: Draw, pixels: Pixels, drift_x: Curve, drift_y: Curve) -> None:
+def _paint(clip: Frames, track: Track, rng: Rng, pixels: Pixels, drift_x: Curve, drift_y: Curve) -> None:
     """Puts a random digit in two random colours onto ``clip``, in place."""
     frames, _, _, resolution = clip.shape
     half = resolution / 2
@@ -102,9 +102,9 @@ def _paint(clip: Frames, track: Track, draw: Draw, pixels: Pixels, drift_x: Curv
         u = np.where(inward < 0, np.float32(TEXTURE), np.copysign(inward, u))
     column = np.clip(u + np.float32(TEXTURE / 2), 0, TEXTURE - 1).astype(np.int32)
     row = np.clip(v + np.float32(TEXTURE / 2), 0, TEXTURE - 1)
-    texture = pixels.digits[draw.integer(len(pixels.digits))]
+    texture = pixels.digits[rng.integer(len(pixels.digits))]
     opacity = texture.take(row.astype(np.int32) * TEXTURE + column)[:, None] * _per_frame(track.opacity / 255, frames)
-    top, bottom = _colour(draw), _colour(draw)
+    top, bottom = _colour(rng), _colour(rng)
     shade = row[:, None] * np.float32(1 / TEXTURE)
     for channel in range(3):
         colour = shade * (bottom[channel] - top[channel]) + top[channel]
@@ -114,17 +114,17 @@ def _paint(clip: Frames, track: Track, draw: Draw, pixels: Pixels, drift_x: Curv
         layer += colour
 
 
-def _colour(draw: Draw) -> list[np.float32]:
+def _colour(rng: Rng) -> list[np.float32]:
     """A light colour: one channel full, one anything, one between."""
-    values = [draw.uniform(215, 255), draw.uniform(90, 255), draw.uniform(0, 255)]
-    first = draw.integer(3)
-    step = draw.choice((1, 2))
+    values = [rng.uniform(215, 255), rng.uniform(90, 255), rng.uniform(0, 255)]
+    first = rng.integer(3)
+    step = rng.choice((1, 2))
     return [np.float32(values[(first + step * channel) % 3]) for channel in range(3)]
 
 
-def _finish(clip: Frames, draw: Draw, difficulty: float) -> npt.NDArray[np.uint8]:
+def _finish(clip: Frames, rng: Rng, difficulty: float) -> npt.NDArray[np.uint8]:
     if difficulty > 0:
-        noise = draw.bytes(clip.size).reshape(clip.shape)
+        noise = rng.bytes(clip.size).reshape(clip.shape)
         reach = np.float32(60 * difficulty)
         clip += noise * (reach / np.float32(127.5)) - reach
     return np.rint(np.clip(clip, 0, 255)).astype(np.uint8)

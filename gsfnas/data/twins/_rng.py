@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 _CHUNK = 64
 
 
-class Draw:
+class Rng:
     """Uniform numbers from a counter-based generator, whose key is a hash of ``parts``."""
 
     def __init__(self, *parts: str | int) -> None:

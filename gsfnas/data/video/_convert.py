@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gsfnas.data.video._index import DecodeError, said, why_too_large
+from gsfnas.data.video._index import DecodeError, reason_of, why_too_large
 from gsfnas.data.video._pictures import Images, Prepare, orientation_of, upright
 
 
@@ -32,7 +32,7 @@ class Converter:
         try:
             rgb = self._reformat(frame, height, width).to_ndarray()
         except (av.FFmpegError, ValueError, MemoryError) as error:
-            raise DecodeError(f"its frames cannot be turned into RGB ({said(error)})") from None
+            raise DecodeError(f"its frames cannot be turned into RGB ({reason_of(error)})") from None
         return self._prepare(upright(rgb, orientation))
 
     def _reformat(self, frame: Any, height: int, width: int) -> Any:

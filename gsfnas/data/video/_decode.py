@@ -23,9 +23,9 @@ from gsfnas.data.video._index import (
     cut_short,
     open_video,
     read_packets,
+    reason_of,
     recall,
     remember,
-    said,
     scan,
     why_too_large,
 )
@@ -113,7 +113,7 @@ def examine(path: Path, window: tuple[int, int] | None = None, names: Sequence[s
     except DecodeError as error:
         return str(error), ""
     except OSError as error:
-        return f"it cannot be read ({said(error)})", ""
+        return f"it cannot be read ({reason_of(error)})", ""
 
 
 def _read_images(files: Sequence[Path], prepare: Prepare) -> Images:
@@ -236,7 +236,7 @@ def _frames(
         except (av.FFmpegError, EOFError, ValueError) as error:
             is_watched = False
             if errors is not None:
-                errors.append((stamp, said(error)))
+                errors.append((stamp, reason_of(error)))
             continue
         for frame in frames:
             is_watched = is_watched and not frame.is_corrupt
@@ -339,11 +339,11 @@ def _check_images(path: Path, window: tuple[int, int] | None, names: Sequence[st
 def _check_video(path: Path, window: tuple[int, int] | None) -> tuple[str | None, str]:
     with _Source(path, None if window is None else scan(path), afresh=True) as source:
         try:
-            says = _wrong(path, source, window)
+            message = _wrong(path, source, window)
         except _OutOfOrderError as error:
             source.take_in_order(str(error))
-            says = _wrong(path, source, window)
-        return says, source.index.note
+            message = _wrong(path, source, window)
+        return message, source.index.note
 
 
 def _wrong(path: Path, source: _Source, window: tuple[int, int] | None) -> str | None:
@@ -355,9 +355,9 @@ def _wrong(path: Path, source: _Source, window: tuple[int, int] | None) -> str |
         return _outside(len(index), first, stop)
     if source.scan is not None and (short := cut_short(path, source.container, source.stream, source.scan)) is not None:
         return short
-    says = _damage(source, first, stop)
-    if window is None or says is None:
-        return says
+    message = _damage(source, first, stop)
+    if window is None or message is None:
+        return message
     source.restart()
     return _damage(source, first, stop, int(_RUN_UP_S / index.time_base))
 

@@ -174,7 +174,7 @@ def _stat(path: Path) -> os.stat_result:
     try:
         return path.stat()
     except (OSError, ValueError) as error:
-        raise DecodeError(f"it cannot be opened ({said(error)})") from None
+        raise DecodeError(f"it cannot be opened ({reason_of(error)})") from None
 
 
 def why_too_large(width: int, height: int) -> str | None:
@@ -202,7 +202,7 @@ def open_video(path: Path) -> tuple[Any, Any]:
             container_options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
         )
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise DecodeError(f"it cannot be opened ({said(error)})") from None
+        raise DecodeError(f"it cannot be opened ({reason_of(error)})") from None
     # The cover of a piece of music counts as a video stream of one picture.
     streams = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not streams or streams[0].codec_context is None:
@@ -253,7 +253,7 @@ def read_packets(path: Path, container: Any, stream: Any) -> Scan:
             if packet.is_keyframe and packet.pts is not None:
                 keys.append(packet.pts)
     except (av.FFmpegError, OSError, ValueError) as error:
-        end = said(error)
+        end = reason_of(error)
     index = _index(stamps, keys, stream)
     if not index.counted and (note := why_in_order(stamps, stream.codec_context, kinds)) is not None:
         index = index.in_order(note)
@@ -296,7 +296,7 @@ def cut_short(path: Path, container: Any, stream: Any, seen: Scan) -> str | None
                 if packet.pts is not None and packet.time_base:
                     stop = max(stop, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         except (av.FFmpegError, OSError, ValueError) as error:
-            return f"reading ends after {stop:.1f} s ({said(error)})"
+            return f"reading ends after {stop:.1f} s ({reason_of(error)})"
     span = float((int(index.stamps[-1]) - int(index.stamps[0])) * index.time_base)
     promised_s = container.duration / 1e6
     if stop and stop < promised_s - max(0.1, 2.5 * span / max(1, len(index) - 1)):
@@ -304,6 +304,6 @@ def cut_short(path: Path, container: Any, stream: Any, seen: Scan) -> str | None
     return None
 
 
-def said(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """What FFmpeg or the system says, without the file's name."""
     return str(getattr(error, "strerror", None) or error).lower()

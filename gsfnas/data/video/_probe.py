@@ -50,7 +50,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Look:
+class FileInfo:
     """A file: its number of frames and a digest of its content, or why it cannot be decoded; and the windows asked for.
 
     ``is_checked`` where it was a check that found it broken: then somebody has been told. ``note`` says why its frames are
@@ -71,7 +71,7 @@ class Look:
         return self.windows[_window_name(entry)]
 
 
-def look(
+def probe_files(
     root: Path,
     entries: Sequence[Entry],
     index: Path,
@@ -79,7 +79,7 @@ def look(
     names: Sequence[str] = RGB,
     checks: bool = False,
     on_progress: OnProgress = lambda done, total: None,
-) -> dict[str, Look]:
+) -> dict[str, FileInfo]:
     """Path -> what it holds, for the files of ``entries``. Files known from the file ``index`` and unchanged are not opened.
 
     ``names`` are what the frames in folders of images are called, as ``frame_files`` takes them. With ``checks`` everything
@@ -89,7 +89,7 @@ def look(
     for entry in entries:
         wanted.setdefault(entry.path, {})[_window_name(entry)] = entry
     known = _read_index(index)
-    looks: dict[str, Look] = {}
+    infos: dict[str, FileInfo] = {}
     new: list[tuple[str, State]] = []
     for path, windows in wanted.items():
         state = _state(root / path, names)
@@ -97,28 +97,28 @@ def look(
         if found is None:
             new.append((path, state))
         else:
-            looks[path] = found
-    on_progress(len(looks), len(wanted))
+            infos[path] = found
+    on_progress(len(infos), len(wanted))
 
-    def one(item: tuple[str, State]) -> Look:
+    def one(item: tuple[str, State]) -> FileInfo:
         path, state = item
-        found = _look(root, path, wanted[path], index, names, checks, state is None, _note(known.get(path), state))
+        found = _probe_file(root, path, wanted[path], index, names, checks, state is None, _note(known.get(path), state))
         return _with_verdicts(found, known.get(path), state)
 
     written, is_written = time.monotonic(), True
     try:
         for (path, state), found in zip(new, in_threads(one, new), strict=True):
-            looks[path] = found
+            infos[path] = found
             known[path] = _entry(found, state, known.get(path))
             is_written = False
             if time.monotonic() - written > _SECONDS_BETWEEN_WRITES:
                 _write_index(index, known)
                 written, is_written = time.monotonic(), True
-            on_progress(len(looks), len(wanted))
+            on_progress(len(infos), len(wanted))
     finally:
         if not is_written:
             _write_index(index, known)
-    return {path: looks[path] for path in wanted}
+    return {path: infos[path] for path in wanted}
 
 
 def frame_index(index: Path, digest: str) -> Path:
@@ -143,7 +143,7 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
                 future.cancel()
 
 
-def _look(
+def _probe_file(
     root: Path,
     name: str,
     windows: Mapping[str, Entry],
@@ -152,7 +152,7 @@ def _look(
     checks: bool,
     is_gone: bool,
     note: str,
-) -> Look:
+) -> FileInfo:
     path = root / name
     try:
         if is_gone:
@@ -173,10 +173,10 @@ def _look(
             stamps = scan(path)
             save(stamps.in_order(note) if note and not stamps.note else stamps, frame_index(index, digest))
     except DecodeError as error:
-        return Look(0, "", str(error), {}, checks)
+        return FileInfo(0, "", str(error), {}, checks)
     except OSError as error:
-        return Look(0, "", f"it cannot be read ({(error.strerror or str(error)).lower()})", {}, checks)
-    return Look(seen.frames, digest, None, found, note=note)
+        return FileInfo(0, "", f"it cannot be read ({(error.strerror or str(error)).lower()})", {}, checks)
+    return FileInfo(seen.frames, digest, None, found, note=note)
 
 
 def _digest(content: str, note: str) -> str:
@@ -222,8 +222,8 @@ def _resolve(path: Path, entry: Entry, frames: int, numbers: list[int] | None) -
     if first < stop:
         return Window(first, stop, note=note)
     span = f"{entry.start:g} to {entry.stop:g}"
-    says = f"no frame lies in {span} {entry.unit}, since the video has {frames} frames"
-    return Window(first, first, says, is_checked=True)
+    message = f"no frame lies in {span} {entry.unit}, since the video has {frames} frames"
+    return Window(first, first, message, is_checked=True)
 
 
 def _checked(path: Path, entry: Entry, window: Window, frames: int, names: Sequence[str]) -> tuple[Window, str]:
@@ -263,11 +263,11 @@ def _stat(file: Path) -> os.stat_result:
         return file.lstat()
 
 
-def _remembered(entry: Any, state: State, windows: Mapping[str, Entry], checks: bool) -> Look | None:
+def _remembered(entry: Any, state: State, windows: Mapping[str, Entry], checks: bool) -> FileInfo | None:
     """What an earlier look saw; None where the file has changed since, the entry is damaged or something new is asked."""
     match entry:
         case {"state": list(then), "broken": str(reason), "is_checked": bool(is_checked)} if then == state:
-            return Look(0, "", reason, {}, is_checked) if is_checked or not checks else None
+            return FileInfo(0, "", reason, {}, is_checked) if is_checked or not checks else None
         # An entry without a note is of a time when frames were told by their stamps alone.
         case {"state": list(then), "frames": int(frames), "digest": str(digest), "note": str(note), "windows": dict(known)} if (
             then == state and frames >= 1
@@ -278,7 +278,7 @@ def _remembered(entry: Any, state: State, windows: Mapping[str, Entry], checks: 
                 return None
             if checks and not all(window.is_checked for window in found.values()):
                 return None
-            return Look(frames, digest, None, found, note=note)
+            return FileInfo(frames, digest, None, found, note=note)
     return None
 
 
@@ -290,7 +290,7 @@ def _note(before: Any, state: State) -> str:
     return ""
 
 
-def _with_verdicts(found: Look, before: Any, state: State) -> Look:
+def _with_verdicts(found: FileInfo, before: Any, state: State) -> FileInfo:
     """A look with what an earlier check said of windows of the unchanged file that this one did not check."""
     windows = dict(found.windows)
     for name, window in windows.items():
@@ -302,7 +302,7 @@ def _with_verdicts(found: Look, before: Any, state: State) -> Look:
     return replace(found, windows=windows)
 
 
-def _entry(found: Look, state: State, before: Any) -> dict[str, Any]:
+def _entry(found: FileInfo, state: State, before: Any) -> dict[str, Any]:
     """A look for the index, together with the other windows that were known of the unchanged file."""
     if found.broken is not None:
         return {"state": state, "broken": found.broken, "is_checked": found.is_checked}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gsfnas.data.sets._flip_labels import RULES, mirror_of
+from gsfnas.data.sets._flip_labels import RULES, flip_labels
 from gsfnas.data.twins import _actions as twins
 from gsfnas.errors import UserError
 
@@ -28,7 +28,7 @@ VOCABULARIES = st.lists(NAMES, min_size=1, max_size=30, unique=True)
 
 
 def mirrored(classes, rule: str = "left_right", data_set: str = "folder") -> dict[str, str | None]:
-    mirror = mirror_of(classes, rule, data_set)
+    mirror = flip_labels(classes, rule, data_set)
     return {name: None if other < 0 else classes[other] for name, other in zip(classes, mirror.tolist(), strict=True)}
 
 
@@ -36,7 +36,7 @@ def mirrored(classes, rule: str = "left_right", data_set: str = "folder") -> dic
 def test_the_mirror_of_a_mirror_is_the_class_itself(classes: list[str], rule: str, data_set: str) -> None:
     if rule == "twins" and set(classes) != set(twins.CLASSES):
         return
-    mirror = mirror_of(classes, rule, data_set)
+    mirror = flip_labels(classes, rule, data_set)
     if mirror is None:
         return
     assert mirror.shape == (len(classes),)
@@ -58,7 +58,7 @@ def test_a_vocabulary_with_both_sides_of_everything_has_a_mirror_for_all(names: 
 
 
 def test_left_and_right_by_hand() -> None:
-    assert mirror_of(SOMETHING, "left_right", "folder").tolist() == [0, 2, 1, 4, 3, 5]
+    assert flip_labels(SOMETHING, "left_right", "folder").tolist() == [0, 2, 1, 4, 3, 5]
 
 
 def test_case_is_kept_and_only_whole_words_count() -> None:
@@ -83,14 +83,14 @@ def test_a_class_without_its_counterpart_is_not_mirrored() -> None:
 
 
 def test_plain_and_none() -> None:
-    assert mirror_of(SOMETHING, "plain", "something_v2").tolist() == [0, 1, 2, 3, 4, 5]
-    assert mirror_of(SOMETHING, "none", "something_v2") is None
+    assert flip_labels(SOMETHING, "plain", "something_v2").tolist() == [0, 1, 2, 3, 4, 5]
+    assert flip_labels(SOMETHING, "none", "something_v2") is None
 
 
 @pytest.mark.parametrize("rule", ["twins", "auto"])
 @pytest.mark.parametrize("data_set", DATA_SETS)
 def test_twins_are_mirrored_by_name_in_any_order(rule: str, data_set: str) -> None:
-    assert mirror_of(twins.CLASSES, rule, data_set).tolist() == list(twins.MIRROR)
+    assert flip_labels(twins.CLASSES, rule, data_set).tolist() == list(twins.MIRROR)
     by_name = mirrored(twins.CLASSES, rule, data_set)
     assert by_name["jumps left over another"] == "jumps right over another"
     assert by_name["turns clockwise"] == "turns counter-clockwise"
@@ -111,18 +111,18 @@ def test_twins_are_mirrored_by_name_in_any_order(rule: str, data_set: str) -> No
     ],
 )
 def test_auto_is_the_rule_of_the_data_set(data_set: str, expected: list[int] | None) -> None:
-    mirror = mirror_of(SOMETHING, "auto", data_set)
+    mirror = flip_labels(SOMETHING, "auto", data_set)
     assert (mirror if mirror is None else mirror.tolist()) == expected
 
 
 def test_some_of_the_classes_of_twins_are_not_twins() -> None:
-    assert mirror_of(twins.CLASSES[:-1], "auto", "folder") is None
+    assert flip_labels(twins.CLASSES[:-1], "auto", "folder") is None
     with pytest.raises(UserError, match="needs the 24 classes of Twins, but 'the light goes out' is missing"):
-        mirror_of(twins.CLASSES[:-1], "twins", "folder")
+        flip_labels(twins.CLASSES[:-1], "twins", "folder")
     with pytest.raises(UserError, match="needs the 24 classes of Twins, but 'runs' is none of them"):
-        mirror_of((*twins.CLASSES, "runs"), "twins", "folder")
+        flip_labels((*twins.CLASSES, "runs"), "twins", "folder")
 
 
 def test_an_unknown_rule_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"unknown mirror rule 'plane'; did you mean 'plain'\?"):
-        mirror_of(SOMETHING, "plane", "folder")
+        flip_labels(SOMETHING, "plane", "folder")
