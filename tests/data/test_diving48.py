@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gsfnas.data._manifest import DUPLICATE, EMPTY, MISLABELLED, MISSING, Entry
-from gsfnas.data.sets._diving48 import read_diving48
+from gsfnas.data.sets.diving48 import read_diving48
 
 from .trees import refused, says, touch, wrong
 

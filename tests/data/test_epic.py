@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gsfnas.data._manifest import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, Entry
-from gsfnas.data.sets._epic import read_epic_kitchens_100
+from gsfnas.data.sets.epic_kitchens_100 import read_epic_kitchens_100
 
 from .trees import refused, says, touch, wrong
 

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from gsfnas.data import DataSettings, VideoData, export, open_data
-from gsfnas.data.sets._diving48 import read_diving48
-from gsfnas.data.sets._epic import read_epic_kitchens_100
-from gsfnas.data.sets._kinetics import read_kinetics400
-from gsfnas.data.sets._something import read_something_v1, read_something_v2
+from gsfnas.data.sets.diving48 import read_diving48
+from gsfnas.data.sets.epic_kitchens_100 import read_epic_kitchens_100
+from gsfnas.data.sets.kinetics400 import read_kinetics400
+from gsfnas.data.sets.something_something import read_something_v1, read_something_v2
 from gsfnas.data.tools import _export
 from gsfnas.data.tools._export_layouts import LAYOUTS, _stamp
 from gsfnas.data.video._decode import decode, probe

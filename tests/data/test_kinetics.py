@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gsfnas.data._manifest import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, Entry
-from gsfnas.data.sets._kinetics import read_kinetics400
+from gsfnas.data.sets.kinetics400 import read_kinetics400
 
 from .trees import refused, says, touch, wrong
 

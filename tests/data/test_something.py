@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gsfnas.data._manifest import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, Entry
-from gsfnas.data.sets._something import read_something_v1, read_something_v2
+from gsfnas.data.sets.something_something import read_something_v1, read_something_v2
 
 from .trees import refused, says, touch, wrong
 

@@ -13,13 +13,13 @@ import numpy as np
 
 from gsfnas.data._manifest import EMPTY, Entry, Manifest, Problem, empty_classes, hold_out, real
 from gsfnas.data._settings import SPLITS, DataSettings
-from gsfnas.data.sets._diving48 import read_diving48
-from gsfnas.data.sets._epic import read_epic_kitchens_100
 from gsfnas.data.sets._flip_labels import flip_labels
-from gsfnas.data.sets._folder import read_folder
-from gsfnas.data.sets._kinetics import read_kinetics400
-from gsfnas.data.sets._something import read_something_v1, read_something_v2
 from gsfnas.data.sets._table import read_table
+from gsfnas.data.sets.diving48 import read_diving48
+from gsfnas.data.sets.epic_kitchens_100 import read_epic_kitchens_100
+from gsfnas.data.sets.folder import read_folder
+from gsfnas.data.sets.kinetics400 import read_kinetics400
+from gsfnas.data.sets.something_something import read_something_v1, read_something_v2
 from gsfnas.data.twins._actions import CLASSES
 from gsfnas.data.video._augment import centre_crop
 from gsfnas.data.video._cache import cache_folder, expanded
