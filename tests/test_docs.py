@@ -1,19 +1,21 @@
 """The commands and the Python in the README and the guides mean something: composed, parsed or run, none trained."""
 
 import ast
+import importlib.util
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from gsfnas.cli._main import app
 from gsfnas.config import compose_data, compose_run, compose_study
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(language, pages):
@@ -84,3 +86,28 @@ def test_links_between_the_docs_lead_somewhere(page):
     text = re.sub(r"<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def pages_of(nav):
+    """The files of a table of contents, level by level."""
+    for entry in nav:
+        for value in entry.values() if isinstance(entry, dict) else [entry]:
+            yield from pages_of(value) if isinstance(value, list) else [value]
+
+
+def test_every_page_is_in_the_contents_of_the_site():
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    assert sorted(pages_of(nav)) == sorted(page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page != README)
+
+
+def documented():
+    """Every module whose docstrings a page of the reference shows."""
+    for page in sorted((ROOT / "docs" / "api").glob("*.md")):
+        for name in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            yield pytest.param(name, page, id=name)
+
+
+@pytest.mark.parametrize(("name", "page"), list(documented()))
+def test_the_reference_shows_modules_that_there_are(name, page):
+    assert importlib.util.find_spec(name) is not None
+    assert f"`{name}`" in (page.parent / "index.md").read_text(encoding="utf-8")
