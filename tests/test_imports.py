@@ -42,6 +42,8 @@ ALLOWED = {
 # Settings are values that cost nothing; configuration makes them, and the command line alone asks it to.
 ALLOWED["config"] = {*VALUES, "data._settings", "train._protocol", "train._settings", "study._settings"}
 ALLOWED["cli"] = {*ALLOWED["study"], "study", "report", "config", "paper", "weights"}
+# Suites for strangers test every kind of part.
+ALLOWED["testing"] = {*ALLOWED["cli"], "cli"}
 
 # Parts that a program may import without waiting for torch.
 LIGHT = [
@@ -116,7 +118,7 @@ def test_only_configuration_knows_hydra():
 
 
 def test_reports_know_neither_torch_nor_optuna():
-    names = {_root(name) for path in (PACKAGE / "report").glob("*.py") for name in imported(path)}
+    names = {_root(name) for path in (PACKAGE / "report").rglob("*.py") for name in imported(path)}
     assert not names & {"torch", "timm", "optuna"}
 
 

@@ -5,16 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, stdev
-
-import pandas as pd
-from scipy import stats
+from typing import TYPE_CHECKING
 
 from gsfnas import plain_yaml
 from gsfnas.candidate import Candidate, Site
 from gsfnas.errors import UserError
 from gsfnas.record import Latency, Record, StudyRecord, pareto_front
-from gsfnas.report._effects import Effects, Run, effects_of
 from gsfnas.spec import label
+
+# pandas and scipy take seconds that whoever imports gsfnas.report should not pay: they are imported where they are needed.
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gsfnas.report._effects import Effects
 
 COSTS = ("params", "macs_fvcore", "macs_ptflops", "activations", "saved_bytes")
 LATENCY = ("latency_median_ms", "latency_low_ms", "latency_high_ms", "latency_device", "latency_threads", "latency_precision")
@@ -47,6 +50,8 @@ class Noise:
     @property
     def smallest_difference(self) -> float:
         """Two single runs must differ by more than this to differ at the 95 % level: t * sqrt(2) * std."""
+        from scipy import stats
+
         return float(stats.t.ppf(0.975, self.freedom)) * math.sqrt(2) * self.std
 
 
@@ -131,8 +136,10 @@ class StudyAnalysis:
         return (*names, *sorted(held - set(names)))
 
     @cached_property
-    def effects(self) -> Mapping[str, Effects]:
+    def effects(self) -> "Mapping[str, Effects]":
         """Metric -> what each site and each option is worth."""
+        from gsfnas.report._effects import Run, effects_of
+
         runs = [
             Run(record.candidate, record.metrics, record.phase in ("anchor", "design"))
             for record in sorted(self.ranked, key=lambda one: one.number)
@@ -168,8 +175,10 @@ class StudyAnalysis:
         return sum(record.seconds for record in (*self.study.records, *self.study.replicates))
 
     @cached_property
-    def runs(self) -> pd.DataFrame:
+    def runs(self) -> "pd.DataFrame":
         """One row a run: the ranked records, the other records, then the replicates. These are the columns of trials.csv."""
+        import pandas as pd
+
         ranks = {record.candidate.key: rank for rank, record in enumerate(self.ranked, start=1)}
         front = {record.candidate.key for record in self.front}
         ordered = [

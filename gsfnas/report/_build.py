@@ -3,27 +3,37 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gsfnas.errors import UserError
 from gsfnas.escape import csv_cell, printable
 from gsfnas.record import StudyRecord
+from gsfnas.report._analysis import StudyAnalysis
+from gsfnas.report.sections._load import SectionLike, load_sections
+from gsfnas.report.sections.base import Section
 
 PAGE = "report.html"
 
 
-def build_report(study: StudyRecord, folder: Path) -> Path:
+def build_report(
+    study: StudyRecord, folder: Path, sections: Sequence[SectionLike] | None = None, *, is_from_data: bool = False
+) -> Path:
     """The report of ``study`` in ``folder`` (``reports/<study>``), made if need be; returns the path of ``report.html``.
 
     ``study`` may be unfinished: what nobody ran says so. A reader never sees half a file, and where making the report fails the
-    old one stays. Raises UserError where the folder cannot be written.
+    old one stays. ``sections`` are those of the pages in their order, the shipped ones unless given: names of ``SECTIONS``,
+    ``default`` (all of these), ``package.module:object``, classes, instances, functions. Who names code here trusts it, so pass
+    ``is_from_data`` for names that were read from a file. Raises UserError where the folder cannot be written, and for a
+    section that is none or fails, which it names.
     """
     folder = Path(folder)
+    loaded = load_sections(sections, is_from_data=is_from_data)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            _write_all(study, made)
+            _write_all(study, loaded, made)
             folder.mkdir(exist_ok=True)
             # The page last: who sees a new page sees the new files that it names.
             for path in sorted(made.iterdir(), key=lambda path: (path.name == PAGE, path.name)):
@@ -37,22 +47,21 @@ def build_report(study: StudyRecord, folder: Path) -> Path:
     return folder / PAGE
 
 
-def _write_all(study: StudyRecord, folder: Path) -> None:
-    # Imported late: pandas, matplotlib and scipy take seconds that no other command should pay.
-    from gsfnas.report import _captions, _figures, _matplotlib
-    from gsfnas.report._analysis import StudyAnalysis
+def _write_all(study: StudyRecord, sections: Mapping[str, Section], folder: Path) -> None:
+    # Imported late: templates and drawing take time that no other command should pay.
+    from gsfnas.report._contents import contents_of, draw
     from gsfnas.report.pages import html, markdown
 
     analysis = StudyAnalysis(study)
+    contents = contents_of(analysis, sections)
+    figures = draw(contents)
     analysis.runs.map(csv_cell).to_csv(folder / "trials.csv", index=False, lineterminator="\n")
     _text(folder / "study.yaml", printable(study.study_yaml, keep="\n\t"))
     _text(folder / "env.json", json.dumps(_environment(study), indent=2, sort_keys=True, default=str) + "\n")
-    _matplotlib.draw_accuracy(_figures.accuracy_points(analysis), _captions.title(analysis), folder / "accuracy_vs_flops")
-    if not analysis.is_of_rows:
-        _matplotlib.draw_effects(analysis.effects["val_top1"], folder / "site_effects")
-    _matplotlib.draw_strips(_figures.strips(analysis), analysis.sites, _figures.module_colours(analysis), folder / "strips")
-    _text(folder / "report.md", printable(markdown.document(analysis), keep="\n\t"))
-    _text(folder / PAGE, html.page(analysis))
+    for name, content in figures.items():
+        (folder / name).write_bytes(content)
+    _text(folder / "report.md", printable(markdown.page(contents), keep="\n\t"))
+    _text(folder / PAGE, html.page(contents, figures))
 
 
 def _environment(study: StudyRecord) -> dict[str, object]:

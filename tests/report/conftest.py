@@ -1,22 +1,9 @@
-import functools
 from pathlib import Path
 
 import pytest
-import synthetic
 
 from gsfnas.report import build_report
-
-STUDIES = {
-    "placement": synthetic.placement_study,
-    "multi": synthetic.multi_study,
-    "anchors": synthetic.anchors_study,
-    "failed": synthetic.failed_study,
-    "bare": synthetic.bare_study,
-    "running": synthetic.running_study,
-    "hostile": synthetic.hostile_study,
-    "rows": synthetic.rows_study,
-    "rows-only": functools.partial(synthetic.rows_study, has_baseline=False),
-}
+from gsfnas.testing.records import STUDIES
 
 
 @pytest.fixture(scope="session", params=STUDIES)

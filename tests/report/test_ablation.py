@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import synthetic
 
 from gsfnas.errors import UserError
 from gsfnas.paper import NUMBERS, PaperTable, load_table
@@ -18,6 +17,7 @@ from gsfnas.record import Latency, StudyRecord
 from gsfnas.report import AblationTable, RowCost, ablation_table, study_rows
 from gsfnas.report._ablation import Difference, Order, paired
 from gsfnas.report._ablation_text import latex, markdown, notes, summary, to_csv, verdict
+from gsfnas.testing import records as synthetic
 
 TABLE = load_table(6)
 NAMES = [row.name for row in TABLE.rows]

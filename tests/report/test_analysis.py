@@ -7,11 +7,11 @@ from itertools import product
 
 import pandas as pd
 import pytest
-import synthetic
 from scipy import stats
 
 from gsfnas.candidate import Candidate
 from gsfnas.report._analysis import COLUMNS, LATENCY, TAIL, StudyAnalysis
+from gsfnas.testing import records as synthetic
 
 
 def test_ranking_and_names() -> None:

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import synthetic
 
 from gsfnas.errors import UserError
 from gsfnas.report import build_report
 from gsfnas.report.pages import html
+from gsfnas.testing import records as synthetic
 
 
 def test_writes_where_it_is_told_and_leaves_nothing_beside(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_where_making_it_fails_the_old_one_stays(tmp_path: Path, monkeypatch: py
     build_report(synthetic.bare_study(), folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def broken(analysis: object) -> str:
+    def broken(*given: object) -> str:
         raise RuntimeError("broken")
 
     monkeypatch.setattr(html, "page", broken)
@@ -57,7 +57,7 @@ def test_imports_neither_torch_nor_optuna_and_little_before_it_is_asked(tmp_path
         "from gsfnas.report import build_report\n"
         "early = {'torch', 'optuna', 'pandas', 'matplotlib', 'plotly', 'scipy', 'numpy'} & set(sys.modules)\n"
         "assert not early, early\n"
-        "import synthetic\n"
+        "from gsfnas.testing import records as synthetic\n"
         f"build_report(synthetic.anchors_study(), __import__('pathlib').Path({str(tmp_path / 'x')!r}))\n"
         "late = {'torch', 'optuna', 'torchvision'} & set(sys.modules)\n"
         "assert not late, late\n"

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import synthetic
 from scipy import stats
 
 from gsfnas.candidate import Insertion, Site
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._effects import Effects, Run, effects_of
+from gsfnas.testing import records as synthetic
 
 NAMES = [site.name for site in synthetic.SITES]
 

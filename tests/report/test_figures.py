@@ -3,20 +3,21 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import matplotlib as mpl
 import plotly.graph_objects as go
 import pytest
-import synthetic
 
-from gsfnas.report import _figures, _matplotlib, _plotly
+from gsfnas.report import Figure, _matplotlib
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._metrics import METRICS
+from gsfnas.report._style import module_colours
+from gsfnas.report.sections import accuracy, curves, effects, strips
+from gsfnas.testing import records as synthetic
 
 
 def test_points_carry_front_names_and_spread() -> None:
-    points = {point.names: point for point in _figures.accuracy_points(StudyAnalysis(synthetic.hand_study()))}
+    points = {point.names: point for point in accuracy.accuracy_points(StudyAnalysis(synthetic.hand_study()))}
     assert points["baseline",].spreads["test_top1"].seeds == 3
     assert points["best",].on_front
     assert not points["full",].on_front
@@ -25,37 +26,37 @@ def test_points_carry_front_names_and_spread() -> None:
 
 
 def test_one_candidate_with_two_names_is_one_point() -> None:
-    names = [point.names for point in _figures.accuracy_points(StudyAnalysis(synthetic.anchors_study()))]
+    names = [point.names for point in accuracy.accuracy_points(StudyAnalysis(synthetic.anchors_study()))]
     assert names == [("full", "best"), ("baseline",)]
 
 
 def test_strips_are_sorted_by_validation() -> None:
-    strips = _figures.strips(StudyAnalysis(synthetic.placement_study()))
-    assert [strip.val_top1 for strip in strips] == sorted((strip.val_top1 for strip in strips), reverse=True)
-    assert strips[-1].cells == ("",) * 8
+    rows = strips.strips(StudyAnalysis(synthetic.placement_study())).rows
+    assert [strip.val_top1 for strip in rows] == sorted((strip.val_top1 for strip in rows), reverse=True)
+    assert rows[-1].cells == ("",) * 8
 
 
 def test_each_module_has_its_colour() -> None:
-    colours = _figures.module_colours(StudyAnalysis(synthetic.multi_study()))
+    colours = module_colours(StudyAnalysis(synthetic.multi_study()))
     assert list(colours)[:4] == ["gsf", "gsm", "tsm", "tdn"]
     assert len(set(colours.values())) == len(colours) == 6
 
 
 def test_curves_hold_every_seed_of_the_named() -> None:
-    curves = _figures.curves(StudyAnalysis(synthetic.placement_study()), "val_top1")
-    assert [curve.name for curve in curves if curve.is_first] == ["baseline", "full", "best"]
-    assert len(curves) == 9
-    assert curves[0].epochs == tuple(range(1, 9))
+    found = curves.curves(StudyAnalysis(synthetic.placement_study()), "val_top1")
+    assert [curve.name for curve in found if curve.is_first] == ["baseline", "full", "best"]
+    assert len(found) == 9
+    assert found[0].epochs == tuple(range(1, 9))
 
 
 @pytest.mark.parametrize("study", [synthetic.placement_study(), synthetic.multi_study(), synthetic.anchors_study()])
 def test_plotly_accepts_the_plots(study: synthetic.StudyRecord) -> None:
     analysis = StudyAnalysis(study)
-    points = _figures.accuracy_points(analysis)
-    plot = _plotly.accuracy_plot(points)
+    points = accuracy.accuracy_points(analysis)
+    plot = accuracy.plot(points)
     go.Figure(plot)
-    go.Figure(_plotly.effects_plot(analysis.effects["val_top1"]))
-    go.Figure(_plotly.curves_plot([(METRICS["val_top1"], _figures.curves(analysis, "val_top1"))]))
+    go.Figure(effects.plot(analysis.effects["val_top1"]))
+    go.Figure(curves.plot([(METRICS["val_top1"], curves.curves(analysis, "val_top1"))]))
     drawn = [
         key for trace in plot["data"] if trace.get("hovertemplate") and trace["xaxis"] == "x" for key in trace["customdata"]
     ]
@@ -64,20 +65,20 @@ def test_plotly_accepts_the_plots(study: synthetic.StudyRecord) -> None:
 
 def test_the_front_is_drawn_on_validation() -> None:
     analysis = StudyAnalysis(synthetic.hand_study())
-    front = _plotly.accuracy_plot(_figures.accuracy_points(analysis))["data"][0]
+    front = accuracy.plot(accuracy.accuracy_points(analysis))["data"][0]
     assert front["name"] == "Pareto front"
     assert front["y"] == pytest.approx([30.0, 62.0])
     assert front["xaxis"] == "x"
 
 
-def test_drawing_twice_gives_the_same_bytes_and_touches_no_setting(tmp_path: Path) -> None:
-    points = _figures.accuracy_points(StudyAnalysis(synthetic.hand_study()))
+def test_drawing_twice_gives_the_same_bytes_and_touches_no_setting() -> None:
+    points = accuracy.accuracy_points(StudyAnalysis(synthetic.hand_study()))
     before = dict(mpl.rcParams)
-    for name in ("a", "b"):
-        _matplotlib.draw_accuracy(points, "a title", tmp_path / name)
+    figure = Figure("accuracy", "", draw=lambda canvas: accuracy.draw(canvas, points, "a title"))
+    first, again = _matplotlib.drawn(figure), _matplotlib.drawn(figure)
     assert dict(mpl.rcParams) == before
-    for kind in (".png", ".svg"):
-        assert (tmp_path / "a").with_suffix(kind).read_bytes() == (tmp_path / "b").with_suffix(kind).read_bytes()
+    assert set(first) == {".png", ".svg"}
+    assert first == again
 
 
 def test_drawing_chooses_no_backend() -> None:

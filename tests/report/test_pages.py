@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import synthetic
 
 from gsfnas.candidate import Candidate
-from gsfnas.report import _figures, _plotly
-from gsfnas.report._analysis import StudyAnalysis
+from gsfnas.record import StudyRecord
+from gsfnas.report import StudyAnalysis, _plotly
+from gsfnas.report._contents import Contents, contents_of
 from gsfnas.report.pages import html, markdown
+from gsfnas.report.sections import accuracy, curves
+from gsfnas.report.sections._load import load_sections
+from gsfnas.testing import records as synthetic
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -41,6 +44,10 @@ class Page(HTMLParser):
 
     def words(self) -> str:
         return " ".join(text for tag, text in self.text if tag not in ("script", "style"))
+
+
+def contents(study: StudyRecord) -> Contents:
+    return contents_of(StudyAnalysis(study), load_sections())
 
 
 @pytest.fixture(scope="session")
@@ -99,20 +106,20 @@ def test_a_place_for_every_plot(page: Page) -> None:
 
 def test_names_are_text_and_never_markup() -> None:
     analysis = StudyAnalysis(synthetic.hostile_study())
-    text = html.page(analysis)
+    text = html.page(contents(synthetic.hostile_study()), {})
     own = text.replace(_library(text), "")
     assert "alert(" in own
     # The plots' data and the page's own; the library is taken out.
     assert own.count("<script") == 2
     assert "<img" not in own
     assert synthetic.HOSTILE in Page(text).words()
-    plots = json.dumps(_plotly.accuracy_plot(_figures.accuracy_points(analysis)))
+    plots = json.dumps(accuracy.plot(accuracy.accuracy_points(analysis)))
     assert "<script" not in plots
     assert not set("<>") & set(_plotly.to_json({"a": {"b": "</script><!--"}}))
 
 
 def test_markdown_escapes_names_and_keeps_its_tables() -> None:
-    text = markdown.document(StudyAnalysis(synthetic.hostile_study()))
+    text = markdown.page(contents(synthetic.hostile_study()))
     outside = re.sub(r"(?m)^    .*$", "", text)
     assert "<script" not in outside
     for line in re.findall(r"(?m)(?:^\|.*\n)+", text):
@@ -128,7 +135,7 @@ def test_markdown_names_only_figures_that_are_there(built: Path) -> None:
 
 
 def test_what_nobody_ran_says_so() -> None:
-    words = Page(html.page(StudyAnalysis(synthetic.failed_study()))).words()
+    words = Page(html.page(contents(synthetic.failed_study()), {})).words()
     assert "not run" in words
     assert "CUDA out of memory" in words
     assert "nan" not in words.lower().split()
@@ -141,15 +148,15 @@ def _library(text: str) -> str:
 
 def test_rows_are_told_by_their_names() -> None:
     analysis = StudyAnalysis(synthetic.rows_study())
-    text = markdown.document(analysis)
+    text = markdown.page(contents(synthetic.rows_study()))
     assert "## Baseline and best" in text
     assert "What each site is worth" not in text
     assert "the sampler" not in text
     assert "| &lt;all&gt; &amp; every\\_one, all again |" in text
-    assert {curve.name for curve in _figures.curves(analysis, "val_top1")} == {
+    assert {curve.name for curve in curves.curves(analysis, "val_top1")} == {
         "one",
         "three",
         "<all> & every_one = all again",
         "none",
     }
-    assert "no result yet" not in markdown.document(StudyAnalysis(synthetic.rows_study(has_baseline=False)))
+    assert "no result yet" not in markdown.page(contents(synthetic.rows_study(has_baseline=False)))

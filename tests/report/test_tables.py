@@ -3,21 +3,22 @@
 from dataclasses import replace
 
 import pytest
-import synthetic
 
 from gsfnas.record import ProtocolScore
-from gsfnas.report import _captions, _tables
+from gsfnas.report import Table
 from gsfnas.report._analysis import StudyAnalysis
+from gsfnas.report._captions import big
 from gsfnas.report._metrics import METRICS, NOT_RUN, duration
-from gsfnas.report._summary import big, summary
+from gsfnas.report.sections import candidates, caveats, comparison, effects, failures, options, protocols, summary
+from gsfnas.testing import records as synthetic
 
 
-def texts(table: _tables.Table) -> dict[str, list[str]]:
+def texts(table: Table) -> dict[str, list[str]]:
     return {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
 
 
 def test_comparison_holds_means_and_their_difference() -> None:
-    rows = texts(_tables.comparison(StudyAnalysis(synthetic.hand_study())))
+    rows = texts(comparison.comparison(StudyAnalysis(synthetic.hand_study())))
     assert rows["Validation top-1 (%)"] == ["32.0 ± 2.0 (3)", "60.0 (1)", "62.0 (1)", "+30.0 points"]
     assert rows["Test top-1 (%)"] == ["30.8 ± 2.0 (3)", "58.8 (1)", "60.8 (1)", "+30.0 points"]
     empty, best = synthetic.cost_of(synthetic.placement()), synthetic.cost_of(synthetic.placement(3, 5))
@@ -29,7 +30,7 @@ def test_comparison_holds_means_and_their_difference() -> None:
 
 def test_every_candidate_has_a_row_and_the_front_is_marked() -> None:
     analysis = StudyAnalysis(synthetic.placement_study())
-    table = _tables.candidates(analysis)
+    table = candidates.candidates(analysis)
     assert len(table.rows) == 24
     assert all(len(row) == len(table.columns) for row in table.rows)
     marked = {row[1].sort for index, row in enumerate(table.rows) if index in table.marked}
@@ -39,25 +40,25 @@ def test_every_candidate_has_a_row_and_the_front_is_marked() -> None:
 
 
 def test_strips_stand_in_depth_order() -> None:
-    table = _tables.candidates(StudyAnalysis(synthetic.hand_study()))
+    table = candidates.candidates(StudyAnalysis(synthetic.hand_study()))
     place = [column.label for column in table.columns].index("Sites")
     assert table.rows[0][place].strip == ("", "", "", "gsf:4", "", "gsf:8", "", "")
     assert table.rows[-1][place].text == "no module"
 
 
 def test_failures_name_their_error() -> None:
-    rows = _tables.failures(StudyAnalysis(synthetic.placement_study())).rows
+    rows = failures.failures(StudyAnalysis(synthetic.placement_study())).rows
     assert [row[-1].text for row in rows] == ["FloatingPointError: the loss is not finite after 2 epochs"]
 
 
 def test_options_appear_where_the_space_has_several() -> None:
-    assert _tables.options(StudyAnalysis(synthetic.placement_study())).rows == ()
-    names = {row[0].text for row in _tables.options(StudyAnalysis(synthetic.multi_study())).rows}
+    assert options.options(StudyAnalysis(synthetic.placement_study())).rows == ()
+    names = {row[0].text for row in options.options(StudyAnalysis(synthetic.multi_study())).rows}
     assert names == {"gate", "fuse", "channels"}
 
 
 def test_summary_gives_the_difference_to_the_baseline() -> None:
-    text = summary(StudyAnalysis(synthetic.hand_study()))
+    text = summary.summary(StudyAnalysis(synthetic.hand_study()))
     assert "Of the 256 candidates of the space `placement`, 4 (1 %) were trained and tested (on twins, 24 classes)" in text
     assert "holds a module at 2 of 8 sites and reaches 60.8 % top-1 on test, 30.0 points above" in text
     assert "(30.8 ± 2.0 %)" in text
@@ -67,7 +68,7 @@ def test_summary_gives_the_difference_to_the_baseline() -> None:
 def test_summary_says_so_where_no_module_helped() -> None:
     study = synthetic.hand_study()
     worse = tuple(replace(one, metrics={**one.metrics, "val_top1": 0.1}) for one in study.records[1:])
-    assert "No module helped" in summary(StudyAnalysis(replace(study, records=(study.records[0], *worse))))
+    assert "No module helped" in summary.summary(StudyAnalysis(replace(study, records=(study.records[0], *worse))))
 
 
 @pytest.mark.parametrize(
@@ -80,31 +81,31 @@ def test_summary_says_so_where_no_module_helped() -> None:
     ],
 )
 def test_summary_of_what_is_not_finished(study: synthetic.StudyRecord, words: str) -> None:
-    assert words in summary(StudyAnalysis(study))
+    assert words in summary.summary(StudyAnalysis(study))
 
 
 def test_the_smallest_difference_is_told_from_the_seeds() -> None:
-    caveats = " ".join(_captions.caveats(StudyAnalysis(synthetic.hand_study())))
+    found = " ".join(caveats.caveats(StudyAnalysis(synthetic.hand_study())))
     # Standard deviation 2.0 with 2 degrees of freedom: 4.303 * sqrt(2) * 2.0.
-    assert "is 12.2 points" in caveats
-    assert "3 of 4 candidates ran with one seed" in caveats
-    assert "noise between seeds is unknown" in " ".join(_captions.caveats(StudyAnalysis(synthetic.anchors_study())))
+    assert "is 12.2 points" in found
+    assert "3 of 4 candidates ran with one seed" in found
+    assert "noise between seeds is unknown" in " ".join(caveats.caveats(StudyAnalysis(synthetic.anchors_study())))
 
 
 def test_the_bound_on_twins_is_claimed_for_twins_alone() -> None:
     study = synthetic.hand_study()
     other = replace(study, study_yaml="data:\n  name: folder\n")
-    assert "cannot pass 50 %" in " ".join(_captions.caveats(StudyAnalysis(study)))
-    assert "cannot pass 50 %" not in " ".join(_captions.caveats(StudyAnalysis(other)))
+    assert "cannot pass 50 %" in " ".join(caveats.caveats(StudyAnalysis(study)))
+    assert "cannot pass 50 %" not in " ".join(caveats.caveats(StudyAnalysis(other)))
 
 
 def test_a_design_too_small_is_warned_of() -> None:
     analysis = StudyAnalysis(synthetic.hand_study())
-    assert _captions.is_warned(analysis.effects["val_top1"])
-    assert "Warning" in _captions.effects_note(analysis)
+    assert effects.is_warned(analysis.effects["val_top1"])
+    assert "Warning" in effects.effects_note(analysis)
     whole = StudyAnalysis(synthetic.placement_study())
-    assert "least squares over the 13 runs" in _captions.effects_note(whole)
-    assert "layer2.1.conv1" in _captions.worth(whole)
+    assert "least squares over the 13 runs" in effects.effects_note(whole)
+    assert "layer2.1.conv1" in summary.worth(whole)
 
 
 def test_numbers_read_well() -> None:
@@ -123,8 +124,8 @@ def test_scores_under_other_protocols_stand_with_their_views_and_costs() -> None
     key, macs = study.records[0].candidate.key, study.records[0].cost["macs_fvcore"]
     metrics = {"test_top1": 0.5417, "test_top5": 0.9, "test_mean_class": 0.25}
     score = ProtocolScore(key, 7, "accuracy", 2, 3, "test", 1960, 6 * macs, metrics, "twins-1", "cpu")
-    table = _tables.protocols(StudyAnalysis(replace(study, protocols=(score,))))
+    table = protocols.protocols(StudyAnalysis(replace(study, protocols=(score,))))
     (row,) = texts(table).values()
     assert row[:7] == ["7", "accuracy", "2 × 3", "test (1,960)", "54.2", "90.0", "25.0"]
     assert float(row[7]) == pytest.approx(6 * macs / 1e9, rel=1e-3)
-    assert _tables.protocols(StudyAnalysis(study)).rows == ()
+    assert protocols.protocols(StudyAnalysis(study)).rows == ()

@@ -1,11 +1,24 @@
-"""The first paragraph: how much was tried, and the best candidate against the baseline."""
+"""The opening: how much was tried, the best candidate against the baseline, the front, and which sites are worth most."""
+
+from collections.abc import Sequence
 
 from gsfnas.record import Record
 from gsfnas.report._analysis import StudyAnalysis
+from gsfnas.report._captions import big, count, holding
+from gsfnas.report._effects import Effect
 from gsfnas.report._metrics import METRICS, NOT_RUN
+from gsfnas.report.sections.base import Section, Shown
 
 _PERCENT = METRICS["val_top1"]
 _GMACS = METRICS["macs_fvcore"]
+
+
+class Summary(Section):
+    """The page's first paragraphs, under its title."""
+
+    def show(self, analysis: StudyAnalysis) -> Shown:
+        more = tuple(text for text in (front(analysis), worth(analysis)) if text)
+        return Shown(sentence=summary(analysis), tone="lead", paragraphs=more)
 
 
 def summary(analysis: StudyAnalysis) -> str:
@@ -13,21 +26,41 @@ def summary(analysis: StudyAnalysis) -> str:
     return " ".join([_tried(analysis), *_best(analysis), *_left_out(analysis)])
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+def front(analysis: StudyAnalysis) -> str:
+    """How many are on the front, and which cheaper candidate is as good as the best for all that one run can tell."""
+    best, noise = analysis.best, analysis.noise()
+    if best is None or len(analysis.ranked) < 3:
+        return ""
+    size = len(analysis.front)
+    text = f"{count(size, 'candidate')} {'is' if size == 1 else 'are'} on the Pareto front of validation top-1 and MACs."
+    if noise is None:
+        return text
+    close = [record for record in analysis.ranked if best.top1 - record.top1 <= noise.smallest_difference]
+    cheapest = min(close, key=lambda record: record.gmacs)
+    if cheapest is best:
+        return text
+    others = count(len(close) - 1, "other lies", "others lie")
+    return (
+        f"{text} {others} within {_PERCENT.text(noise.smallest_difference)} points of the best on validation, which one run "
+        f"each cannot tell apart; the cheapest of them, `{cheapest.candidate.key}`, {holding(cheapest, len(analysis.sites))} "
+        f"and takes {_GMACS.text(cheapest.gmacs * 1e9)} GMACs."
+    )
 
 
-def holding(record: Record, sites: int) -> str:
-    held = len(record.candidate.insertions)
-    return f"holds a module at {held} of {count(sites, 'site')}" if held else "holds no module"
-
-
-def big(number: int) -> str:
-    """A count for people: all digits below 10^9, then a power of ten."""
-    if number < 10**9:
-        return f"{number:,}"
-    mantissa, _, exponent = f"{number:.1e}".partition("e+")
-    return f"{mantissa} × 10{str(int(exponent)).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+def worth(analysis: StudyAnalysis) -> str:
+    """The strongest sites by name; nothing where the runs cannot say."""
+    if analysis.is_of_rows or not analysis.effects["val_top1"].is_least_squares:
+        return ""
+    effects = analysis.effects["val_top1"]
+    good = sorted((one for one in effects.sites if one.is_clear and (one.value or 0) > 0), key=lambda one: -(one.value or 0))
+    bad = sorted((one for one in effects.sites if one.is_clear and (one.value or 0) < 0), key=lambda one: one.value or 0)
+    sentences = []
+    if good:
+        sentences.append(f"On validation a module clearly helps at {_listed(good[:4])}.")
+    if bad:
+        sentences.append(f"It clearly hurts at {_listed(bad[:4])}.")
+    unclear = "No site's interval leaves out zero: this study cannot tell what a single site is worth; more candidates could."
+    return " ".join(sentences) or unclear
 
 
 def _tried(analysis: StudyAnalysis) -> str:
@@ -115,3 +148,7 @@ def _costs(record: Record, other: Record) -> str:
     both = " instead of ".join(_GMACS.text(one.gmacs * 1e9, decimals) for one in (record, other))
     share = record.gmacs / other.gmacs - 1 if other.gmacs else 0.0
     return f"{_PERCENT.text(abs(share))} % {'more' if share >= 0 else 'fewer'} MACs ({both} G)"
+
+
+def _listed(effects: Sequence[Effect]) -> str:
+    return ", ".join(f"`{one.name}` ({_PERCENT.difference(one.value)} points)" for one in effects)

@@ -1,0 +1,36 @@
+"""Cells that several tables share."""
+
+from gsfnas.candidate import Candidate
+from gsfnas.record import Record
+from gsfnas.report._analysis import StudyAnalysis
+from gsfnas.report._captions import effect_text
+from gsfnas.report._effects import Effect
+from gsfnas.report._style import strip_of
+from gsfnas.report._table import Cell
+
+PER_RUN = ("params", "macs_fvcore", "macs_ptflops", "activations", "latency_median_ms")
+
+
+def effect_cell(effect: Effect) -> Cell:
+    return Cell(effect_text(effect), effect.value)
+
+
+def key_cell(record: Record, mark: str = "") -> Cell:
+    return Cell(record.candidate.key + mark, record.candidate.key, is_code=True)
+
+
+def strip_cell(analysis: StudyAnalysis, candidate: Candidate) -> Cell:
+    """A candidate as a small strip; its text names each module and its site."""
+    strip = strip_of(candidate, analysis.sites)
+    held = ", ".join(f"{label} at {site}" for site, label in zip(analysis.sites, strip, strict=True) if label)
+    return Cell(held or "no module", float(len(candidate.insertions)), strip=strip)
+
+
+def value_of(analysis: StudyAnalysis, record: Record | None, key: str) -> float | None:
+    """A cost, a metric or the latency of a candidate; None where nobody measured it."""
+    if record is None:
+        return None
+    if key == "latency_median_ms":
+        latency = analysis.latencies.get(record.candidate.key)
+        return None if latency is None else latency.median_ms
+    return record.cost[key] if key in record.cost else record.metrics.get(key)

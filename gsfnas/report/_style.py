@@ -1,0 +1,47 @@
+"""Colours and signs that every section and page shares, and how a candidate becomes a strip of sites."""
+
+import string
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gsfnas.candidate import Candidate
+from gsfnas.spec import FAMILY, label
+
+if TYPE_CHECKING:
+    from gsfnas.report._analysis import StudyAnalysis
+
+# Okabe and Ito's palette, told apart with any colour vision, in mid tones that read on white and on black.
+PALETTE = ("#2a83c4", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#b5a815")
+FRONT_COLOUR = "#d55e00"
+# The phases of a run: what they are called, and their colour.
+PHASES: dict[str, tuple[str, str]] = {
+    "anchor": ("anchor", "#7f7f7f"),
+    "design": ("balanced design", "#2a83c4"),
+    "search": ("sampler", "#e69f00"),
+    "row": ("row", "#2a83c4"),
+}
+
+
+def strip_of(candidate: Candidate, sites: Sequence[str]) -> tuple[str, ...]:
+    """The module's label at each site, empty where nothing stands."""
+    held = dict(candidate.insertions)
+    return tuple(label(held[site]) if site in held else "" for site in sites)
+
+
+def module_of(cell: str) -> str:
+    """The module's name in a label: ``gsf`` in ``gsf:16``."""
+    return cell.rpartition(":")[0]
+
+
+def module_colours(analysis: "StudyAnalysis") -> dict[str, str]:
+    """Module -> colour, the named points of the family first, for the modules that occur."""
+    cells = {cell for record in analysis.study.records for cell in strip_of(record.candidate, analysis.sites) if cell}
+    order = list(FAMILY)
+    modules = sorted({module_of(cell) for cell in cells}, key=lambda name: (order.index(name) if name in order else 99, name))
+    return {module: PALETTE[index % len(PALETTE)] for index, module in enumerate(modules)}
+
+
+def module_signs(analysis: "StudyAnalysis") -> dict[str, str]:
+    """Module -> the character that stands for it where there are no colours."""
+    modules = list(module_colours(analysis))
+    return dict(zip(modules, "■" if len(modules) == 1 else string.ascii_uppercase, strict=False))

@@ -1,0 +1,106 @@
+"""Sections asked for by name, class, instance or function."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gsfnas import component
+from gsfnas.errors import UserError, shown, unknown
+from gsfnas.report.sections import SECTIONS
+from gsfnas.report.sections.base import Section, Shown
+
+if TYPE_CHECKING:
+    from gsfnas.report._analysis import StudyAnalysis
+
+KIND = "report section"
+# Stands for all shipped sections, in their order, in a list of sections.
+DEFAULT = "default"
+
+SectionLike = str | type[Section] | Section | Callable[["StudyAnalysis"], Shown | None]
+
+
+@dataclass(frozen=True)
+class FunctionSection(Section):
+    """A function from the analysis to what is shown, as a section."""
+
+    function: Callable[["StudyAnalysis"], Shown | None]
+
+    def show(self, analysis: "StudyAnalysis") -> Shown | None:
+        return self.function(analysis)
+
+
+def check_sections(given: Sequence[SectionLike] | None, *, is_from_data: bool = False) -> None:
+    """Raises UserError where ``load_sections`` would: before a study runs, not at its end. Loads no shipped section."""
+    for one in _expanded(given):
+        if not isinstance(one, str) or one not in SECTIONS:
+            _load(one, is_from_data=is_from_data)
+
+
+def load_sections(given: Sequence[SectionLike] | None = None, *, is_from_data: bool = False) -> dict[str, Section]:
+    """Name -> section, in order: of shipped names, ``default`` (all of them), ``package.module:object``, classes, instances and
+    functions; all shipped ones where ``given`` is None.
+
+    Who names code here trusts it, so pass ``is_from_data`` for names that were read from a file. Raises UserError for what is
+    no section or cannot be loaded, for one that is given twice, and for code that nobody trusts.
+    """
+    found: dict[str, Section] = {}
+    for one in _expanded(given):
+        name, section = _load(one, is_from_data=is_from_data)
+        if name in found:
+            raise UserError(f"{KIND} {shown(name)} is given twice")
+        found[name] = section
+    return found
+
+
+def _expanded(given: Sequence[SectionLike] | None) -> list[SectionLike]:
+    if given is None:
+        return list(SECTIONS)
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise UserError(f"report sections are given as a list, but got {shown(given)}")
+    return [name for one in given for name in (SECTIONS if isinstance(one, str) and one == DEFAULT else [one])]
+
+
+def _load(one: SectionLike, *, is_from_data: bool) -> tuple[str, Section]:
+    if not isinstance(one, str):
+        return _named(one), _section(_named(one), one)
+    if one in SECTIONS:
+        module, _, attribute = SECTIONS[one].partition(":")
+        return one, _section(one, getattr(import_module(module), attribute))
+    if not component.is_outside(one):
+        raise unknown(KIND, one, [*SECTIONS, DEFAULT])
+    if not is_from_data:
+        component.trust(one)
+    return one, _section(one, component.load(one, KIND))
+
+
+def _named(one: Any) -> str:
+    """What an object is called in an error and on the page: its class's or function's own name."""
+    named = one if hasattr(one, "__qualname__") else type(one)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def _section(name: str, found: Any) -> Section:
+    """``found`` made, where it is a class, and wrapped, where it is a function."""
+    if isinstance(found, type):
+        if lacking := _lacking(found):
+            raise UserError(_lacks(name, lacking))
+        try:
+            found = found()
+        except Exception as error:
+            raise UserError(f"{KIND} {shown(name)} cannot be made without arguments ({component.one_line(error)})") from error
+    elif callable(found) and not hasattr(found, "show"):
+        return FunctionSection(found)
+    if lacking := _lacking(found):
+        raise UserError(_lacks(name, lacking))
+    section: Section = found
+    return section
+
+
+def _lacking(found: Any) -> list[str]:
+    return [method for method in ("applies", "show") if not callable(getattr(found, method, None))]
+
+
+def _lacks(name: str, lacking: Sequence[str]) -> str:
+    methods = " and ".join(f"`{method}`" for method in lacking)
+    return f"{KIND} {shown(name)} lacks {methods}; it needs applies(analysis) and show(analysis), or to be a function"

@@ -1,0 +1,56 @@
+"""What a reader should hold against the numbers."""
+
+from gsfnas.report._analysis import StudyAnalysis
+from gsfnas.report._captions import count
+from gsfnas.report._metrics import METRICS
+from gsfnas.report.sections.base import Section, Shown
+
+_PERCENT = METRICS["val_top1"]
+
+
+class Caveats(Section):
+    """A list of reservations, for whatever the study did."""
+
+    def show(self, analysis: StudyAnalysis) -> Shown:
+        return Shown("What to hold against these numbers", bullets=tuple(caveats(analysis)))
+
+
+def caveats(analysis: StudyAnalysis) -> list[str]:
+    """What a reader should hold against the numbers."""
+    found = [_noise(analysis)]
+    if analysis.ranked:
+        found += [
+            "The best and the front are selected on validation accuracy, which is therefore optimistic for them: the first of "
+            "a ranking owes part of its lead to luck. Compare on test.",
+            "Test accuracy was scored once a run and seen neither by the sampler nor by the selection."
+            if not analysis.is_of_rows
+            else "Test accuracy was scored once a run and selected nothing.",
+        ]
+        epochs = sorted({len(record.curve) for record in analysis.ranked})
+        length = count(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"
+        found.append(f"Candidates trained for {length}; longer training or another recipe may order them differently.")
+    if analysis.data_name == "twins":
+        found.append(
+            "On Twins every clip of validation and test has its time-reversed twin under another label, so a network blind to "
+            "the order of frames (TSN, the baseline) cannot pass 50 % top-1. The bound holds for Twins alone."
+        )
+    measured = "depends on the device named below" if analysis.study.latencies else "was not measured here"
+    found.append(f"MACs are a property of the architecture, for one clip and one view; latency {measured}.")
+    failed = sum(record.outcome == "failed" for record in analysis.unfinished)
+    if failed:
+        found.append(f"{count(failed, 'run')} failed and {'is' if failed == 1 else 'are'} missing from every figure.")
+    return found
+
+
+def _noise(analysis: StudyAnalysis) -> str:
+    noise = analysis.noise()
+    if noise is None:
+        return "No candidate ran with several seeds: the noise between seeds is unknown, so do not trust small differences."
+    keys = {record.candidate.key for record in analysis.ranked}
+    single = sum(analysis.spreads[key, "val_top1"].seeds == 1 for key in keys)
+    return (
+        f"{single} of {len(keys)} candidates ran with one seed. The standard deviation between seeds is "
+        f"{_PERCENT.text(noise.std)} points on validation ({count(noise.freedom, 'degree')} of freedom), so the smallest "
+        f"difference between two single runs that means something (95 % level) is {_PERCENT.text(noise.smallest_difference)} "
+        "points; among many pairs some differ by more by chance."
+    )

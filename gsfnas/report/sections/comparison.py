@@ -1,0 +1,72 @@
+"""Baseline, full and best side by side, and what the best adds."""
+
+from collections.abc import Sequence
+
+from gsfnas.report._analysis import StudyAnalysis
+from gsfnas.report._captions import spread_text
+from gsfnas.report._cells import PER_RUN, key_cell, strip_cell, value_of
+from gsfnas.report._metrics import METRICS, NOT_RUN
+from gsfnas.report._table import Cell, Column, Table
+from gsfnas.report.sections.base import Section, Shown
+
+
+class Comparison(Section):
+    """The candidates that every study has, one column each."""
+
+    def applies(self, analysis: StudyAnalysis) -> bool:
+        return bool(comparison(analysis).rows)
+
+    def show(self, analysis: StudyAnalysis) -> Shown:
+        title = "Baseline and best" if analysis.is_of_rows else "Baseline, full and best"
+        return Shown(title, table=comparison(analysis))
+
+
+def comparison(analysis: StudyAnalysis) -> Table:
+    """Baseline, full and best side by side, and the best minus the baseline; nothing of rows that have no baseline."""
+    named = analysis.named
+    baseline, best = named.get("baseline"), named.get("best")
+    # Rows have no candidate that holds everything their space allows.
+    names = ("baseline", "best") if analysis.is_of_rows else ("baseline", "full", "best")
+    if analysis.is_of_rows and baseline is None:
+        return Table("comparison", "", (), ())
+    rows: list[tuple[Cell, ...]] = [
+        (Cell("Candidate"), *(key_cell(named[name]) if name in named else Cell(NOT_RUN) for name in names), Cell("")),
+        (
+            Cell("Sites"),
+            *(strip_cell(analysis, named[name].candidate) if name in named else Cell(NOT_RUN) for name in names),
+            Cell(""),
+        ),
+    ]
+    for metric in (METRICS["val_top1"], METRICS["test_top1"]):
+        spreads = {name: analysis.spread(named.get(name), metric.key) for name in names}
+        first, last = spreads["baseline"], spreads["best"]
+        gap = None if first is None or last is None else last.mean - first.mean
+        text = NOT_RUN if gap is None else f"{metric.difference(gap)} {metric.difference_unit}"
+        rows.append((Cell(metric.heading), *(Cell(spread_text(spreads[name], metric)) for name in names), Cell(text)))
+    for key in PER_RUN:
+        metric = METRICS[key]
+        values = {name: value_of(analysis, named.get(name), key) for name in names}
+        decimals = metric.decimals(value for value in values.values() if value is not None)
+        before, after = value_of(analysis, baseline, key), value_of(analysis, best, key)
+        text = NOT_RUN
+        if before is not None and after is not None:
+            share = f" ({METRICS['val_top1'].difference(after / before - 1)} %)" if before else ""
+            text = metric.difference(after - before, decimals) + share
+        rows.append((Cell(metric.heading), *(Cell(metric.text(values[name], decimals)) for name in names), Cell(text)))
+    return Table(
+        name="comparison",
+        caption=f"{_listed(names)} on validation. Accuracies: mean ± standard deviation over the seeds in brackets.",
+        columns=(
+            Column(""),
+            *(Column(name.capitalize(), True) for name in names),
+            Column("Best − baseline", True),
+        ),
+        rows=tuple(rows),
+        width="middle",
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """What the columns of the comparison are."""
+    full = ", full (a module at every site)" if "full" in names else ""
+    return f"Baseline (no module){full} and the best"

@@ -1,0 +1,12 @@
+"""The resolved study, as it can be composed again."""
+
+from gsfnas.report._analysis import StudyAnalysis
+from gsfnas.report._metrics import NOT_RUN
+from gsfnas.report.sections.base import Section, Shown
+
+
+class Configuration(Section):
+    """The study's own YAML, word for word."""
+
+    def show(self, analysis: StudyAnalysis) -> Shown:
+        return Shown("The resolved study", code=analysis.study.study_yaml.strip() or NOT_RUN)

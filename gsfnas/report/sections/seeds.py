@@ -1,0 +1,37 @@
+"""The candidates that ran with several seeds, and what each seed gave."""
+
+from gsfnas.report._analysis import StudyAnalysis
+from gsfnas.report._captions import spread_text
+from gsfnas.report._cells import key_cell
+from gsfnas.report._metrics import METRICS
+from gsfnas.report._table import Cell, Column, Table
+from gsfnas.report.sections.base import Section, Shown
+
+
+class Seeds(Section):
+    """Where a candidate ran with more than one seed."""
+
+    def applies(self, analysis: StudyAnalysis) -> bool:
+        return bool(seeds(analysis).rows)
+
+    def show(self, analysis: StudyAnalysis) -> Shown:
+        return Shown("Seeds", table=seeds(analysis))
+
+
+def seeds(analysis: StudyAnalysis) -> Table:
+    """Every candidate that ran with more than one seed, and what each seed gave."""
+    again = {record.candidate.key for record in analysis.study.replicates}
+    rows = []
+    for record in (one for one in analysis.ranked if one.candidate.key in again):
+        names = ", ".join(analysis.titles(record))
+        cells = [key_cell(record), Cell(names)]
+        for key in ("val_top1", "test_top1"):
+            runs = [record, *(one for one in analysis.study.replicates if one.candidate.key == record.candidate.key)]
+            each = ", ".join(METRICS[key].text(run.metrics.get(key)) for run in runs)
+            cells += [Cell(spread_text(analysis.spread(record, key), METRICS[key])), Cell(each)]
+        rows.append(tuple(cells))
+    columns = [Column("Candidate"), Column("Name")]
+    for key in ("val_top1", "test_top1"):
+        columns += [Column(METRICS[key].heading, True), Column("each seed", True)]
+    caption = "Candidates that were trained with several seeds: mean ± standard deviation (number of seeds)."
+    return Table("seeds", caption, tuple(columns), tuple(rows), width="wide")
