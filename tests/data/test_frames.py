@@ -60,6 +60,14 @@ def test_two_series_that_may_both_be_rgb_are_refused(tmp_path: Path) -> None:
     assert frames(tmp_path, "img_*") == series("img_*.jpg")
 
 
+def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, *series("img_*.jpg"), *series("flow_*.jpg"))
+    assert refused(tmp_path, "rbg_*.png") == (
+        "it holds 2 series of images: flow_*.jpg (3), img_*.jpg (3); none of them is rbg_*.png; say which are its frames, as "
+        "'data.frame_names=img_*.jpg'"
+    )
+
+
 def test_two_cameras_are_two_series(tmp_path: Path) -> None:
     touch(tmp_path, *series("cam1_*.jpg"), *series("cam2_*.jpg"))
     assert "cam1_*.jpg (3), cam2_*.jpg (3)" in refused(tmp_path)

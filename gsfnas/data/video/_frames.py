@@ -60,9 +60,12 @@ def _frames(folder: Path, names: Sequence[str]) -> list[_Numbered]:
         return chosen[0]
     listed = ", ".join(f"{name} ({len(found)})" for name, found in series[:_SHOWN])
     more = f" and {len(series) - _SHOWN} more" if len(series) > _SHOWN else ""
+    # One pattern is a choice that was made; several are what is usual.
+    none = f"; none of them is {names[0]}" if len(names) == 1 and not chosen else ""
     example = next((name for name, _ in series if name.lower().startswith(_COLOUR)), series[0][0])
     raise DecodeError(
-        f"it holds {len(series)} series of images: {listed}{more}; say which are its frames, as 'data.frame_names={example}'"
+        f"it holds {len(series)} series of images: {listed}{more}{none}; say which are its frames, as "
+        f"'data.frame_names={example}'"
     )
 
 
