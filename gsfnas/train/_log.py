@@ -1,7 +1,9 @@
-"""What a run shows while it goes on: a CSV file with a line an epoch, and TensorBoard's events of the same numbers."""
+"""What a run shows while it goes on: a CSV file with a line an epoch; with TensorBoard also events of the same numbers."""
 
 import csv
+import importlib.util
 import io
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +15,7 @@ from gsfnas.train._checkpoint import remove_partial
 
 LOG = "log.csv"
 EVENTS = "tensorboard"
+INSTALL = 'pip install "gsfnas[tensorboard]"'
 
 
 class RunLog:
@@ -22,6 +25,10 @@ class RunLog:
         self.folder = folder
         self._rows = _read(folder / LOG)
         self._writer: Any = None
+        self._has_tensorboard = importlib.util.find_spec("tensorboard") is not None
+        if not self._has_tensorboard:
+            # Where nobody configures logging, this is a line on standard error.
+            logging.getLogger("gsfnas").warning("TensorBoard is not installed, so the run keeps %s alone: %s", LOG, INSTALL)
 
     def __enter__(self) -> Self:
         return self
@@ -36,7 +43,7 @@ class RunLog:
         self._rows = {epoch: row for epoch, row in self._rows.items() if epoch < measurement.epoch}
         self._rows[measurement.epoch] = {name: repr(value) for name, value in measurement.metrics.items()}
         self._write()
-        if is_new:
+        if is_new and self._has_tensorboard:
             self._tell_tensorboard(measurement)
 
     def _write(self) -> None:

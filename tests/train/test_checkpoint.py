@@ -108,6 +108,17 @@ def test_what_a_kill_left_of_a_file_goes_with_the_next_write(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "letter.txt", "log.csv", "weights.safetensors"]
 
 
+def test_without_tensorboard_the_csv_is_kept_alone_and_the_extra_is_named(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("gsfnas.train._log.importlib.util.find_spec", lambda name: None)
+    with RunLog(tmp_path) as log:
+        log.add(Measurement(1, {"val_top1": 0.5}))
+        log.add(Measurement(2, {"val_top1": 0.5}))
+    assert [record.getMessage() for record in caplog.records] == [
+        'TensorBoard is not installed, so the run keeps log.csv alone: pip install "gsfnas[tensorboard]"'
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+
+
 @pytest.mark.parametrize("content", ["epoch,val_top1\n1,0.5\n", "epoch,val_top1\none,0.5\n", "\x00", "epoch\n" + "9" * 200000])
 def test_a_log_is_taken_up_as_far_as_it_can_be_read(tmp_path, content):
     (tmp_path / "log.csv").write_text(content)
