@@ -1,6 +1,6 @@
-"""What the annotations of a data set say: its tasks, the clips of each split, and what is wrong with them, a row each.
+"""The manifest of a data set: its tasks, the clips of each split, and a row for each problem with its annotations.
 
-A reader makes one of these from files as they are distributed; it opens no video. Paths are relative to the root, with ``/``.
+A data set makes one from its files as they are distributed, and opens no video. Paths are relative to the root, with ``/``.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ class Problem:
 class Manifest:
     """``tasks`` maps task -> class names, in the order of ``Entry.labels``; ``splits`` has ``train`` and maybe others.
 
-    What a problem was found with is not among the entries.
+    A clip with a problem is not among the entries.
     """
 
     tasks: Mapping[str, tuple[str, ...]]
@@ -78,7 +78,7 @@ def empty_classes(tasks: Mapping[str, tuple[str, ...]], labels: Sequence[tuple[i
 
 
 def why_refused(path: str) -> str | None:
-    """Why a path or a name from an annotation is not followed; None where it stays below the root by what it says."""
+    """Why a path or a name from an annotation is refused; None for a relative path without ``..``. Links are not looked at."""
     if not path or "\0" in path or "\\" in path:
         return f"{path!r} is no path"
     if path.startswith("/") or (len(path) > 1 and path[1] == ":"):
@@ -89,7 +89,7 @@ def why_refused(path: str) -> str | None:
 
 
 def leads_out(root: Path, path: str, followed: Collection[str] = ()) -> bool:
-    """Whether links on the way take a path out of the root, and out of what its folders ``followed`` are links to."""
+    """Whether a link takes a path out of the root. Folders in ``followed``, below the root, may be links to elsewhere."""
     place = real(root / path)
     return not any(place.is_relative_to(real(root / name)) for name in ("", *followed))
 
@@ -104,14 +104,14 @@ def is_text(name: str) -> bool:
 
 
 def real(path: Path) -> Path:
-    """A path without links; ``Path.resolve`` fails for one that goes round in circles."""
+    """A path with its links resolved; unlike ``Path.resolve``, also for a link that points to itself."""
     return Path(os.path.realpath(path))
 
 
 def hold_out(entries: Sequence[Entry], share: float, seed: int) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
     """(train, val): of each class of the first task ``share`` of its clips, rounded, at least one where it has two.
 
-    Which clips is decided by a hash of the seed and the id, so that a clip more or less moves few others.
+    A hash of the seed and the id decides which clips, so that adding or removing a clip moves few others.
     """
     classes: dict[int, list[Entry]] = defaultdict(list)
     for entry in entries:

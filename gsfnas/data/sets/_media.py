@@ -1,7 +1,7 @@
 """The clips under the root of a data set: which files and folders there are, by the name of the clip.
 
 Nothing outside of the root is read, with one exception: a folder directly below the root whose name the layout knows, such as
-``train``, may be a link to another disk. Other links that lead out are not followed, and no link is that could lead in circles.
+``train``, may be a link to another disk. No other link out of the root is followed, nor one that could lead in circles.
 """
 
 import os
@@ -29,8 +29,8 @@ _OTHER = {"flow", "flows", "opticalflow", "depth", "mask", "masks", "thumbs", "t
 class Media:
     """The clips under a root: ``paths`` name without suffix -> all files and folders of this name, the one to take first.
 
-    ``links`` are those that are links themselves, ``followed`` the folders below the root that may lead out of it, and
-    ``outside`` those that do so and were not looked into.
+    ``links`` are the paths that are links. ``followed`` are folders below the root that may be links out of it; ``outside`` are
+    other links out of it, which were not searched.
     """
 
     root: Path
@@ -49,7 +49,7 @@ class Media:
 
     @property
     def not_followed(self) -> str:
-        """For a message that something is missing."""
+        """A hint for the message that a clip is missing."""
         return f" ({self.outside[0]} is a link that leads out of the root, and is not followed)" if self.outside else ""
 
 
@@ -61,11 +61,11 @@ def find_media(
     at_folder: Callable[[str], Step] | None = None,
     follows: Callable[[str], bool] | None = None,
 ) -> Media:
-    """All videos in the folders ``starts`` that exist, and the folders of images that are called as a clip that is ``wanted``.
+    """All videos in the folders ``starts`` that exist, and all folders of images whose name is in ``wanted``.
 
-    ``at_folder`` says what to do at other folders in them, which is to pass; ``follows`` which folders directly below the root
-    may be links out of it, besides ``starts``. Files come in the order of ``starts`` and of names. Raises UserError where
-    there is no clip at all: there must be ``expected``.
+    ``at_folder`` decides what to do with other folders; without it they are passed by. ``follows`` decides which folders
+    directly below the root may be links out of it, besides ``starts``. Files come in the order of ``starts`` and of names.
+    Raises UserError where there is no clip at all; ``expected`` says what there must be.
     """
     paths: dict[str, dict[str, None]] = {}
     links: set[str] = set()
@@ -131,7 +131,7 @@ def is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def holds_other(folder: str) -> bool:
-    """Whether a folder is called as one of optical flow, depth, masks or thumbnails, in which clips have the same names."""
+    """Whether a folder's name says optical flow, depth, masks or thumbnails, whose clips have the same names as the videos."""
     words = set(re.split(r"[^a-z]+", folder.lower()))
     return bool(words & _OTHER) and "rgb" not in words
 
@@ -141,7 +141,7 @@ def is_video(name: str) -> bool:
 
 
 def videos_first(paths: Sequence[str]) -> list[str]:
-    """The paths in their order, but folders of frames after videos, of which they are copies."""
+    """The paths in their order, but videos before folders of frames, which are copies of them."""
     return sorted(paths, key=lambda path: not is_video(path))
 
 

@@ -1,4 +1,4 @@
-"""Deals the clips of class folders to train, validation and test, and keeps a record of it, so that it stays the same."""
+"""Divides the clips of class folders into train, val and test, and records the split, so that it stays the same."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ from gsfnas.files import read_text, replacing
 
 
 def draw_split(clips: Listing, *, seed: int, val_share: float, test_share: float) -> dict[str, str]:
-    """Clip -> split: of each class at least one to each, and the shares rounded.
+    """Clip -> split. Of each class every split gets its share, rounded, and at least one clip.
 
-    Which clips is decided by a hash of the seed and the path. Raises UserError for a class of fewer than three clips.
+    A hash of the seed and the path decides which clips. Raises UserError for a class of fewer than three clips.
     """
     dealt = {}
     for name, paths in clips.items():
@@ -31,10 +31,10 @@ def draw_split(clips: Listing, *, seed: int, val_share: float, test_share: float
 
 
 def recorded_split(record: Path, clips: Listing, *, seed: int, val_share: float, test_share: float) -> dict[str, Listing]:
-    """The split that stands in the file ``record``, drawn and written where there is none.
+    """The split recorded in the file ``record``; drawn and recorded where there is none.
 
-    Clips that came since go to training, so that what was validated and tested stays comparable; clips that went are
-    left out. Raises UserError where too few remain.
+    Clips that were added since go to train, so that val and test stay comparable; clips that were removed are left out.
+    Raises UserError where too few remain.
     """
     known = _read(record)
     dealt = known
@@ -60,7 +60,7 @@ def _read(record: Path) -> Mapping[str, str]:
     try:
         dealt = json.loads(read_text(record, max_bytes=None))
     except (ValueError, RecursionError):
-        # Not there, or damaged.
+        # Missing or damaged.
         return {}
     valid = isinstance(dealt, dict) and all(split in SPLITS for split in dealt.values())
     return dealt if valid else {}

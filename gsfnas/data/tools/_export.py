@@ -27,7 +27,7 @@ Image = npt.NDArray[np.uint8]
 # (encoder, pixel format, options)
 Codec = tuple[str, str, Mapping[str, str]]
 
-# What an export is of; files that are there under the same description are kept.
+# Describes the export; an interrupted export with the same description goes on.
 _MARK = ".gsfnas-export.json"
 
 # The codecs of each video format, the best first; a build of FFmpeg may lack one.
@@ -52,9 +52,9 @@ def export(
 ) -> VideoData:
     """Writes every clip of Twins to ``folder``, in the layout ``as_``, and returns the data that it wrote.
 
-    ``format`` is the layout's own where it is None; only ``folder`` leaves a choice. A file appears whole or not at all, the
-    annotations last, and the same export goes on where it was interrupted. ``on_progress(done, total)`` counts clips. Raises
-    UserError where ``folder`` holds anything else.
+    ``format`` None is the layout's own; only ``folder`` leaves a choice. Files are written whole or not at all, annotations
+    last, and an interrupted export goes on where it stopped. ``on_progress(done, total)`` counts clips. Raises UserError where
+    ``folder`` holds anything else.
     """
     if settings.name != "twins":
         raise UserError(f"only twins can be exported, since {settings.name!r} is files already")
@@ -89,7 +89,7 @@ def _checked_format(as_: str, format: str | None) -> str:
 
 
 def _claim(folder: Path, description: dict[str, str]) -> None:
-    """Marks an empty folder as ours, or finds the mark of the same export."""
+    """Writes the description of the export into an empty folder, or finds the same one there."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"an export needs a folder, but {folder} is a file")
     mark = folder / _MARK
@@ -161,7 +161,7 @@ def _encode(path: Path, images: Iterable[Image], codec: Codec) -> None:
 
 
 def _save(path: Path, image: Image) -> None:
-    """As good a JPEG as there is: colours are not averaged over neighbouring pixels (4:4:4)."""
+    """A JPEG of high quality, without chroma subsampling (4:4:4)."""
     from PIL import Image as pillow  # noqa: N813
 
     pillow.fromarray(image).save(path, quality=98, subsampling=0)

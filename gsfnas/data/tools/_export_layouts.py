@@ -1,4 +1,4 @@
-"""Where Twins' clips and labels go in each layout that an export can have: paths and annotation texts, nothing written yet.
+"""The paths and annotation texts of Twins in each layout that it can be exported in; nothing is written here.
 
 The public sets come with a training and a validation list, and a study that reads them tests on the latter and draws its own
 validation from the former. So in their layouts the training list is Twins' training and then its validation clips, and the
@@ -85,7 +85,7 @@ def _something_v1(source: Source) -> Plan:
 
 
 def _something_v2(source: Source) -> Plan:
-    """WebM files; a clip's class is found by its template, in which no object has been filled in."""
+    """WebM files; a clip's class is its template, in which the names of objects are placeholders."""
     prefix = "something-something-v2"
 
     def listed(part: Sequence[Clip]) -> str:
@@ -124,7 +124,7 @@ def _kinetics400(source: Source) -> Plan:
 
 
 def _diving48(source: Source) -> Plan:
-    """Numbered classes, whose names are lists of what a dive is made of, here of the one name."""
+    """Numbered classes. The name of one is a list of the parts of a dive; here it has one part."""
 
     def video(clip: Clip) -> str:
         return f"twins_{clip.number:05d}"
@@ -197,7 +197,7 @@ def _epic_classes(names: Sequence[str]) -> list[tuple[object, ...]]:
 
 
 def _stamp(frame: int) -> str:
-    """When a frame is shown, HH:MM:SS.mmm: three decimals, since two cannot say an eighth of a second."""
+    """When a frame is shown, HH:MM:SS.mmm: three decimals, since an eighth of a second needs three."""
     seconds, milliseconds = divmod(frame * 1000 // FRAMES_A_SECOND, 1000)
     minutes, seconds = divmod(seconds, 60)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}.{milliseconds:03d}"

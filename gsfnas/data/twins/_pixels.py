@@ -1,7 +1,7 @@
 """The real pixels that Twins is made of: scikit-learn's digits as objects, its two photographs as backgrounds.
 
-Train, validation and test share no digit and no pixel of a photograph: digits are dealt by their index, and each photograph is
-cut into three strips. Everything is computed in exact integers, so that each platform gets the same pixels.
+Train, validation and test share no digit and no pixel of a photograph: digits are divided by their index, and each photograph
+is cut into three strips. Everything is computed in exact integers, so that each platform gets the same pixels.
 """
 
 import functools
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# Of ten digits in a row, those that a split gets.
+# Split -> which of every ten digits it gets.
 DIGITS: Mapping[str, tuple[int, ...]] = {"train": (0, 1, 2, 3, 4, 5), "val": (6, 7), "test": (8, 9)}
 # Columns of each photograph (640 wide), from and to.
 COLUMNS: Mapping[str, tuple[int, int]] = {"train": (0, 384), "val": (384, 512), "test": (512, 640)}
 
 TEXTURE = 64
-# A frame shows so many pixels of a photograph, across and down.
+# Pixels of a photograph that a frame shows, across and down.
 VIEW = 100
 
 

@@ -11,11 +11,11 @@ from gsfnas.data.twins._actions import ACTIONS, Curve, Track, cosine, sine
 from gsfnas.data.twins._pixels import TEXTURE, Pixels, load_pixels
 from gsfnas.data.twins._rng import Rng
 
-# Raised whenever a change here, in the actions or in the pixels changes a clip.
+# To be increased by every change, here, in the actions or in the pixels, that changes a clip.
 VERSION = 1
 
 Frames = npt.NDArray[np.float32]
-# Textures have a rim of one pixel in ten: the digit itself fills 0.8 of it.
+# A tenth of a texture on each side is rim: the digit itself fills 0.8 of it.
 _REACH = 0.8 * TEXTURE / 2
 
 
@@ -70,7 +70,7 @@ def _background(rng: Rng, pixels: Pixels, frames: int, resolution: int, difficul
 
 
 def _distractor(rng: Rng, frames: int, difficulty: float) -> Track:
-    """A small object near an edge, which sways: it goes somewhere and comes back, so that it favours no direction of time."""
+    """A small object near an edge that moves away and comes back, so that it looks the same forwards and backwards."""
     size = rng.uniform(0.14, 0.2)
     time = np.abs(np.linspace(-1, 1, frames))
     direction, reach = rng.uniform(0, 1), rng.uniform(0, 0.3) * difficulty
@@ -115,7 +115,7 @@ def _paint(clip: Frames, track: Track, rng: Rng, pixels: Pixels, drift_x: Curve,
 
 
 def _colour(rng: Rng) -> list[np.float32]:
-    """A light colour: one channel full, one anything, one between."""
+    """A light colour: one channel nearly full, one at random, one between."""
     values = [rng.uniform(215, 255), rng.uniform(90, 255), rng.uniform(0, 255)]
     first = rng.integer(3)
     step = rng.choice((1, 2))

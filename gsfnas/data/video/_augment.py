@@ -1,4 +1,4 @@
-"""What training changes about a clip, the same for all of its frames, and the crop that testing takes.
+"""Augmentations of a clip, the same for all of its frames, and the crops that testing takes.
 
 Shapes: T frames, 3 channels, H height, W width, R resolution; uint8. A clip that needs no change may come back as it is, not
 as a copy. Torch is imported when it is first needed.
@@ -22,9 +22,9 @@ Clip = npt.NDArray[np.uint8]
 POLICIES = ("none", "autoaugment", "randaugment")
 
 _SCALES = (1.0, 0.875, 0.75, 0.66)
-# A crop whose side is less than this many pixels away from the resolution takes it, so as not to be blurred for nothing.
+# A side this close to the resolution, in pixels, becomes the resolution, which spares a resize that would only blur.
 _NEAR = 3
-# (down, across) in quarters of the room that a crop leaves: corners, centre, middles of the edges, between corner and centre.
+# (down, across) in quarters of the margin round a crop: corners, centre, middles of the edges, between corner and centre.
 _PLACES = tuple((down, across) for down in range(5) for across in range(5) if down % 2 == across % 2)
 
 
@@ -69,15 +69,16 @@ def centre_crop(clip: Clip, short_side: int, resolution: int) -> Clip:
     """(T, 3, H, W) -> (T, 3, R, R): short side resized with a smoothing filter where it differs, centre cut out."""
     from torchvision.transforms.v2 import functional as transforms
 
-    # A larger cut would be filled up with black.
+    # torchvision would pad a larger crop with black.
     assert resolution <= short_side
     return _array(transforms.center_crop(_tensor(resized(clip, short_side)), [resolution, resolution]))
 
 
 def three_crops(clip: Clip, short_side: int, resolution: int, crops: int) -> list[Clip]:
-    """(T, 3, H, W) -> ``crops`` times (T, 3, R, R): the centre, or from one end of the longer side to the other.
+    """(T, 3, H, W) -> ``crops`` times (T, 3, R, R): the centre, or both ends and the centre of the longer side, in their order.
 
-    The published code cuts at the left, the right and the centre; a picture taller than wide is cut at its top and bottom here.
+    The published code crops at the left, the right and the centre. Here a picture taller than wide is cropped at its top and
+    bottom.
     """
     if crops == 1:
         return [centre_crop(clip, short_side, resolution)]
@@ -139,8 +140,8 @@ def flip(clip: Clip) -> Clip:
 def _drawing_from() -> "Callable[[torch.Generator], AbstractContextManager[Any]]":
     """A context in which this thread's random numbers come from a given generator.
 
-    Torchvision's policies draw from the generator of the whole process and take no other. Seeding that one would be seen by
-    every thread, a lock or not: training draws from it while clips are read. A mode for torch functions is of one thread.
+    Torchvision's policies use the process-wide generator and accept no other. Seeding that one would change what training
+    draws meanwhile in another thread. A mode for torch functions applies to one thread only.
     """
     import torch
     from torch.overrides import TorchFunctionMode
@@ -158,7 +159,7 @@ def _drawing_from() -> "Callable[[torch.Generator], AbstractContextManager[Any]]
 
 
 def _tensor(clip: Clip) -> "torch.Tensor":
-    """The same memory where torch can have it: it refuses arrays read backwards and warns of those that may not be written."""
+    """A tensor that shares memory where torch allows it, which is not for negative strides or read-only arrays."""
     import torch
 
     return torch.from_numpy(clip if clip.flags.writeable and min(clip.strides) >= 0 else clip.copy())

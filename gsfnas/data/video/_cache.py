@@ -1,4 +1,4 @@
-"""Arrays kept on disk: written whole or not at all, checked when read, made again where they are damaged."""
+"""Arrays on disk: written whole or not at all, checked when they are opened, made again where they are damaged."""
 
 import itertools
 import json
@@ -41,7 +41,7 @@ def cached_array(path: Path, shape: tuple[int, ...], rows: Callable[[], Iterable
     """The uint8 array of ``shape`` at ``path``, memory-mapped for reading; made of ``rows()`` where it is missing or damaged.
 
     Beside the ``.npy`` stands its checksum. Several processes may do this at once: each writes a file of its own, and the
-    last to finish replaces an equal one. It is written row by row rather than through a map, which a full disk would kill.
+    last to finish replaces an equal one. It is written row by row: through a memory map, a full disk would kill the process.
     """
     ready = _open_checked(path, shape)
     if ready is not None:
@@ -80,7 +80,7 @@ class Ragged:
         return [0, *itertools.accumulate(math.prod(shape) for shape in self.shapes)]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A map travels to another process as its name, not as its bytes.
+        # To another process goes the path of a memory map, not its bytes.
         return Ragged, (self.path, self.shapes)
 
 
@@ -113,7 +113,7 @@ def _open_ragged(path: Path) -> Ragged | None:
 
 
 def _open_checked(path: Path, shape: tuple[int, ...]) -> Array | None:
-    """The array, or None unless it is whole and as its checksum says."""
+    """The array; None where it is incomplete or its checksum differs."""
     try:
         stated = json.loads(path.with_suffix(".json").read_text())
         if stated != {"crc32": _checksum(path), "shape": list(shape)}:

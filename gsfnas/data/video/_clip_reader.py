@@ -1,8 +1,8 @@
-"""Clips out of files, or out of what was decoded of them once: which frames, which pixels.
+"""Reads clips from files, or from a cache of what was decoded of them: which frames, which pixels.
 
 With ``augment=light`` training takes one of three places of each segment and the centre of the picture; with ``paper`` any
-frame of it, and a corner crop of a random scale. Testing takes the middle frames and the centre in either case. What a split
-needs is decoded once and kept where it is small enough; that changes no clip.
+frame of it, and a corner crop of a random scale. Testing takes the middle frames and the centre in either case. A split that
+is small enough is decoded once and cached, which changes no clip.
 
 Shapes: B clips, T segments, V views, R the resolution, S the short side.
 """
@@ -30,9 +30,9 @@ from gsfnas.errors import UserError
 from gsfnas.escape import printable
 from gsfnas.files import CannotWriteError
 
-# What a picture is taken to be wide at the most when a cache is planned: 16 to 9, or that on its side.
+# The aspect ratio by which the size of a cache is estimated: wider pictures are rare.
 _WIDEST = 16 / 9
-# So many videos tell whether pictures have room for several crops.
+# Number of videos that are looked at to see whether pictures have room for several crops.
 _LOOKED_AT = 3
 
 
@@ -40,8 +40,8 @@ _LOOKED_AT = 3
 class Clip:
     """One clip that can be decoded: ``frames`` frames of a file from ``first`` on.
 
-    ``index`` keeps the stamps of a video of which it is a part, or whose own are of no use; ``names`` are what the frames in a
-    folder of images are called.
+    ``index`` is a file with the frame index of the video, for a part of a video and for one without usable time stamps;
+    ``names`` are patterns of frames in a folder of images.
     """
 
     path: Path
@@ -79,9 +79,9 @@ def _small(image: Array, side: int) -> Array:
 def open_split(
     split: str, clips: Sequence[Clip], labels: Mapping[str, Labels], home: Path, settings: DataSettings, notes: list[str]
 ) -> ClipSplit:
-    """A split that reads from the cache where it fits in, or else decodes ahead of the batch that is asked for.
+    """A split that reads from the cache where that has room, or else decodes one batch ahead.
 
-    Where the cache cannot be written it decodes as well, and ``notes`` says so.
+    Where the cache cannot be written it decodes too, and a sentence about it is added to ``notes``.
     """
     any_frame = settings.augment == "paper" and split == "train"
     pixels = (settings.frames, settings.resolution, settings.side)
@@ -96,14 +96,14 @@ def open_split(
     try:
         return replace(direct, read=read.kept(place), ahead=0)
     except CannotWriteError as error:
-        # Without the path of the cache, for notes may be published.
+        # Notes go into reports, so the path of the cache is left out.
         reason = str(error).rpartition(": ")[2]
         notes.append(f"{split} is decoded in each epoch anew, since its cache cannot be written ({reason})")
         return direct
 
 
 def _name(clip: Clip) -> str:
-    """Two steps of its path, and its first frame where it is a part of a video."""
+    """Its folder and file name, and its first frame where it is a part of a video."""
     place = printable(f"{clip.path.parent.name}/{clip.path.name}")
     return f"{place}:{clip.first}" if clip.is_part else place
 
@@ -139,7 +139,7 @@ class _TestViews:
 def _open_views(
     videos: tuple[Clip, ...], segments: int, resolution: int, side: int, clips: int, crops: int
 ) -> tuple[_TestViews, int]:
-    """A reader of views, and how many videos are too short for that: their clips repeat, as in the published code."""
+    """A reader of views, and how many videos are too short for so many clips: theirs repeat, as in the published code."""
     short = sum(len(np.unique(clip_frames(video.frames, segments, clips), axis=0)) < clips for video in videos)
     if short == len(videos):
         longest = max(video.frames for video in videos)
@@ -158,7 +158,7 @@ def _open_views(
 
 @dataclass(frozen=True)
 class Views:
-    """A few fixed places of each segment, the centre of the picture: (B, T, 3, R, R)."""
+    """One of a few fixed places of each segment, the centre of the picture: (B, T, 3, R, R)."""
 
     clips: tuple[Clip, ...]
     segments: int
@@ -201,7 +201,7 @@ class Views:
 
 @dataclass(frozen=True)
 class _KeptViews:
-    """What ``Views`` gives, from a file of (clips, T, V, 3, R, R)."""
+    """The clips of ``Views`` from a file of (clips, T, V, 3, R, R)."""
 
     path: Path
 
@@ -216,13 +216,13 @@ class _KeptViews:
         return array
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A map travels to another process as its name, not as its bytes.
+        # To another process goes the path of a memory map, not its bytes.
         return _KeptViews, (self.path,)
 
 
 @dataclass(frozen=True)
 class _AnyFrame:
-    """One frame of each segment, any of them, and a crop of a random scale, the same for all: (B, T, 3, R, R)."""
+    """A random frame of each segment, and one crop of a random scale for all of them: (B, T, 3, R, R)."""
 
     clips: tuple[Clip, ...]
     segments: int
@@ -232,7 +232,7 @@ class _AnyFrame:
 
     @property
     def bytes(self) -> float:
-        """About, and at the most, unless pictures are wider than 16 to 9."""
+        """An upper bound, unless pictures are wider than 16 to 9."""
         return sum(clip.frames for clip in self.clips) * 3.0 * self.side**2 * _WIDEST
 
     def __call__(self, indices: Labels, generator: np.random.Generator | None, part: slice = ALL) -> Clips:

@@ -34,16 +34,15 @@ _WATCH_SECONDS = 0.2
 class Read(Protocol):
     """(indices (B,), a generator for a random choice of frames, or None for the middle one of each segment) -> (B, T, 3, H, W).
 
-    With a ``part`` only those of the batch are read, and each is what it is in the whole batch.
+    With a ``part`` only that part of the batch is read, and each clip is the same as when the whole batch is read.
     """
 
     def __call__(self, indices: Labels, generator: np.random.Generator | None, part: slice = ALL) -> Clips: ...
 
 
 class OpenViews(Protocol):
-    """A reader of several views of each clip, (B, V, T, 3, H, W), clip after clip, in each its crops from left to right.
-
-    Raises UserError where no clip has as many different ones; says for how many that is so.
+    """A reader of several views of each video: (B, V, T, 3, H, W), one clip after another and within it its crops from left to
+    right; and how many videos have fewer different ones. Raises UserError where no video has as many.
     """
 
     def __call__(self, clips: int, crops: int) -> "tuple[Read, int]": ...
@@ -53,10 +52,10 @@ class OpenViews(Protocol):
 class ClipSplit:
     """Clips and their labels, one array a task.
 
-    ``mirror`` gives each task's class of a clip whose left and right are swapped, -1 where it has none; without it no clip is
-    ever mirrored, since the label could change. ``shift`` is how many pixels an augmented clip may move, the same for all of
-    its frames; ``policy`` is a further augmentation. ``ahead`` batches are read by a thread while the one before is used; with
-    ``workers`` that many processes read instead. ``names`` say which clip is which; ``open_views`` reads several views of it.
+    ``mirror`` maps the classes of each task to those of mirrored clips, -1 where there is none; without it no clip is mirrored,
+    since its label could change. ``shift`` is how many pixels an augmented clip may move, the same for all of its frames;
+    ``policy`` is a further augmentation. ``ahead`` batches are read by a thread while the current one is used; with ``workers``
+    that many processes read instead. ``names`` identify the clips; ``open_views`` reads several views of each.
     """
 
     labels: Mapping[str, Labels]
@@ -84,9 +83,9 @@ class ClipSplit:
     ) -> "Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]":
         """One epoch: uint8 (B, T, 3, H, W) and {task: int64 (B,)}, the last batch as long as what remains.
 
-        Without a shuffle seed in the order of the clips, without an augment seed as they are. ``start`` skips that many batches
-        and reads nothing of them; those that follow are the same as if it had not. ``pinned`` memory is what a GPU copies from
-        while it computes. ``share`` (k, of) gives that part of each batch alone, as ``part_of`` cuts it.
+        Without a shuffle seed clips keep their order; without an augment seed they are not augmented. ``start`` skips that many
+        batches without reading them; those that follow are unaffected. ``pinned`` memory lets a GPU copy while it computes.
+        ``share`` (k, of) gives only that part of each batch, as ``part_of`` cuts it.
         """
         import torch
 
@@ -108,7 +107,7 @@ class ClipSplit:
         return replace(self, labels=labels, read=_Shifted(self.read, start), names=self.names[start:stop], open_views=None)
 
     def viewed(self, clips: int, crops: int) -> "tuple[ClipSplit, int]":
-        """The same clips, each in ``clips`` x ``crops`` views: (B, V, T, 3, H, W); and how many have fewer different ones.
+        """The same clips, each in ``clips`` x ``crops`` views: (B, V, T, 3, H, W); and how many videos have fewer.
 
         ``clips`` take different places of the segments; ``crops`` are the centre, or the two ends and the centre of the longer
         side. Raises UserError where no clip of the split has as many.
@@ -123,9 +122,9 @@ class ClipSplit:
     def augmented(
         self, clips: Clips, labels: dict[str, Labels], generator: np.random.Generator, count: int, part: slice
     ) -> tuple[Clips, dict[str, Labels]]:
-        """Each clip moved, its edges repeated, and where that is allowed mirrored with its label; then what the policy does.
+        """Each clip moved, its edges repeated, and where that is allowed mirrored, its label too; then the policy is applied.
 
-        The clips are ``part`` of a batch of ``count``; all that is drawn is drawn for the whole batch.
+        The clips are ``part`` of a batch of ``count``. Random numbers are drawn for the whole batch, whatever the part.
         """
         shifts = generator.integers(-self.shift, self.shift + 1, size=(count, 2))[part].tolist()
         mirrored = np.less(generator.random(size=count), 0.5)[part]
@@ -144,7 +143,7 @@ class ClipSplit:
 
 @dataclass(frozen=True)
 class _Batches:
-    """An epoch's batches by number; what a worker process is given."""
+    """An epoch's batches by number; a worker process gets this object."""
 
     split: ClipSplit
     order: Labels
@@ -163,7 +162,7 @@ class _Batches:
         return self.split.augmented(clips, labels, generator, len(indices), part)
 
     def __getitem__(self, batch: int) -> "tuple[torch.Tensor, dict[str, torch.Tensor]] | str":
-        """For torch's loader. A mistake of the user comes as its text: the loader would wrap it in a traceback."""
+        """For torch's loader. A UserError is returned as its text, since the loader would wrap it in a traceback."""
         import torch
 
         try:
@@ -176,7 +175,7 @@ class _Batches:
 def part_of(count: int, k: int, of: int) -> slice:
     """The k-th of ``of`` parts of a batch of ``count`` clips, in order and as even as can be; the first clip where it is empty.
 
-    Nobody can compute on an empty batch: who has no clip of his own takes that one, and counts it for nothing.
+    No process can compute on an empty batch: one without a clip of its own computes that one and ignores the result.
     """
     start, stop = count * k // of, count * (k + 1) // of
     return slice(start, stop) if start < stop else slice(0, 1)
@@ -184,7 +183,7 @@ def part_of(count: int, k: int, of: int) -> slice:
 
 @dataclass(frozen=True)
 class _OneView:
-    """What a reader gives, as the one view of each clip."""
+    """A reader whose clips become the one view of each."""
 
     read: Read
 
@@ -194,7 +193,7 @@ class _OneView:
 
 @dataclass(frozen=True)
 class _Shifted:
-    """A reader whose clip 0 is another's clip ``start``."""
+    """A reader that begins at clip ``start`` of another."""
 
     read: Read
     start: int
@@ -207,21 +206,21 @@ def _in_processes(
     load: _Batches, numbers: range, workers: int, pinned: bool
 ) -> "Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]":
     """``load`` of each number in order, by processes that keep two batches each ready."""
-    # What reading needs, before the processes are forked: each would take seconds to import it, in every epoch.
+    # Imported before the processes are forked: otherwise each would import them, for seconds, in every epoch.
     import av  # noqa: F401
     import PIL.Image  # noqa: F401
     import torch
     import torchvision.transforms.v2  # noqa: F401
     from torch.utils.data import DataLoader
 
-    # A generator of its own: the loader would draw from the one that training draws from.
+    # A generator of its own: otherwise the loader would draw from the one of training.
     loader: DataLoader[Any] = DataLoader(
         load,  # type: ignore[arg-type]
         batch_size=None,
         sampler=numbers,
         num_workers=min(workers, max(1, len(numbers))),
         pin_memory=pinned,
-        # A study's worker is spawned, and would spawn in turn: torch imported anew by each process, in every epoch.
+        # A study's worker is spawned, and would spawn its readers: each would import torch, in every epoch.
         multiprocessing_context="fork" if sys.platform == "linux" else None,
         prefetch_factor=2,
         generator=torch.Generator(),
@@ -234,9 +233,9 @@ def _in_processes(
 
 
 def _begin_reader(parent: int, worker: int) -> None:
-    """Signals to the whole group are the parent's affair, which would take the death of a reader for a failure of the run.
+    """Ignores signals to the whole process group: the parent handles them, and would take the end of a reader for a failure.
 
-    A reader ends when its parent does, however that ends; torch's own watch looks every five seconds.
+    A reader ends when its parent does, however that ends; torch itself looks every five seconds only.
     """
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
@@ -272,8 +271,7 @@ def _ahead(load: Callable[[int], Item], numbers: range, ahead: int) -> Iterator[
 class VideoData:
     """A data set: ``tasks`` (task -> class names), ``splits`` (train, val, test), and a ``fingerprint`` of clips and labels.
 
-    ``skipped`` names the clips that were left out, each with the reason; ``notes`` are sentences on what else a user should
-    know of how they were read.
+    ``skipped`` names the clips that were left out, each with the reason; ``notes`` are further sentences for the user.
     """
 
     name: str
@@ -284,7 +282,7 @@ class VideoData:
     notes: tuple[str, ...] = ()
 
     def split(self, name: str) -> ClipSplit:
-        """The split of that name. Raises UserError for a name that is none."""
+        """The split of that name. Raises UserError for an unknown one."""
         if name not in self.splits:
             raise unknown("split", name, self.splits)
         return self.splits[name]

@@ -7,7 +7,7 @@ from gsfnas.data.video._pictures import Images, Prepare, orientation_of, upright
 
 
 class Converter:
-    """Frames to RGB, (H, W, 3), upright and of the first one's size, and to what ``prepare`` makes of them."""
+    """Turns frames into RGB, (H, W, 3), upright and of the first one's size, and applies ``prepare``."""
 
     def __init__(self, prepare: Prepare) -> None:
         import av.video.reformatter
@@ -20,7 +20,7 @@ class Converter:
         self._threads = {"threads": 1}
 
     def __call__(self, frame: Any) -> Images:
-        """Raises DecodeError."""
+        """The picture after ``prepare``. Raises DecodeError."""
         import av
 
         orientation = _orientation(frame)

@@ -48,17 +48,17 @@ __all__ = [
 ]
 
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
-# How far before a frame decoding starts where starting at its key frame did not bring it out.
+# How many seconds before a frame decoding starts, where starting at its key frame did not produce it.
 _RUN_UP_S = 5
-# So many frames of a video whose frames may be stored in another order are decoded by a quick look.
+# Number of frames that a probe decodes of a video whose frames may be stored in another order.
 _PROBED = 8
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a quick look at a clip says: its number of frames, and a digest of its content (of names and sizes for images).
+    """The result of a probe: the number of frames of a clip, and a digest of its content (of names and sizes for images).
 
-    ``note`` says why its frames are taken in the order of decoding, where they are.
+    ``note`` says why its frames are taken in the order of decoding; it is empty where they are not.
     """
 
     frames: int
@@ -67,7 +67,7 @@ class Probe:
 
 
 def probe(path: Path, names: Sequence[str] = RGB) -> Probe:
-    """A look at a clip that decodes its first frame only; ``names`` as ``frame_files`` takes them. Raises DecodeError."""
+    """Opens a clip and decodes its first frame only; ``names`` as for ``frame_files``. Raises DecodeError."""
     if path.is_dir():
         files = frame_files(path, names)
         if not files:
@@ -90,8 +90,8 @@ def decode(
     """The frames at ``indices``, which never fall: (K, H, W, 3) uint8, RGB, all of the first one's size.
 
     A frame that is damaged or missing is replaced by the nearest one that was decoded before it, or else after it. A known
-    ``index`` of a video spares reading through it; ``names`` as ``frame_files`` takes them. What ``prepare`` makes of a frame
-    is returned in its place, so that of large frames one is in memory. Raises DecodeError where none can be decoded.
+    ``index`` of a video saves reading through it; ``names`` as for ``frame_files``. ``prepare`` is applied to each frame as
+    soon as it is decoded, so that only one large frame is in memory. Raises DecodeError where none can be decoded.
     """
     if path.is_dir():
         files = frame_files(path, names)
@@ -107,7 +107,7 @@ def check(path: Path, window: tuple[int, int] | None = None, names: Sequence[str
 
 
 def examine(path: Path, window: tuple[int, int] | None = None, names: Sequence[str] = RGB) -> tuple[str | None, str]:
-    """What ``check`` says, and why the frames are taken in the order of decoding, where they are."""
+    """The result of ``check``, and why the frames are taken in the order of decoding; empty where they are not."""
     try:
         return (_check_images(path, window, names), "") if path.is_dir() else _check_video(path, window)
     except DecodeError as error:
@@ -133,16 +133,15 @@ def _resized(image: Images, size: tuple[int, int]) -> Images:
 
 
 class _Source:
-    """The packets of a video from any key frame on: out of memory where they were kept, or else from the file.
+    """The packets of a video from any key frame on: from memory where they were kept, or else from the file.
 
-    ``scan`` says what the look at the packets found; with a known ``index`` there is none. ``afresh``: what was found
-    earlier is not trusted.
+    ``scan`` is the result of reading the packets; None with a known ``index``. With ``afresh`` earlier results are ignored.
     """
 
     def __init__(self, path: Path, index: FrameIndex | None, *, afresh: bool = False) -> None:
         self._path = path
         self._open()
-        # The stamps of others change with where reading starts.
+        # In other containers stamps depend on where reading starts.
         self._seeks = not {"matroska", "mov"}.isdisjoint(self.container.format.name.split(","))
         self.scan: Scan | None = None
         self._packets: list[Any] | None = None
@@ -171,20 +170,20 @@ class _Source:
         self.container.close()
 
     def take_in_order(self, note: str) -> None:
-        """Counts frames as they are decoded from now on, and whenever this process opens the file again."""
+        """From now on frames are counted in the order of decoding, also when this process opens the file again."""
         self.index = self.index.in_order(note)
         remember(self._path, self.index)
         self.restart()
 
     def restart(self) -> None:
-        """Back to the start of the file, from where it is read on without seeking."""
+        """Goes back to the start of the file, which is read without seeking from now on."""
         self._seeks = False
         if self._packets is None:
             self.container.close()
             self._open()
 
     def packets_from(self, key: int | None) -> Iterator[Any]:
-        """Those from key frame ``key`` on, or else from the start, and None after the last. The keys asked for must rise."""
+        """Packets from key frame ``key`` on, or from the start, and None after the last. Calls must ask for rising keys."""
         import av
 
         self.stream.codec_context.flush_buffers()
@@ -201,7 +200,7 @@ class _Source:
 
 
 class _OutOfOrderError(Exception):
-    """Decoded frames cannot be told by their stamps; the text says why."""
+    """Decoded frames cannot be identified by their stamps; the text says why."""
 
 
 def _frames(
@@ -210,7 +209,7 @@ def _frames(
     wanted: set[int] | None = None,
     errors: list[tuple[int | None, str]] | None = None,
 ) -> Iterator[tuple[int, Any]]:
-    """Decoded frames with their stamps, by their number where those are ``counted``; what cannot be decoded is left out.
+    """Decoded frames with their stamps, or with their numbers where they are ``counted``; damaged packets are left out.
 
     With ``wanted`` stamps, frames that no other frame refers to may be left out unless they are wanted. ``errors`` takes
     what went wrong with which packet. Raises _OutOfOrderError where nothing is left out or damaged, and stamps are missing,
@@ -272,7 +271,7 @@ def _decode_video(path: Path, indices: Sequence[int], index: FrameIndex | None, 
 
 
 def _pick(source: _Source, indices: Sequence[int], prepare: Prepare) -> dict[int, Images]:
-    """The frames at ``indices``, by their numbers, those past the end as the last one."""
+    """Number -> frame, for the frames at ``indices``; an index past the end gives the last frame."""
     numbers = sorted({min(index, len(source.index) - 1) for index in indices})
     try:
         images, exact = _run(source, numbers, prepare, careful=False)

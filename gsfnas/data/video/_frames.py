@@ -18,21 +18,21 @@ IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # What mmaction2, TSM, 3D-ResNets and EPIC-KITCHENS call RGB frames, which may stand beside the optical flow of the clip.
 RGB = ("img_*", "image_*", "frame_*")
 
-# So many series are named in a message.
+# Most series that a message names.
 _SHOWN = 4
-# How names of pictures begin that are no flow, depth or mask.
+# Beginnings of names of colour pictures, rather than flow, depth or masks.
 _COLOUR = ("rgb", "color", "colour", "img", "image", "frame")
 _DIGITS = re.compile(r"(\d+)")
 
-# The numbers in the name of an image, and the name.
+# (the numbers in the name of an image, the name)
 _Numbered = tuple[tuple[int, ...], str]
 
 
 def frame_files(folder: Path, names: Sequence[str] = RGB) -> list[Path]:
     """The frames of a clip in the order of the numbers in their names (``img_2.jpg`` before ``img_10.jpg``).
 
-    Of several series that of one of ``names``, which may leave out the suffix. Raises DecodeError where none or several of
-    these are there, where a JPEG and a PNG have the same number, and for an image that is not a regular file.
+    Of several series the one that matches a pattern in ``names``, which may leave out the suffix. Raises DecodeError where none
+    or several match, where a JPEG and a PNG have the same number, and for an image that is not a regular file.
     """
     return [folder / name for _, name in _frames(folder, names)]
 
@@ -60,7 +60,7 @@ def _frames(folder: Path, names: Sequence[str]) -> list[_Numbered]:
         return chosen[0]
     listed = ", ".join(f"{name} ({len(found)})" for name, found in series[:_SHOWN])
     more = f" and {len(series) - _SHOWN} more" if len(series) > _SHOWN else ""
-    # One pattern is a choice that was made; several are what is usual.
+    # A single pattern was chosen by somebody; several are the usual names.
     none = f"; none of them is {names[0]}" if len(names) == 1 and not chosen else ""
     example = next((name for name, _ in series if name.lower().startswith(_COLOUR)), series[0][0])
     raise DecodeError(
@@ -86,7 +86,7 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_file()
     except OSError:
-        # A link that goes round in circles.
+        # A link that points to itself.
         return False
 
 
@@ -125,7 +125,7 @@ def _series(images: Sequence[str]) -> list[tuple[str, list[_Numbered]]]:
 
 
 def _split(texts: Sequence[str], frames: list[_Numbered]) -> list[tuple[str, list[_Numbered]]]:
-    """Images with the same text round their numbers: one series where a number rises with each of them, or else several."""
+    """Images with the same text round their numbers: one series if a number rises from each to the next, or else several."""
     numbers = [numbers for numbers, _ in frames]
     varying = [place for place in range(len(texts) - 1) if any(each[place] != numbers[0][place] for each in numbers)]
     if len(varying) < 2 or _rising(numbers) is not None:
@@ -137,7 +137,7 @@ def _split(texts: Sequence[str], frames: list[_Numbered]) -> list[tuple[str, lis
 
 
 def _rising(numbers: Sequence[tuple[int, ...]]) -> int | None:
-    """Which of the numbers in the names rises with each image; the last one where several do."""
+    """Which of the numbers in the names rises from each image to the next; of several the last."""
     places = reversed(range(len(numbers[0]) if numbers else 0))
     return next((place for place in places if all(a[place] < b[place] for a, b in itertools.pairwise(numbers))), None)
 

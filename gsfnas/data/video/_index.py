@@ -24,11 +24,11 @@ Stamps = npt.NDArray[np.int64]
 _FORMATS = "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg"
 # A damaged header can promise any size; a frame or picture of this many pixels takes 200 MB.
 _MAX_PIXELS = 8192 * 8192
-# One whose short side is resized grows by the square of what the longer side is longer.
+# Resizing the short side of a very long picture up would need too much memory.
 _MAX_RATIO = 100
-# Packets of a file up to this size stay in memory between the look at their stamps and the decoding.
+# Packets of a file up to this size stay in memory between the reading of their stamps and the decoding.
 _KEEP_BYTES = 32 << 20
-# No packet is stored more than once, so that a damaged table whose packets overlap ends here.
+# Packets larger in sum than this many times the file come from a damaged table in which they overlap.
 _MAX_GROWTH = 8
 _NUM_REMEMBERED = 32
 # FFmpeg's AV_DISPOSITION_ATTACHED_PIC.
@@ -47,10 +47,10 @@ class DecodeError(Exception):
 class FrameIndex:
     """The frames of a video file in the order shown.
 
-    ``stamps`` (frames,) int64 rise, in units of ``time_base`` seconds; ``keys`` (key frames,) are those that decoding can start
-    at. Where decoded frames cannot be told by their stamps, ``counted``, they are taken in the order in which they come out of
-    the decoder, so that one is found only by decoding all before it; ``note`` says why. Where there are no stamps at all they
-    are numbers of frames at the average rate. A ``note`` is empty where the stamps are likely wrong only.
+    ``stamps`` (frames,) int64 rise, in units of ``time_base`` seconds; at ``keys`` (key frames,) decoding can start. Where
+    decoded frames cannot be identified by their stamps, ``counted`` is true: they are taken in the order in which they are decoded, so
+    that finding one takes decoding all before it, and ``note`` says why. Where the stamps are only likely to be wrong, ``note``
+    is empty. A file without stamps gets those of its average rate.
     """
 
     stamps: Stamps
@@ -64,7 +64,7 @@ class FrameIndex:
 
     @property
     def seconds(self) -> float:
-        """When the last frame is shown, after the first one."""
+        """Time from the first frame to the last."""
         return float((int(self.stamps[-1]) - int(self.stamps[0])) * self.time_base) if len(self) else 0.0
 
     def between(self, start_s: float, stop_s: float) -> tuple[int, int]:
@@ -77,7 +77,7 @@ class FrameIndex:
         return first, max(first, stop)
 
     def key_before(self, stamp: int) -> int | None:
-        """The last key frame that is not shown after ``stamp``, or else the first one; None where there is none at all."""
+        """The last key frame at or before ``stamp``, or else the first one; None where there is none at all."""
         if not len(self.keys):
             return None
         return int(self.keys[max(0, int(np.searchsorted(self.keys, stamp, side="right")) - 1)])
@@ -91,16 +91,16 @@ class FrameIndex:
             return len(self) if seconds > 0 else 0
         slack = min(self.time_base / 2, Fraction(1, 2000))
         ticks = math.ceil((Fraction(seconds) - slack) / self.time_base)
-        # Python's numbers do not overflow where those of numpy would.
+        # Python's integers do not overflow, NumPy's do.
         span = int(self.stamps[-1]) - int(self.stamps[0])
         return int(np.searchsorted(self.stamps, int(self.stamps[0]) + max(-1, min(ticks, span + 1)), side="left"))
 
 
 @dataclass(frozen=True)
 class Scan:
-    """``packets`` are all of the stream's in the order stored, None where they are too large to keep.
+    """All ``packets`` of the stream in the order stored; None where they are too large to keep.
 
-    ``num_stored`` counts frames that are not shown, too; ``end`` is what stopped the reading before the file's end.
+    ``num_stored`` includes frames that are not shown; ``end`` says what stopped the reading before the end of the file.
     """
 
     index: FrameIndex
@@ -121,7 +121,7 @@ def scan(path: Path) -> FrameIndex:
 
 
 def recall(path: Path) -> FrameIndex | None:
-    """What ``remember`` was given for the file as it is now."""
+    """The index that ``remember`` got for the file; None where it has changed since."""
     key = _key(path)
     with _lock:
         if key in _remembered:
@@ -130,7 +130,7 @@ def recall(path: Path) -> FrameIndex | None:
 
 
 def remember(path: Path, index: FrameIndex) -> None:
-    """Keeps the index for the windows of a long file; the ones that were not used for longest are dropped."""
+    """Keeps the index in memory for other windows of the same file; the least recently used are dropped."""
     key = _key(path)
     with _lock:
         _remembered[key] = index
@@ -147,10 +147,10 @@ def save(index: FrameIndex, file: Path) -> None:
 
 
 def load(file: Path) -> FrameIndex | None:
-    """What ``save`` kept, read once; None where there is nothing, or it is damaged."""
+    """An index that ``save`` wrote, kept in memory; None where the file is missing or damaged."""
     try:
-        # One thread at a time: NumPy parses headers with ``ast``, whose depth of recursion Python 3.11 counts for all
-        # threads together; two of them at once are a SystemError now and then.
+        # One thread at a time: NumPy parses headers with ``ast``, and Python 3.11 counts its recursion depth over all threads,
+        # so that two at once sometimes raise SystemError.
         with _loading:
             return _read(file)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, ZeroDivisionError):
@@ -203,14 +203,14 @@ def open_video(path: Path) -> tuple[Any, Any]:
         )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise DecodeError(f"it cannot be opened ({reason_of(error)})") from None
-    # The cover of a piece of music counts as a video stream of one picture.
+    # The cover picture of a music file is a video stream of one picture.
     streams = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not streams or streams[0].codec_context is None:
         container.close()
         raise DecodeError("it has no video stream" if not streams else "its codec is unknown")
     codec = streams[0].codec_context
     codec.options = {"max_pixels": str(_MAX_PIXELS)}
-    # Clips are decoded beside each other, and on small frames a decoder's own threads take longer than they save.
+    # Clips are decoded in parallel, and for small frames a decoder's own threads cost more than they save.
     codec.thread_type, codec.thread_count = "NONE", 1
     return container, streams[0]
 
@@ -274,7 +274,7 @@ def _index(stamps: list[int | None], keys: list[int], stream: Any) -> FrameIndex
 
 
 def cut_short(path: Path, container: Any, stream: Any, seen: Scan) -> str | None:
-    """Why less was read of a file than its header promises; None where it is whole."""
+    """Why a file holds less than its header promises; None where it is complete."""
     if seen.end is not None:
         return f"reading ends after {seen.num_stored} frames ({seen.end})"
     names = container.format.name.split(",")
@@ -305,5 +305,5 @@ def cut_short(path: Path, container: Any, stream: Any, seen: Scan) -> str | None
 
 
 def reason_of(error: Exception) -> str:
-    """What FFmpeg or the system says, without the file's name."""
+    """The message of FFmpeg or of the system, without the file's name."""
     return str(getattr(error, "strerror", None) or error).lower()

@@ -1,6 +1,6 @@
-"""Whether the decoded frames of a video can be told by their time stamps, as far as its packets show.
+"""Whether the decoded frames of a video can be identified by their time stamps, as far as its packets show.
 
-Where they cannot, frames count in the order in which they come out of the decoder, which is the order shown in any case.
+Where they cannot, frames are counted in the order in which they are decoded, which is always the order shown.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-# What a packet may hold: a frame that is likely shown before one that is stored earlier, and more frames than one.
+# What a packet may hold: a frame that is probably shown before one stored earlier; more than one frame.
 Kind = Literal["b_frame", "packed"]
 
-# Why frames are counted. These three are as old as reading files, so that what was cached with them is right.
+# Why frames are counted. The first three were always recognised, so caches made with them are right.
 MISSING = "its frames lack time stamps"
 REPEATED = "its time stamps repeat"
 AVI = "AVI stores no time stamps for its codec"
@@ -31,7 +31,7 @@ _MPEG = {
 _LENGTH_AT = {"h264": 4, "hevc": 21}
 # Codecs that may show frames in another order than they are stored, also where FFmpeg has not met such frames at the start.
 _REORDERING = ("h264", "hevc", "vvc", "vc1", "wmv3")
-# How many frames that are stored before one may be shown after it, in any codec.
+# How many frames stored before one may be shown after it, in any codec.
 _MOST_AHEAD = 16
 
 
@@ -44,9 +44,9 @@ def kinds_of(packet: Any, codec: Any, known: Container[Kind]) -> Iterator[Kind]:
 
 
 def why_in_order(stamps: Sequence[int | None], codec: Any, kinds: Container[Kind]) -> str | None:
-    """Why frames must be counted: their packets' ``stamps``, in the order stored, will be those of other decoded frames.
+    """Why frames must be counted: decoded frames will have the ``stamps`` of other packets, given in the order stored.
 
-    Empty where that is likely but not certain; None where there is no sign of it.
+    Empty where that is likely but not certain; None where nothing suggests it.
     """
     if "packed" in kinds:
         return PACKED

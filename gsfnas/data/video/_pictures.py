@@ -23,12 +23,12 @@ from gsfnas.errors import UserError
 from gsfnas.files import open_regular
 
 Images = npt.NDArray[np.uint8]
-# What is kept of a picture as soon as it is decoded.
+# Applied to a picture as soon as it is decoded; its result is kept.
 Prepare = Callable[[Images], Images]
 
-# A file without any compression takes less.
+# An uncompressed file of the largest picture is smaller.
 _MAX_BYTES = 1 << 28
-# Larger pictures than this are decoded one after the other, for each takes some ten bytes a pixel for a moment.
+# Larger pictures are decoded one at a time, since each takes some ten bytes a pixel for a moment.
 _LARGE = 4096 * 4096
 # Pixels of one tile of a TIFF, which may be larger than the picture.
 _MAX_TILE = 1 << 26
@@ -53,7 +53,7 @@ _large = threading.Lock()
 
 
 def _renew_lock() -> None:
-    """A process that is forked while a thread holds the lock would wait for it for ever."""
+    """A new lock in a forked process, which would wait for ever for one that a thread held at the fork."""
     global _large
     _large = threading.Lock()
 
@@ -71,7 +71,7 @@ def read_picture(file: Path) -> Images:
 
 
 def peculiarity(file: Path) -> str:
-    """What of a picture was not heeded at first, so that a cache may hold other pixels of it; empty for most."""
+    """What earlier versions ignored about a picture, so that a cache may hold other pixels of it; empty for most."""
     return _read(file)[1]
 
 
@@ -106,7 +106,7 @@ def _rgb(image: Any, name: str) -> tuple[Images, bool]:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         tags = getattr(image, "tag_v2", {})
         grey = np.asarray(image) >> (tags.get(_BITS, (16,))[0] - 8)
-        # In TIFF 0 may be white, which Pillow heeds for 8 bits alone.
+        # In TIFF 0 may be white, which Pillow respects for 8 bits only.
         grey = 255 - grey if tags.get(_PHOTOMETRIC) == 0 else grey
         return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2), True
     if image.mode in ("I", "F"):
@@ -192,5 +192,5 @@ def _plugins() -> dict[bytes, Callable[[Any], Any]]:
 
 
 def _damaged() -> tuple[type[Exception], ...]:
-    """What Pillow raises for damaged files. Its warnings are among them where a program turns warnings into errors."""
+    """The exceptions of Pillow for damaged files, and its warnings, which a program may turn into errors."""
     return OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, EOFError, struct.error, Warning

@@ -1,7 +1,7 @@
-"""What each file of a data set holds: looked at once, in parallel, and remembered until the file changes.
+"""What each file of a data set holds: probed once, in parallel, and remembered until the file changes.
 
-A look opens a file, decodes one frame and counts the others. A check decodes all that the clips need. Both write into one
-index.
+A probe opens a file, decodes one frame and counts the others. A check decodes all frames that the clips need. Both record
+their results in the same index.
 """
 
 import bisect
@@ -29,15 +29,15 @@ Result = TypeVar("Result")
 OnProgress = Callable[[int, int], None]
 State = list[Any] | None
 
-# The index is written so often: what a kill may lose. Ctrl-C loses nothing.
+# The index is written this often, which is what a kill can lose. Ctrl-C loses nothing.
 _SECONDS_BETWEEN_WRITES = 30.0
-# Annotations are made by hand, and end a little after the video.
+# Annotations are made by hand, and may end a little after the video.
 _SPARE_S = 0.5
 
 
 @dataclass(frozen=True)
 class Window:
-    """The frames [first, stop) of a file that a clip is; ``broken`` says why they cannot be used, where a check found so.
+    """The frames [first, stop) of a file that make a clip; ``broken`` says why they cannot be used.
 
     ``note`` says what is odd about a window that is used all the same.
     """
@@ -53,8 +53,8 @@ class Window:
 class FileInfo:
     """A file: its number of frames and a digest of its content, or why it cannot be decoded; and the windows asked for.
 
-    ``is_checked`` where it was a check that found it broken: then somebody has been told. ``note`` says why its frames are
-    taken in the order in which they are decoded, where they are.
+    ``is_checked`` is true if ``data check`` reported it as broken. ``note`` says why its frames are taken in the order in which
+    they are decoded; it is empty where they are not.
     """
 
     frames: int
@@ -80,10 +80,10 @@ def probe_files(
     checks: bool = False,
     on_progress: OnProgress = lambda done, total: None,
 ) -> dict[str, FileInfo]:
-    """Path -> what it holds, for the files of ``entries``. Files known from the file ``index`` and unchanged are not opened.
+    """Path -> what it holds, for the files of ``entries``. Unchanged files that the file ``index`` knows are not opened.
 
-    ``names`` are what the frames in folders of images are called, as ``frame_files`` takes them. With ``checks`` everything
-    that the entries need is decoded, unless an earlier check has. ``on_progress(done, total)`` counts files.
+    ``names`` are patterns of frames in folders of images, as for ``frame_files``. With ``checks`` all frames that the entries
+    need are decoded, unless an earlier check did so. ``on_progress(done, total)`` counts files.
     """
     wanted: dict[str, dict[str, Entry]] = {}
     for entry in entries:
@@ -127,7 +127,7 @@ def frame_index(index: Path, digest: str) -> Path:
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Results in order. FFmpeg works without Python's lock, so that threads share the cores. Stops at once when left early."""
+    """Results in order. FFmpeg releases Python's lock, so that threads use all cores. An early exit cancels the rest."""
     threads = min(8, os.cpu_count() or 1)
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(max_workers=threads) as pool:
@@ -180,14 +180,14 @@ def _probe_file(
 
 
 def _digest(content: str, note: str) -> str:
-    """Of what is read of a file: where its frames were once taken in another order, a cache may still hold that."""
+    """A digest that differs where earlier versions took frames in another order, since caches may still hold those."""
     if note in ("", AVI, MISSING, REPEATED):
         return content
     return hashlib.sha256(f"{content} {note}".encode()).hexdigest()[:16]
 
 
 def _leading_out(root: Path, path: Path) -> str | None:
-    """The name of an image of a folder that lies outside of the root, and of the folder below it that may be a link itself."""
+    """The name of an image that is a link out of the root (or of the folder directly below it, which may be a link itself)."""
     if not path.is_dir():
         return None
     links = [entry.path for entry in os.scandir(path) if entry.is_symlink()]
@@ -199,9 +199,9 @@ def _leading_out(root: Path, path: Path) -> str | None:
 
 
 def _resolve(path: Path, entry: Entry, frames: int, numbers: list[int] | None) -> Window:
-    """A window in frames that the file has; one of which it has none is broken.
+    """The window in frames, cut to those that the file has; broken where there is none.
 
-    In a folder of images a frame goes by the number in its name: where some are lost, those after them do not move up.
+    In a folder of images a frame is found by the number in its name: missing ones do not shift those after them.
     """
     if entry.start is None or entry.stop is None:
         return Window(0, frames)
@@ -227,7 +227,7 @@ def _resolve(path: Path, entry: Entry, frames: int, numbers: list[int] | None) -
 
 
 def _checked(path: Path, entry: Entry, window: Window, frames: int, names: Sequence[str]) -> tuple[Window, str]:
-    """The window, and why its frames must be taken in the order of decoding where that was found."""
+    """The window after a check, and why its frames must be taken in the order of decoding; empty where they need not."""
     if window.broken is not None:
         return window, ""
     is_whole = entry.start is None or (window.first, window.stop) == (0, frames)
@@ -242,9 +242,9 @@ def _window_name(entry: Entry) -> str:
 
 
 def _state(path: Path, names: Sequence[str]) -> State:
-    """What changes when a clip does: size and time of change; None: it is gone.
+    """Number of files, size and time of change, by which changes are noticed; None where the clip is gone.
 
-    Of a folder of images those of all together, and what its frames are called.
+    For a folder of images these are of all its files, and the patterns of frames are added.
     """
     try:
         is_folder = path.is_dir()
@@ -256,7 +256,7 @@ def _state(path: Path, names: Sequence[str]) -> State:
 
 
 def _stat(file: Path) -> os.stat_result:
-    """Of a link that leads nowhere its own: it is not the folder that is gone."""
+    """For a dangling link the state of the link itself, since the folder is still there."""
     try:
         return file.stat()
     except OSError:
@@ -264,11 +264,11 @@ def _stat(file: Path) -> os.stat_result:
 
 
 def _remembered(entry: Any, state: State, windows: Mapping[str, Entry], checks: bool) -> FileInfo | None:
-    """What an earlier look saw; None where the file has changed since, the entry is damaged or something new is asked."""
+    """The result of an earlier probe; None where the file has changed, the entry is damaged or it lacks what is asked."""
     match entry:
         case {"state": list(then), "broken": str(reason), "is_checked": bool(is_checked)} if then == state:
             return FileInfo(0, "", reason, {}, is_checked) if is_checked or not checks else None
-        # An entry without a note is of a time when frames were told by their stamps alone.
+        # An entry without a note is from a version that identified frames by their stamps only.
         case {"state": list(then), "frames": int(frames), "digest": str(digest), "note": str(note), "windows": dict(known)} if (
             then == state and frames >= 1
         ):
@@ -283,7 +283,7 @@ def _remembered(entry: Any, state: State, windows: Mapping[str, Entry], checks: 
 
 
 def _note(before: Any, state: State) -> str:
-    """What an earlier look or check found of the order of an unchanged file's frames."""
+    """The note of an earlier probe or check of the unchanged file."""
     match before:
         case {"state": list(then), "note": str(note)} if then == state:
             return note
@@ -291,7 +291,7 @@ def _note(before: Any, state: State) -> str:
 
 
 def _with_verdicts(found: FileInfo, before: Any, state: State) -> FileInfo:
-    """A look with what an earlier check said of windows of the unchanged file that this one did not check."""
+    """The probe, with the results of an earlier check for windows of the unchanged file that were not checked now."""
     windows = dict(found.windows)
     for name, window in windows.items():
         match before:
@@ -303,7 +303,7 @@ def _with_verdicts(found: FileInfo, before: Any, state: State) -> FileInfo:
 
 
 def _entry(found: FileInfo, state: State, before: Any) -> dict[str, Any]:
-    """A look for the index, together with the other windows that were known of the unchanged file."""
+    """A probe as the index stores it, with the other windows that were known of the unchanged file."""
     if found.broken is not None:
         return {"state": state, "broken": found.broken, "is_checked": found.is_checked}
     windows = {name: astuple(one) for name, one in found.windows.items()}

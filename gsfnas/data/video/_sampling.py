@@ -1,8 +1,8 @@
 """Which frames of a video make a clip: uniform segments (TSN, Wang et al. 2016), one frame of each.
 
-A segment is looked at in a fixed number of evenly spaced places, its views. Testing takes the middle one; training one at
-random. Because the views are few and fixed, a video's frames can be decoded once and kept. Where they are not kept, training
-draws any frame of a segment.
+A segment has a fixed number of evenly spaced places, its views. Testing takes the middle one, training a random one. Because
+the views are few and fixed, their frames can be decoded once and cached. Without that (``data.augment=paper``) training draws
+any frame of a segment.
 """
 
 import numpy as np
