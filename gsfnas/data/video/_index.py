@@ -48,9 +48,9 @@ class FrameIndex:
     """The frames of a video file in the order shown.
 
     ``stamps`` (frames,) int64 rise, in units of ``time_base`` seconds; at ``keys`` (key frames,) decoding can start. Where
-    decoded frames cannot be identified by their stamps, ``counted`` is true: they are taken in the order in which they are decoded, so
-    that finding one takes decoding all before it, and ``note`` says why. Where the stamps are only likely to be wrong, ``note``
-    is empty. A file without stamps gets those of its average rate.
+    decoded frames cannot be identified by their stamps, ``counted`` is true: they are taken in the order in which they are
+    decoded, so that finding one takes decoding all before it, and ``note`` says why. Where the stamps are only likely to be
+    wrong, ``note`` is empty. A file without stamps gets those of its average rate.
     """
 
     stamps: Stamps
