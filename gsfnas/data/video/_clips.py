@@ -41,8 +41,9 @@ class Read(Protocol):
 
 
 class OpenViews(Protocol):
-    """A reader of several views of each video: (B, V, T, 3, H, W), one clip after another and within it its crops from left to
-    right; and how many videos have fewer different ones. Raises UserError where no video has as many.
+    """A reader of several views of each video, (B, V, T, 3, H, W), and how many videos have fewer different ones.
+
+    Views are ordered by clip, and within it by crop from left to right. Raises UserError where no video has as many.
     """
 
     def __call__(self, clips: int, crops: int) -> "tuple[Read, int]": ...
