@@ -79,5 +79,5 @@ def check_name(kind: str, name: object) -> None:
     """Raises UserError for what cannot name a table or a figure; ``plots`` is the page's own."""
     if not isinstance(name, str) or not NAME.fullmatch(name) or name == "plots":
         raise UserError(
-            f"the name of a {kind} is lower case letters, digits and underscores (not `plots`), but got {shown(name)}"
+            f"the name of a {kind} must be lower case letters, digits and underscores, and not `plots`, but got {shown(name)}"
         )

@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
@@ -16,34 +15,7 @@ from gsfnas.report.pages import html, markdown
 from gsfnas.report.sections import accuracy, curves
 from gsfnas.report.sections._load import load_sections
 from gsfnas.testing import records as synthetic
-
-VOID = {"meta", "br", "img", "link", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, the text by the tag it stands in, and whether every tag is closed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text: list[tuple[str, str]] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append((self.open[-1] if self.open else "", data))
-
-    def words(self) -> str:
-        return " ".join(text for tag, text in self.text if tag not in ("script", "style"))
+from gsfnas.testing.section import Page
 
 
 def contents(study: StudyRecord) -> Contents:

@@ -1,5 +1,6 @@
 """Sections asked for by name, class, instance or function."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from gsfnas.report._analysis import StudyAnalysis
 
 KIND = "report section"
+METHODS = ("applies", "show")
 # Stands for all shipped sections, in their order, in a list of sections.
 DEFAULT = "default"
 
@@ -64,18 +66,20 @@ def _expanded(given: Sequence[SectionLike] | None) -> list[SectionLike]:
 def _load(one: SectionLike, *, is_from_data: bool) -> tuple[str, Section]:
     if not isinstance(one, str):
         return _named(one), _section(_named(one), one)
-    if one in SECTIONS:
-        module, _, attribute = SECTIONS[one].partition(":")
-        return one, _section(one, getattr(import_module(module), attribute))
-    if not component.is_outside(one):
-        raise unknown(KIND, one, [*SECTIONS, DEFAULT])
-    if not is_from_data:
+    if component.is_outside(one) and not is_from_data:
         component.trust(one)
-    return one, _section(one, component.load(one, KIND))
+    if component.is_outside(one):
+        return one, _section(one, component.load(one, KIND))
+    if one not in SECTIONS:
+        raise unknown(KIND, one, [*SECTIONS, DEFAULT])
+    module, _, attribute = SECTIONS[one].partition(":")
+    return one, _section(one, getattr(import_module(module), attribute))
 
 
 def _named(one: Any) -> str:
-    """What an object is called in an error and on the page: its class's or function's own name."""
+    """What an object is called in an error and on the page: the name of its class or function."""
+    while isinstance(one, functools.partial):
+        one = one.func
     named = one if hasattr(one, "__qualname__") else type(one)
     return f"{named.__module__}:{named.__qualname__}"
 
@@ -83,24 +87,15 @@ def _named(one: Any) -> str:
 def _section(name: str, found: Any) -> Section:
     """``found`` made, where it is a class, and wrapped, where it is a function."""
     if isinstance(found, type):
-        if lacking := _lacking(found):
-            raise UserError(_lacks(name, lacking))
         try:
             found = found()
         except Exception as error:
             raise UserError(f"{KIND} {shown(name)} cannot be made without arguments ({component.one_line(error)})") from error
     elif callable(found) and not hasattr(found, "show"):
         return FunctionSection(found)
-    if lacking := _lacking(found):
-        raise UserError(_lacks(name, lacking))
+    missing = [method for method in METHODS if not callable(getattr(found, method, None))]
+    if missing:
+        methods = " and no ".join(f"method `{method}`" for method in missing)
+        raise UserError(f"{KIND} {shown(name)} has no {methods}; it is a function of the analysis, or has applies and show")
     section: Section = found
     return section
-
-
-def _lacking(found: Any) -> list[str]:
-    return [method for method in ("applies", "show") if not callable(getattr(found, method, None))]
-
-
-def _lacks(name: str, lacking: Sequence[str]) -> str:
-    methods = " and ".join(f"`{method}`" for method in lacking)
-    return f"{KIND} {shown(name)} lacks {methods}; it needs applies(analysis) and show(analysis), or to be a function"

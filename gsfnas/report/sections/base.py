@@ -4,6 +4,7 @@ A section of your own is a class with these two methods, or a function from the 
 apply). Compute the data in one function and draw it in another: the test then looks at the data.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -113,6 +114,7 @@ class Section(Protocol):
         """Whether the report of this study has the section; it has, unless overridden."""
         return True
 
+    @abstractmethod
     def show(self, analysis: "StudyAnalysis") -> Shown | None:
         """What it shows; None, like ``applies`` false, leaves it out."""
         ...
