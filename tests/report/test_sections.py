@@ -251,7 +251,7 @@ def divided(canvas: Any) -> None:
     [
         ("sumary", r"unknown report section 'sumary'; did you mean 'summary'\?"),
         ("defaults", r"did you mean 'default'\?"),
-        ("json:loads", r"'json:loads' is of Python's standard library"),
+        ("json:loads", r"json:loads'? is of Python's standard library"),
         ("no_such_package.mine:Mine", r"report section 'no_such_package.mine:Mine': cannot import"),
         (Lacking, r"report section '.*:Lacking' has no method `show`"),
         (object(), r"report section 'builtins:object' has no method `applies` and no method `show`"),
