@@ -16,7 +16,7 @@ from gsfnas.paper import NUMBERS, PaperTable, load_table
 from gsfnas.record import Latency, StudyRecord
 from gsfnas.report import AblationTable, RowCost, ablation_table, study_rows
 from gsfnas.report._ablation import Difference, Order, paired
-from gsfnas.report._ablation_text import latex, markdown, notes, summary, to_csv, verdict
+from gsfnas.report._ablation_cells import latex, markdown, notes, summary, to_csv, verdict
 from gsfnas.testing import records as synthetic
 
 TABLE = load_table(6)

@@ -1,0 +1,362 @@
+"""A published table beside ours, as text: cells that every format shares, then Markdown, CSV and LaTeX."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gsfnas.convention import Convention
+from gsfnas.escape import csv_cell
+from gsfnas.report._ablation import COST_DECIMALS, AblationLine, AblationTable, Difference, Order
+from gsfnas.report._metrics import NOT_RUN
+
+EQUAL, NOT_PRINTED, PUBLISHED, OTHER_SETTING, CHANGED = (
+    "equal to print",
+    "not printed",
+    "published",
+    "other setting",
+    "rows changed",
+)
+# How many 10^6 parameters a printed number may lie from ours.
+PARAMS_BAR = 0.01
+_LABELS = {
+    "top1": "top-1",
+    "top1_ssv2": "top-1 V2",
+    "verb": "verb",
+    "noun": "noun",
+    "action": "action",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    heading: str
+    cell: Callable[[AblationLine], str]
+    is_number: bool = True
+
+
+def verdict(printed: float | None, ours: float | None, decimals: int = COST_DECIMALS, bar: float | None = None) -> str:
+    """How our number stands to a printed one, both rounded as it is printed: equal, or by how much it differs.
+
+    A difference of up to ``bar`` says so.
+    """
+    if ours is None:
+        return NOT_RUN
+    if printed is None:
+        return NOT_PRINTED
+    if abs(round(ours, decimals) - printed) < 0.5 * 10**-decimals:
+        return EQUAL
+    within = f" (within {bar:g})" if bar is not None and abs(ours - printed) <= bar else ""
+    return f"differs by {ours - printed:+.{decimals + 1}f}{within}"
+
+
+def verdicts(found: AblationTable, line: AblationLine) -> dict[str, str]:
+    """``params``, ``gmacs`` and ``top1`` of one row, each a verdict; a peer's row is published and nothing else."""
+    if line.key is None:
+        return dict.fromkeys(("params", "gmacs", "top1"), PUBLISHED)
+    printed = line.row.printed
+    top1 = verdict(printed.get("top1"), line.mean, decimals=1)
+    if line.is_changed:
+        top1 = CHANGED
+    elif line.top1 and found.study is not None and not found.study.is_papers:
+        top1 = OTHER_SETTING
+    return {
+        "params": verdict(printed.get("params_m"), line.params_m, bar=PARAMS_BAR),
+        "gmacs": verdict(printed.get("gmacs"), line.gmacs, bar=_gmacs_bar(line)),
+        "top1": top1,
+    }
+
+
+def _gmacs_bar(line: AblationLine) -> float | None:
+    rule, reference = line.row.convention, line.row.reference
+    return None if rule is None or rule.bar is None or reference is None else rule.bar * reference.frames / 8
+
+
+def summary(found: AblationTable, line: AblationLine) -> str:
+    """All verdicts of a row in one cell: what agrees is said once."""
+    each = verdicts(found, line)
+    if line.key is None:
+        return PUBLISHED
+    if each["params"] == each["gmacs"]:
+        each = {"costs": each["params"], "top1": each["top1"]}
+    words = {"params": "params", "gmacs": "GMACs", "costs": "costs", "top1": "top-1"}
+    return "; ".join(f"{words[name]}: {text}" for name, text in each.items() if text != NOT_PRINTED)
+
+
+def columns(found: AblationTable) -> list[Column]:
+    """What a reader sees; a column that would be empty is left out."""
+    table = found.table
+    shown = [Column("row", lambda line: line.row.name, is_number=False)]
+    if "params_m" in table.printed:
+        shown.append(Column("params (M), print", lambda line: _printed(line, "params_m")))
+    shown.append(Column("params (M), ours", lambda line: _number(line.params_m, 4, line)))
+    if "gmacs" in table.printed:
+        shown.append(Column("GMACs, print", lambda line: _printed(line, "gmacs")))
+    shown.append(Column("ptflops", lambda line: _number(line.gmacs, 3, line)))
+    shown.append(Column("fvcore", lambda line: _number(line.gmacs_fvcore, 3, line)))
+    if any(line.row.views > 1 for line in found.lines):
+        shown.append(Column("GMACs a video", _video))
+    if "latency_ms" in table.printed:
+        shown.append(Column("Titan V (ms), print", lambda line: _printed(line, "latency_ms")))
+        shown += [
+            _latency(precision) for precision in dict.fromkeys(one.precision for line in found.lines for one in line.latencies)
+        ]
+    for name in table.accuracies:
+        shown.append(Column(f"{_LABELS[name]} (%), print", lambda line, name=name: _printed(line, name)))  # type: ignore[misc]
+    if "top1" in table.printed:
+        shown.append(Column("top-1 (%), ours", _accuracy))
+    else:
+        shown.append(Column("action (%), ours", lambda line: "" if line.key is None else NOT_RUN))
+    if found.differences:
+        shown.append(Column("− baseline", lambda line: difference_text(found.differences.get(line.row.name))))
+    if found.pairs:
+        shown.append(Column("order, holds/rev./?", lambda line: _order_cell(found.orders[line.row.name])))
+    shown.append(Column("verdict", lambda line: summary(found, line), is_number=False))
+    return shown
+
+
+def notes(found: AblationTable) -> list[str]:
+    """What a reader must know of the numbers above, a sentence or two each."""
+    table = found.table
+    said = [f"ptflops{_rows_of(found, one)} is counted as {one.name}: {one.says}." for one in table.conventions]
+    said.append(f"Parameters and fvcore are with {_heads(table.classes)}.")
+    if table.note:
+        said.append(table.note.strip())
+    said += [f"{line.row.name}: {line.row.note}." for line in found.lines if line.row.note]
+    conditions = {f"{one.device}, {one.threads} threads" for line in found.lines for one in line.latencies}
+    if conditions:
+        said.append(f"Latency here: {'; '.join(sorted(conditions))}, batch 1, medians; another device than the printed one.")
+    study = found.study
+    if study is not None:
+        where = "the paper's data and networks" if study.is_papers else "not the paper's setting"
+        said.append(f"Top-1: study {study.name} ({study.setting}), {where}. Test clips, mean ± standard deviation over seeds.")
+        if study.changed:
+            rows = ", ".join(study.changed)
+            again = f"gsfnas study run {table.study} study.name={study.name}-again"
+            said.append(
+                f"Changed since study {study.name} ran, and left out: {rows}. To run them as they are: {again}, then gsfnas "
+                f"table {table.number} --study {study.name}-again."
+            )
+    elif table.study is not None:
+        said.append(f"No accuracy was measured: gsfnas study run {table.study} fills the column.")
+    if found.others:
+        said.append(f"Other studies of these rows: {', '.join(found.others)} (--study NAME).")
+    if found.differences:
+        said.append(f"− baseline: the difference to {table.baseline}, seed by seed, with its 95 % interval.")
+    if order_text(found):
+        said.append(order_text(found))
+    return said
+
+
+def order_text(found: AblationTable) -> str:
+    """Whether the published order holds, in one sentence; nothing where no pair of rows was run."""
+    order = found.order
+    if not order.pairs:
+        return ""
+    seeds = sorted({len(line.top1) for line in found.lines if line.top1})
+    tau = ""
+    if found.kendall is not None:
+        tau = f"; Kendall's tau of the means, undecided pairs and all, {found.kendall:+.2f}".replace("-", "−")
+    many = f"{seeds[0]} seed{'' if seeds[0] == 1 else 's'}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+    return (
+        "order: how many of a row's pairs hold / are reversed / are undecided. "
+        f"Published order: of {order.pairs} pairs of rows, holds {order.holds}, reversed {order.reversed}, undecided "
+        f"{order.undecided} (95 % interval of the paired difference, {many}, each pair by itself){tau}."
+    )
+
+
+def difference_text(difference: Difference | None) -> str:
+    if difference is None:
+        return ""
+    text = f"{difference.value:+.1f}"
+    if difference.low is not None and difference.high is not None:
+        text += f" [{difference.low:+.1f}, {difference.high:+.1f}]"
+    return text.replace("-", "−")
+
+
+def markdown(found: AblationTable) -> str:
+    shown = columns(found)
+    lines = [
+        f"## Table {found.table.number}: {found.table.title}",
+        "",
+        f"| {' | '.join(_plain(column.heading) for column in shown)} |",
+        f"| {' | '.join('---:' if column.is_number else '---' for column in shown)} |",
+        *(f"| {' | '.join(_plain(column.cell(line)) for column in shown)} |" for line in found.lines),
+        "",
+        *(f"- {_plain(note)}" for note in notes(found)),
+        *_pairs(found),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def latex(found: AblationTable) -> str:
+    """A ``table*`` environment, the notes below it; the document needs booktabs and graphicx."""
+    shown = columns(found)
+    body = [" & ".join(_tex(column.cell(line)) for column in shown) + r" \\" for line in found.lines]
+    said = [rf"    \item {_tex(note)}" for note in notes(found)]
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs,graphicx}",
+            r"\begin{table*}",
+            r"  \centering",
+            rf"  \caption{{{_tex(found.table.title)}.}}",
+            rf"  \label{{tab:gsfnas-{found.table.number}}}",
+            r"  \resizebox{\textwidth}{!}{%",
+            rf"  \begin{{tabular}}{{{''.join('r' if column.is_number else 'l' for column in shown)}}}",
+            r"    \toprule",
+            "    " + " & ".join(_tex(column.heading) for column in shown) + r" \\",
+            r"    \midrule",
+            *(f"    {line}" for line in body),
+            r"    \bottomrule",
+            r"  \end{tabular}}",
+            r"  \begin{itemize}\footnotesize",
+            *said,
+            r"  \end{itemize}",
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def to_csv(found: Sequence[AblationTable]) -> str:
+    """One line a row of each table. Costs of one clip in 10^6 and 10^9, accuracies in percent, differences in points."""
+    rows = [_csv_row(one, line) for one in found for line in one.lines]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _csv_row(found: AblationTable, line: AblationLine) -> dict[str, object]:
+    printed, each, order = line.row.printed, verdicts(found, line), found.orders[line.row.name]
+    gap = found.differences.get(line.row.name)
+    rule = line.row.convention
+    row: dict[str, object] = {
+        "table": found.table.number,
+        "row": line.row.name,
+        "candidate": line.key or "",
+        "params_m_print": printed.get("params_m", ""),
+        "params_m": _rounded(line.params_m, 6),
+        "gmacs_print": printed.get("gmacs", ""),
+        "gmacs_ptflops": _rounded(line.gmacs, 6),
+        "gmacs_fvcore": _rounded(line.gmacs_fvcore, 6),
+        "top1_print": printed.get("top1", ""),
+        "top1_mean": _rounded(line.mean, 4),
+        "top1_std": _rounded(line.std, 4),
+        "top1_n": len(line.top1),
+        "verdict": summary(found, line),
+        **{f"{name}_verdict": text for name, text in each.items()},
+        "convention": rule.name if rule else "",
+        "views": line.row.views,
+        "study": line.source,
+        "setting": found.study.setting if found.study and line.source else "",
+        "baseline": found.table.baseline or "",
+        "difference": _rounded(gap.value if gap else None, 4),
+        "difference_low": _rounded(gap.low if gap else None, 4),
+        "difference_high": _rounded(gap.high if gap else None, 4),
+        "order_holds": order.holds,
+        "order_reversed": order.reversed,
+        "order_undecided": order.undecided,
+        "note": line.row.note,
+    }
+    row |= {f"{name}_print": printed.get(name, "") for name in found.table.accuracies if name != "top1"}
+    if "latency_ms" in found.table.printed:
+        row["latency_ms_print"] = printed.get("latency_ms", "")
+        for one in line.latencies:
+            row[f"latency_ms_{one.precision}"] = _rounded(one.median_ms, 3)
+            row |= {"latency_device": one.device, "latency_threads": one.threads}
+    return row
+
+
+def _latency(precision: str) -> Column:
+    def cell(line: AblationLine) -> str:
+        return next((f"{one.median_ms:.2f}" for one in line.latencies if one.precision == precision), "")
+
+    return Column(f"{precision} (ms)", cell)
+
+
+def _pairs(found: AblationTable) -> list[str]:
+    """Every pair of rows that the paper sets in an order, a line each, where they were run."""
+    if not found.pairs:
+        return []
+    verdicts = {1: "holds", -1: "reversed", 0: "undecided"}
+    return [
+        "",
+        "Pairs of rows, the one that the paper prints higher first; differences in points, ours with their 95 % interval:",
+        "",
+        "| higher in print | lower in print | printed | ours | published order |",
+        "| --- | --- | ---: | ---: | --- |",
+        *(
+            f"| {_plain(pair.higher)} | {_plain(pair.lower)} | +{pair.printed:.2f} | {_plain(difference_text(pair.ours))} "
+            f"| {verdicts[pair.agreement]} |"
+            for pair in found.pairs
+        ),
+    ]
+
+
+def _rows_of(found: AblationTable, rule: Convention) -> str:
+    """Which rows a rule is for, where there are several."""
+    if len(found.table.conventions) == 1:
+        return ""
+    rows = [line.row for line in found.lines if line.row.convention == rule and line.row.reference is not None]
+    return f" of {', '.join(dict.fromkeys(row.reference.backbone for row in rows if row.reference))}"
+
+
+def _order_cell(order: Order) -> str:
+    return f"{order.holds}/{order.reversed}/{order.undecided}" if order.pairs else ""
+
+
+def _printed(line: AblationLine, name: str) -> str:
+    number = line.row.printed.get(name)
+    return "-" if number is None else f"{number:.2f}"
+
+
+def _number(value: float | None, decimals: int, line: AblationLine) -> str:
+    return ("" if line.key is None else NOT_RUN) if value is None else f"{value:.{decimals}f}"
+
+
+def _video(line: AblationLine) -> str:
+    return "" if line.cost is None else f"{line.cost.gmacs * line.row.views:.1f}"
+
+
+def _accuracy(line: AblationLine) -> str:
+    if line.key is None:
+        return ""
+    if line.is_changed:
+        return CHANGED
+    if line.mean is None:
+        return NOT_RUN
+    spread = "" if line.std is None else f" ± {line.std:.1f}"
+    return f"{line.mean:.1f}{spread} ({len(line.top1)})"
+
+
+def _rounded(value: float | None, decimals: int) -> float | str:
+    return "" if value is None else round(value, decimals)
+
+
+def _heads(classes: object) -> str:
+    assert isinstance(classes, dict)
+    return " and ".join(f"{number} classes" if task == "class" else f"{number} {task}s" for task, number in classes.items())
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"([\\*_\[\]`|<>])", r"\\\1", text)
+
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "<": "$<$",
+    ">": "$>$",
+}
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(sign, sign) for sign in text)
