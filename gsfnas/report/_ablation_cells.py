@@ -1,13 +1,9 @@
-"""A published table beside ours, as text: cells that every format shares, then Markdown, CSV and LaTeX."""
+"""A published table beside ours, as text: the columns, verdicts and notes that every format shares."""
 
-import csv
-import io
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gsfnas.convention import Convention
-from gsfnas.escape import csv_cell
 from gsfnas.report._ablation import COST_DECIMALS, AblationLine, AblationTable, Difference, Order
 from gsfnas.report._metrics import NOT_RUN
 
@@ -19,7 +15,7 @@ EQUAL, NOT_PRINTED, PUBLISHED, OTHER_SETTING, CHANGED = (
     "rows changed",
 )
 # How many 10^6 parameters a printed number may lie from ours.
-PARAMS_BAR = 0.01
+PARAMS_TOLERANCE = 0.01
 _LABELS = {
     "top1": "top-1",
     "top1_ssv2": "top-1 V2",
@@ -36,10 +32,10 @@ class Column:
     is_number: bool = True
 
 
-def verdict(printed: float | None, ours: float | None, decimals: int = COST_DECIMALS, bar: float | None = None) -> str:
+def verdict(printed: float | None, ours: float | None, decimals: int = COST_DECIMALS, tolerance: float | None = None) -> str:
     """How our number stands to a printed one, both rounded as it is printed: equal, or by how much it differs.
 
-    A difference of up to ``bar`` says so.
+    A difference of up to ``tolerance`` says so.
     """
     if ours is None:
         return NOT_RUN
@@ -47,7 +43,7 @@ def verdict(printed: float | None, ours: float | None, decimals: int = COST_DECI
         return NOT_PRINTED
     if abs(round(ours, decimals) - printed) < 0.5 * 10**-decimals:
         return EQUAL
-    within = f" (within {bar:g})" if bar is not None and abs(ours - printed) <= bar else ""
+    within = f" (within {tolerance:g})" if tolerance is not None and abs(ours - printed) <= tolerance else ""
     return f"differs by {ours - printed:+.{decimals + 1}f}{within}"
 
 
@@ -62,13 +58,13 @@ def verdicts(found: AblationTable, line: AblationLine) -> dict[str, str]:
     elif line.top1 and found.study is not None and not found.study.is_papers:
         top1 = OTHER_SETTING
     return {
-        "params": verdict(printed.get("params_m"), line.params_m, bar=PARAMS_BAR),
-        "gmacs": verdict(printed.get("gmacs"), line.gmacs, bar=_gmacs_bar(line)),
+        "params": verdict(printed.get("params_m"), line.params_m, tolerance=PARAMS_TOLERANCE),
+        "gmacs": verdict(printed.get("gmacs"), line.gmacs, tolerance=_gmacs_tolerance(line)),
         "top1": top1,
     }
 
 
-def _gmacs_bar(line: AblationLine) -> float | None:
+def _gmacs_tolerance(line: AblationLine) -> float | None:
     rule, reference = line.row.convention, line.row.reference
     return None if rule is None or rule.bar is None or reference is None else rule.bar * reference.frames / 8
 
@@ -175,126 +171,11 @@ def difference_text(difference: Difference | None) -> str:
     return text.replace("-", "−")
 
 
-def markdown(found: AblationTable) -> str:
-    shown = columns(found)
-    lines = [
-        f"## Table {found.table.number}: {found.table.title}",
-        "",
-        f"| {' | '.join(_plain(column.heading) for column in shown)} |",
-        f"| {' | '.join('---:' if column.is_number else '---' for column in shown)} |",
-        *(f"| {' | '.join(_plain(column.cell(line)) for column in shown)} |" for line in found.lines),
-        "",
-        *(f"- {_plain(note)}" for note in notes(found)),
-        *_pairs(found),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def latex(found: AblationTable) -> str:
-    """A ``table*`` environment, the notes below it; the document needs booktabs and graphicx."""
-    shown = columns(found)
-    body = [" & ".join(_tex(column.cell(line)) for column in shown) + r" \\" for line in found.lines]
-    said = [rf"    \item {_tex(note)}" for note in notes(found)]
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs,graphicx}",
-            r"\begin{table*}",
-            r"  \centering",
-            rf"  \caption{{{_tex(found.table.title)}.}}",
-            rf"  \label{{tab:gsfnas-{found.table.number}}}",
-            r"  \resizebox{\textwidth}{!}{%",
-            rf"  \begin{{tabular}}{{{''.join('r' if column.is_number else 'l' for column in shown)}}}",
-            r"    \toprule",
-            "    " + " & ".join(_tex(column.heading) for column in shown) + r" \\",
-            r"    \midrule",
-            *(f"    {line}" for line in body),
-            r"    \bottomrule",
-            r"  \end{tabular}}",
-            r"  \begin{itemize}\footnotesize",
-            *said,
-            r"  \end{itemize}",
-            r"\end{table*}",
-            "",
-        ]
-    )
-
-
-def to_csv(found: Sequence[AblationTable]) -> str:
-    """One line a row of each table. Costs of one clip in 10^6 and 10^9, accuracies in percent, differences in points."""
-    rows = [_csv_row(one, line) for one in found for line in one.lines]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
-
-
-def _csv_row(found: AblationTable, line: AblationLine) -> dict[str, object]:
-    printed, each, order = line.row.printed, verdicts(found, line), found.orders[line.row.name]
-    gap = found.differences.get(line.row.name)
-    rule = line.row.convention
-    row: dict[str, object] = {
-        "table": found.table.number,
-        "row": line.row.name,
-        "candidate": line.key or "",
-        "params_m_print": printed.get("params_m", ""),
-        "params_m": _rounded(line.params_m, 6),
-        "gmacs_print": printed.get("gmacs", ""),
-        "gmacs_ptflops": _rounded(line.gmacs, 6),
-        "gmacs_fvcore": _rounded(line.gmacs_fvcore, 6),
-        "top1_print": printed.get("top1", ""),
-        "top1_mean": _rounded(line.mean, 4),
-        "top1_std": _rounded(line.std, 4),
-        "top1_n": len(line.top1),
-        "verdict": summary(found, line),
-        **{f"{name}_verdict": text for name, text in each.items()},
-        "convention": rule.name if rule else "",
-        "views": line.row.views,
-        "study": line.source,
-        "setting": found.study.setting if found.study and line.source else "",
-        "baseline": found.table.baseline or "",
-        "difference": _rounded(gap.value if gap else None, 4),
-        "difference_low": _rounded(gap.low if gap else None, 4),
-        "difference_high": _rounded(gap.high if gap else None, 4),
-        "order_holds": order.holds,
-        "order_reversed": order.reversed,
-        "order_undecided": order.undecided,
-        "note": line.row.note,
-    }
-    row |= {f"{name}_print": printed.get(name, "") for name in found.table.accuracies if name != "top1"}
-    if "latency_ms" in found.table.printed:
-        row["latency_ms_print"] = printed.get("latency_ms", "")
-        for one in line.latencies:
-            row[f"latency_ms_{one.precision}"] = _rounded(one.median_ms, 3)
-            row |= {"latency_device": one.device, "latency_threads": one.threads}
-    return row
-
-
 def _latency(precision: str) -> Column:
     def cell(line: AblationLine) -> str:
         return next((f"{one.median_ms:.2f}" for one in line.latencies if one.precision == precision), "")
 
     return Column(f"{precision} (ms)", cell)
-
-
-def _pairs(found: AblationTable) -> list[str]:
-    """Every pair of rows that the paper sets in an order, a line each, where they were run."""
-    if not found.pairs:
-        return []
-    verdicts = {1: "holds", -1: "reversed", 0: "undecided"}
-    return [
-        "",
-        "Pairs of rows, the one that the paper prints higher first; differences in points, ours with their 95 % interval:",
-        "",
-        "| higher in print | lower in print | printed | ours | published order |",
-        "| --- | --- | ---: | ---: | --- |",
-        *(
-            f"| {_plain(pair.higher)} | {_plain(pair.lower)} | +{pair.printed:.2f} | {_plain(difference_text(pair.ours))} "
-            f"| {verdicts[pair.agreement]} |"
-            for pair in found.pairs
-        ),
-    ]
 
 
 def _rows_of(found: AblationTable, rule: Convention) -> str:
@@ -333,30 +214,6 @@ def _accuracy(line: AblationLine) -> str:
     return f"{line.mean:.1f}{spread} ({len(line.top1)})"
 
 
-def _rounded(value: float | None, decimals: int) -> float | str:
-    return "" if value is None else round(value, decimals)
-
-
 def _heads(classes: object) -> str:
     assert isinstance(classes, dict)
     return " and ".join(f"{number} classes" if task == "class" else f"{number} {task}s" for task, number in classes.items())
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"([\\*_\[\]`|<>])", r"\\\1", text)
-
-
-_TEX = {
-    "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "−": "$-$",
-    "<": "$<$",
-    ">": "$>$",
-}
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(sign, sign) for sign in text)

@@ -16,7 +16,8 @@ from gsfnas.paper import NUMBERS, PaperTable, load_table
 from gsfnas.record import Latency, StudyRecord
 from gsfnas.report import AblationTable, RowCost, ablation_table, study_rows
 from gsfnas.report._ablation import Difference, Order, paired
-from gsfnas.report._ablation_cells import latex, markdown, notes, summary, to_csv, verdict
+from gsfnas.report._ablation_cells import summary, verdict
+from gsfnas.report.pages.ablation import latex, markdown, notes, to_csv
 from gsfnas.testing import records as synthetic
 
 TABLE = load_table(6)
@@ -103,7 +104,7 @@ def test_seeds_are_paired_by_replicate_and_one_pair_has_no_interval() -> None:
     ],
 )
 def test_verdicts(printed: float | None, ours: float | None, expected: str) -> None:
-    assert verdict(printed, ours, bar=0.01) == expected
+    assert verdict(printed, ours, tolerance=0.01) == expected
 
 
 def test_another_setting_is_never_compared_with_the_print() -> None:
