@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gsfnas.backbone._place import Place
+from gsfnas.backbone._site_spec import SiteSpec
 from gsfnas.backbone._width import scaled
 from gsfnas.errors import UserError
 
@@ -131,13 +131,13 @@ class BNInception(nn.Module):
             outputs.append(pool(x))
         return torch.cat(outputs, dim=1)
 
-    def sites(self) -> list[Place]:
+    def sites(self) -> list[SiteSpec]:
         """After each convolution of the ten blocks, before its BatchNorm, named as in ``4c.1x1``.
 
         The default is the 1 x 1 convolution; in 3c and 4e, which have none, the one that reduces for the 3 x 3.
         """
         return [
-            Place(
+            SiteSpec(
                 f"inception_{block.name}_{role}",
                 block.name,
                 role,

@@ -6,10 +6,10 @@ from typing import Any
 from torch import nn
 
 from gsfnas.backbone._bninception import BNInception
+from gsfnas.backbone._custom import build_custom, find_factory
 from gsfnas.backbone._inception_v3 import InceptionV3
 from gsfnas.backbone._micro import Micro, MicroBottleneck
-from gsfnas.backbone._own import build_own, find_factory
-from gsfnas.backbone._place import Place
+from gsfnas.backbone._site_spec import SiteSpec
 from gsfnas.backbone._timm import build_timm, check_timm_name, timm_places
 from gsfnas.backbone._width import canonical_width
 from gsfnas.candidate import BackboneRef, Value
@@ -64,13 +64,13 @@ def build_backbone(ref: BackboneRef) -> nn.Module:
     if canonical != ref:
         raise UserError(f"backbone {str(ref)!r} is not canonical: write {str(canonical)!r}")
     if is_outside(ref.name):
-        return build_own(ref)
+        return build_custom(ref)
     if ref.name in OWN:
         return OWN[ref.name](float(options.get("width", 1)))
     return build_timm(ref.name)
 
 
-def places_of(network: nn.Module) -> Sequence[Place]:
+def places_of(network: nn.Module) -> Sequence[SiteSpec]:
     """The places that a network lists by ``sites()``, or else those that its layers suggest."""
     listed = getattr(network, "sites", None)
     return listed() if callable(listed) else timm_places(network)

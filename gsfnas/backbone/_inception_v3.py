@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gsfnas.backbone._place import Place
+from gsfnas.backbone._site_spec import SiteSpec
 from gsfnas.backbone._width import scaled
 from gsfnas.errors import UserError
 
@@ -249,14 +249,14 @@ class InceptionV3(nn.Module):
     def _forked(self, x: Tensor, block: Block, fork: Sequence[Conv]) -> list[Tensor]:
         return [self._run(x, f"{block.name}_{conv.name}") for conv in fork]
 
-    def sites(self) -> list[Place]:
+    def sites(self) -> list[SiteSpec]:
         """After each convolution of the eleven blocks, before its BatchNorm, named as in ``mixed_4.1x1``.
 
         The default is the published placement: the 1 x 1 convolution; where a block has none, the 3 x 3 that halves the map
         (``mixed_3``) and the one that reduces for it (``mixed_8``).
         """
         return [
-            Place(
+            SiteSpec(
                 f"{block.name}_{conv.name}_Conv2D",
                 block.name,
                 conv.role,

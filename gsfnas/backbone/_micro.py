@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from gsfnas.backbone._place import Place, around
+from gsfnas.backbone._site_spec import SiteSpec, around
 from gsfnas.backbone._width import scaled
 
 
@@ -92,7 +92,7 @@ class ResidualNet(nn.Module):
         pooled: Tensor = self.pool(x)
         return pooled.flatten(1)
 
-    def sites(self) -> list[Place]:
+    def sites(self) -> list[SiteSpec]:
         return [place for block in self._blocks() for place in around(block, self.roles, self.default_role)]
 
     def _blocks(self) -> Iterator[str]:

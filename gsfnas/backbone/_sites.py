@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gsfnas.backbone._build import build_backbone, places_of
-from gsfnas.backbone._place import Place
+from gsfnas.backbone._site_spec import SiteSpec
 from gsfnas.candidate import BackboneRef, Site
 from gsfnas.errors import UserError
 
@@ -49,7 +49,7 @@ def backbone_sites(ref: BackboneRef, resolution: int) -> tuple[Site, ...]:
 Call = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def _fault(calls: list[Call], place: Place) -> str:
+def _fault(calls: list[Call], place: SiteSpec) -> str:
     """Why no module can stand at a place, or nothing."""
     if len(calls) != 1:
         return f"stands at layer {place.layer!r}, which must be called once in a forward, but is called {len(calls)} times"

@@ -8,8 +8,8 @@ from difflib import get_close_matches
 
 from torch import nn
 
-from gsfnas.backbone._patterns import convolution_places
-from gsfnas.backbone._place import Place, around
+from gsfnas.backbone._default_sites import convolution_places
+from gsfnas.backbone._site_spec import SiteSpec, around
 from gsfnas.errors import UserError, shown
 
 
@@ -42,7 +42,7 @@ def build_timm(name: str) -> nn.Module:
     return network
 
 
-def resnet_places(network: nn.Module) -> Sequence[Place] | None:
+def resnet_places(network: nn.Module) -> Sequence[SiteSpec] | None:
     """Before and after each convolution of timm's residual blocks, or None where the network has no such block.
 
     The default is after the last convolution, before its normalisation: where table 4 of Gate-Shift-Fuse stands.
@@ -54,5 +54,5 @@ def resnet_places(network: nn.Module) -> Sequence[Place] | None:
     return [place for name, names in blocks for place in around(name, names, names[-1])] or None
 
 
-def timm_places(network: nn.Module) -> Sequence[Place]:
+def timm_places(network: nn.Module) -> Sequence[SiteSpec]:
     return resnet_places(network) or convolution_places(network)

@@ -13,7 +13,7 @@ from gsfnas.model import build_model
 
 SOURCE = """
 from torch import nn
-from gsfnas.backbone import Place
+from gsfnas.backbone import SiteSpec
 
 
 class Net(nn.Module):
@@ -34,12 +34,12 @@ class Net(nn.Module):
 
 class Listing(Net):
     def sites(self):
-        return [Place("second", "all", "mix", is_default=True)]
+        return [SiteSpec("second", "all", "mix", is_default=True)]
 
 
 class Wrong(Net):
     def sites(self):
-        return [Place("third", "all", "mix")]
+        return [SiteSpec("third", "all", "mix")]
 
 
 class Unpooled(Net):

@@ -6,7 +6,7 @@ from gsfnas.candidate import Kind
 
 
 @dataclass(frozen=True)
-class Place:
+class SiteSpec:
     """Where a module can stand: ``layer`` is the dotted name of a layer that is called once on (N, C, H, W).
 
     ``name`` is what people and candidates call it; left empty, it is the layer's name, with ``.before`` for the kind before.
@@ -25,13 +25,13 @@ class Place:
         return self.name or (self.layer if self.kind == "after" else f"{self.layer}.{self.kind}")
 
 
-def around(block: str, roles: tuple[str, ...], default: str) -> list[Place]:
+def around(block: str, roles: tuple[str, ...], default: str) -> list[SiteSpec]:
     """After and before each layer ``block.role``, in the order of ``roles``; after ``default`` is the default site."""
     return [
         place
         for role in roles
         for place in (
-            Place(f"{block}.{role}", block, role, "before"),
-            Place(f"{block}.{role}", block, role, "after", is_default=role == default),
+            SiteSpec(f"{block}.{role}", block, role, "before"),
+            SiteSpec(f"{block}.{role}", block, role, "after", is_default=role == default),
         )
     ]

@@ -7,10 +7,10 @@ inverted residual in EfficientNet and MobileNetV3.
 
 from torch import nn
 
-from gsfnas.backbone._place import Place
+from gsfnas.backbone._site_spec import SiteSpec
 
 
-def convolution_places(network: nn.Module) -> list[Place]:
+def convolution_places(network: nn.Module) -> list[SiteSpec]:
     """After each convolution, in the order of definition; the role is the last part of the convolution's name."""
     places = []
     names = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
@@ -18,5 +18,5 @@ def convolution_places(network: nn.Module) -> list[Place]:
     for name in names:
         block, _, role = name.rpartition(".")
         is_element = block.rpartition(".")[2].isdigit()
-        places.append(Place(name, block, role, is_default=is_element and last[block] == name))
+        places.append(SiteSpec(name, block, role, is_default=is_element and last[block] == name))
     return places

@@ -20,7 +20,7 @@ def find_factory(name: str) -> Any:
     return factory
 
 
-def build_own(ref: BackboneRef) -> nn.Module:
+def build_custom(ref: BackboneRef) -> nn.Module:
     """What the user's factory returns for the options. Raises UserError where that is no network with ``num_features``."""
     try:
         network = find_factory(ref.name)(**dict(ref.options))
