@@ -22,9 +22,9 @@ from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate
 from gsfnas.config import compose_study
 from gsfnas.errors import UserError
-from gsfnas.evaluator import Context
+from gsfnas.evaluators.base import Context
+from gsfnas.evaluators.train import TrainEvaluator
 from gsfnas.spec import resolve
-from gsfnas.train import TrainEvaluator
 
 MODULES = ("tsn", "tsm", "gsm", "gsf")
 BAR = 1.3

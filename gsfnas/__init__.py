@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gsfnas.api import Study as Study
     from gsfnas.candidate import Candidate as Candidate
     from gsfnas.component import trust as trust
     from gsfnas.cost import price as price
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     from gsfnas.space import Space as Space
 
 __version__ = "0.1.0"
-__all__ = ["Candidate", "Space", "build_model", "price", "trust"]
+__all__ = ["Candidate", "Space", "Study", "build_model", "price", "trust"]
 
 _HOME = {
     "Candidate": "gsfnas.candidate",
     "Space": "gsfnas.space",
+    "Study": "gsfnas.api",
     "build_model": "gsfnas.model",
     "price": "gsfnas.cost",
     "trust": "gsfnas.component",

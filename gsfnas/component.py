@@ -5,19 +5,28 @@ Code is named by the user: in Python, in an argument of the command line, by ``-
 mention it, which imports nothing until the user has named it too. What is trusted holds for the process and its workers.
 """
 
+import dataclasses
 import functools
+import hashlib
+import inspect
 import re
 import sys
-from collections.abc import Iterable, Iterator
+import sysconfig
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
-from gsfnas.errors import UserError, shown
+from gsfnas.errors import UserError, shown, unknown
+from gsfnas.typed import to_settings
 
 # Packages (``package``) and single parts (``package.module:object``) that the user of this process has named.
 _TRUSTED: set[str] = set()
+# Modules of such parts, in the order in which they were loaded.
+_LOADED: dict[str, None] = {}
 _DOTTED = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 
@@ -73,6 +82,7 @@ def load(name: str, kind: str) -> Any:
             f"--trust {package} (in Python: gsfnas.trust({package!r}))"
         )
     found = getattr(_import(module_name, name, kind), attribute, None)
+    _LOADED[module_name] = None
     if not callable(found):
         what = "has no" if found is None else "cannot call"
         raise UserError(f"{kind} {name!r}: {module_name!r} {what} {attribute!r}; write it as package.module:object")
@@ -82,6 +92,105 @@ def load(name: str, kind: str) -> Any:
         origin = origin.func
     _refuse_standard_library(str(getattr(origin, "__module__", None) or ""), f"{kind} {name!r}")
     return found
+
+
+def loaded() -> tuple[str, ...]:
+    """The modules from which parts were loaded: for the processes that this one starts, which call ``reload``."""
+    return tuple(_LOADED)
+
+
+def reload(modules: Iterable[str]) -> None:
+    """Imports what another process had loaded, wherever it had found it."""
+    for module in modules:
+        _import(module, module, "module")
+        _LOADED[module] = None
+
+
+def find(name: str, choices: Mapping[str, str], kind: str) -> Any:
+    """What a name stands for: one of a collection's ``choices`` (name -> ``module:object``), or code from outside.
+
+    Raises UserError for a name that is none, the nearest choices first, and as ``load`` does.
+    """
+    if is_outside(name):
+        return load(name, kind)
+    if name not in choices:
+        raise unknown(kind, name, choices)
+    module, _, attribute = choices[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def make(given: Any, options: Mapping[str, Any], section: str) -> Any:
+    """An instance of a part from a class and its options, which an override names as ``section.option``.
+
+    Raises UserError for an option that is none, lacks a value, or has one of another type.
+    """
+    if not callable(given):
+        raise UserError(f"{section} {shown(given)} cannot be called, so it makes no {section}")
+    if dataclasses.is_dataclass(given) and isinstance(given, type):
+        return to_settings(given, options, section)
+    try:
+        accepted = inspect.signature(given).parameters.values()
+    except (TypeError, ValueError):
+        accepted = {}.values()
+    names = [one.name for one in accepted if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    if not any(one.kind is one.VAR_KEYWORD for one in accepted):
+        for option in options:
+            if option not in names:
+                raise unknown("setting", f"{section}.{option}", [f"{section}.{name}" for name in names])
+    try:
+        return given(**options)
+    except UserError:
+        raise
+    except Exception as error:
+        name = getattr(given, "__qualname__", shown(given))
+        raise UserError(f"{section} {name!r} cannot be made ({where(error)})") from error
+
+
+def check_methods(part: Any, methods: Iterable[str], kind: str) -> Any:
+    """The part. Raises UserError where it lacks one of the methods that its kind must have."""
+    if isinstance(part, type):
+        raise UserError(f"{kind} {part.__qualname__!r} is a class; give one of it: {part.__qualname__}()")
+    missing = [name for name in methods if not callable(getattr(part, name, None))]
+    if missing:
+        has = f"{kind} {type(part).__qualname__!r}"
+        raise UserError(f"{has} has no method {missing[0]!r}; every {kind} has {', '.join(methods)}")
+    return part
+
+
+def fingerprint(part: Any) -> str:
+    """What stands for the code of a part from outside in the names of results; empty for a part of this package.
+
+    Of an installed package its version, else 12 hexadecimal digits of its source: of all Python files of its package, or of the
+    one file that it is. So edited code has other results.
+    """
+    while isinstance(part, functools.partial):
+        part = part.func
+    part = part if inspect.isroutine(part) or isinstance(part, type) else type(part)
+    module = str(getattr(part, "__module__", ""))
+    package = module.partition(".")[0]
+    if package == __name__.partition(".")[0]:
+        return ""
+    found = getattr(sys.modules.get(module), "__file__", None)
+    if found is None:
+        try:
+            return _digest([inspect.getsource(part).encode()])
+        except (OSError, TypeError):
+            return str(part.__qualname__)
+    path = Path(found)
+    if any(path.is_relative_to(sysconfig.get_path(name)) for name in ("purelib", "platlib")):
+        distributions = packages_distributions().get(package, [])
+        return "-".join(f"{name}-{version(name)}" for name in distributions[:1]) or package
+    top = getattr(sys.modules.get(package), "__file__", None)
+    files = sorted(Path(top).parent.rglob("*.py")) if top and Path(top).name == "__init__.py" else [path]
+    return _digest([file.read_bytes() for file in files if file.is_file()])
+
+
+def where(error: BaseException) -> str:
+    """``Kind: first line``, and the file and line that raised it where that is the user's own."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+    last = frames[-1] if frames else None
+    ours = str(Path(__file__).parent)
+    return one_line(error) + (f", {last.filename}, line {last.lineno}" if last and not last.filename.startswith(ours) else "")
 
 
 def one_line(error: BaseException) -> str:
@@ -98,7 +207,7 @@ def _import(module_name: str, name: str, kind: str) -> Any:
     try:
         return import_module(module_name)
     except Exception as error:
-        raise UserError(f"{kind} {name!r}: cannot import {module_name!r} ({one_line(error)})") from None
+        raise UserError(f"{kind} {name!r}: cannot import {module_name!r} ({where(error)})") from None
     finally:
         if is_added:
             sys.path.remove(here)
@@ -108,3 +217,10 @@ def _refuse_standard_library(module: str, what: str) -> None:
     package = module.partition(".")[0]
     if package in sys.stdlib_module_names:
         raise UserError(f"{what} is of Python's standard library, of which nothing is ever called for a part of a network")
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(hashlib.sha256(part).digest())
+    return found.hexdigest()[:12]

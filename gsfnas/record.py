@@ -13,7 +13,7 @@ from gsfnas.escape import printable
 # How a candidate came to be evaluated: one of the two anchors (empty, full), the balanced design, the sampler, a row of a space
 # of rows, or once more with another seed.
 Phase = Literal["anchor", "design", "search", "row", "replicate"]
-Outcome = Literal["complete", "failed", "running"]
+Outcome = Literal["complete", "failed", "running", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Record:
 
     ``cost``: ``params``, ``macs_fvcore``, ``macs_ptflops``, ``activations``, ``saved_bytes``, integers for one clip.
     ``metrics``: the final ``val_top1``, ``test_top1`` (fractions) and what else was measured; empty unless complete.
-    ``error`` is one line where the outcome is ``failed``. ``source`` names the study that made this run, where it was another.
+    ``error`` is one line where the outcome is ``failed``, or ``stopped`` before the last epoch.
+    ``source`` names the study that made this run, where it was another.
     """
 
     number: int

@@ -13,36 +13,59 @@ import gsfnas
 PACKAGE = Path(gsfnas.__file__).parent
 
 # What each part may import of ours.
-VALUES = {"errors", "escape", "checked", "files", "plain_yaml", "component", "candidate", "convention", "spec", "space"}
+VALUES = {
+    "errors",
+    "escape",
+    "checked",
+    "files",
+    "plain_yaml",
+    "typed",
+    "component",
+    "seeds",
+    "candidate",
+    "convention",
+    "spec",
+    "space",
+}
+NETWORKS = {"backbone", "temporal"}
 ALLOWED = {
     "errors": set(),
     "escape": set(),
     "checked": {"errors"},
     "files": {"errors"},
     "plain_yaml": {"errors", "files"},
-    "component": {"errors"},
+    "typed": {"errors"},
+    "component": {"errors", "typed"},
+    "seeds": set(),
     "candidate": {"errors", "files"},
     "convention": {"errors"},
     "spec": {"errors", "candidate"},
     "space": {"errors", "escape", "candidate", "spec"},
     "record": VALUES,
-    "evaluator": VALUES,
     "paper": {*VALUES, "record"},
     "temporal": VALUES,
     "backbone": VALUES,
-    "model": {*VALUES, "backbone", "temporal"},
+    "model": {*VALUES, *NETWORKS},
     # Data builds no network and knows none.
     "data": VALUES,
-    "cost": {*VALUES, "record", "model", "backbone", "temporal"},
-    "weights": {*VALUES, "model", "backbone", "temporal"},
-    "train": {*VALUES, "record", "evaluator", "model", "backbone", "temporal", "data", "weights"},
-    "study": {*VALUES, "record", "evaluator", "model", "backbone", "temporal", "data", "cost", "train"},
+    "cost": {*VALUES, *NETWORKS, "record", "model"},
+    "weights": {*VALUES, *NETWORKS, "model"},
+    # What an evaluator tells is what training tells.
+    "train": {*VALUES, *NETWORKS, "record", "evaluators.base", "model", "data", "weights"},
+    "samplers": {*VALUES, "record"},
+    "stoppers": {*VALUES, "record", "samplers"},
+    "storages": {*VALUES, "record", "samplers"},
+    "executors": {*VALUES, "train"},
     "report": {*VALUES, "record", "paper"},
 }
-# Settings are values that cost nothing; configuration makes them, and the command line alone asks it to.
-ALLOWED["config"] = {*VALUES, "data._settings", "train._protocol", "train._settings", "study._settings"}
-ALLOWED["cli"] = {*ALLOWED["study"], "study", "report", "config", "paper", "weights"}
-# Suites for strangers test every kind of part.
+ALLOWED["evaluators"] = {*ALLOWED["train"], "train"}
+ALLOWED["study"] = {*ALLOWED["evaluators"], "evaluators", "samplers", "stoppers", "storages", "executors", "cost"}
+# Settings are values that cost nothing; configuration makes them.
+PARTS = {"samplers", "stoppers", "evaluators", "executors", "storages"}
+SETTINGS = {"data._settings", "train._protocol", "train._settings", "study._settings", "study._configuration"}
+ALLOWED["config"] = {*VALUES, *PARTS, *SETTINGS}
+ALLOWED["api"] = {*ALLOWED["study"], "study", "report", "config", "paper", "weights"}
+ALLOWED["cli"] = {*ALLOWED["api"], "api"}
 ALLOWED["testing"] = {*ALLOWED["cli"], "cli"}
 
 # Parts that a program may import without waiting for torch.
@@ -53,16 +76,23 @@ LIGHT = [
     "checked",
     "files",
     "plain_yaml",
+    "typed",
     "component",
+    "seeds",
     "candidate",
     "convention",
     "spec",
     "paper",
-    "evaluator",
+    "evaluators",
+    "samplers",
+    "stoppers",
+    "executors",
+    "storages",
     "record",
     "space",
     "report",
     "config",
+    "api",
     "cli",
     "study",
     "data",

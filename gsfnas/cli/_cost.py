@@ -95,21 +95,21 @@ def cost(
         return
     if [candidate, space, study].count(None) != 2:
         raise UserError("give one of a candidate, --space and --study")
-    from gsfnas.cli import _show, _wiring
-    from gsfnas.cli._candidate import find_candidate
+    from gsfnas import api
+    from gsfnas.cli import _show
     from gsfnas.config import compose_study, load_space
     from gsfnas.cost import fused_activations, price
 
     if candidate is not None:
-        priced = find_candidate(candidate, Path("runs"))
+        priced = api.find_candidate(candidate, Path("runs"))
     elif study is not None:
         config = compose_study(study, (), config_root)
-        priced = _wiring.bind(config).full
-        classes = classes or _wiring.num_classes(config)
+        priced = api.bind(config).full
+        classes = classes or api.num_classes(config)
     else:
         assert space is not None
-        options = _wiring.width_option(width)
-        priced = _wiring.bind_space(load_space(space, config_root), backbone, options, frames, resolution).full
+        options = api.width_option(width)
+        priced = api.bind_space(load_space(space, config_root), backbone, options, frames, resolution).full
     classes = classes or 1000
     fused = fused_activations(priced.backbone, priced.resolution) * priced.frames
     if rules:
@@ -120,7 +120,7 @@ def cost(
         if any(rule.counter == "ptflops" for rule in rules):
             _show.fused(price(priced, {"class": classes}), fused, format.value)
         return
-    measured = _wiring.measure(priced, classes, device, precision.value) if measure else None
+    measured = api.measure(priced, classes, device, precision.value) if measure else None
     found = price(priced, {"class": classes})
     _show.cost(priced, found, classes, format.value, measured)
     _show.fused(found, fused, format.value)

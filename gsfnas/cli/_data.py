@@ -73,12 +73,13 @@ def check(
     Every clip is decoded, in parallel. Ctrl-C stops it; the same command goes on, and decodes again only what has changed.
     What is condemned here is left out of training, which says so.
     """
+    from gsfnas.api import ConsoleWatcher
     from gsfnas.cli import _show
     from gsfnas.config import compose_data
     from gsfnas.data import check
 
     settings = compose_data(name, overrides or (), config_root)
-    with _show.counting("checking files") as on_progress:
+    with ConsoleWatcher().counting("checking files") as on_progress:
         found = check(settings, on_progress)
     path = out or Path(f"{name}-check.csv")
     found.write(path)
@@ -101,11 +102,11 @@ def export(
     Public data sets come with train and validation alone, so that there train holds Twins' train and val, and their validation
     Twins' test.
     """
-    from gsfnas.cli import _show
+    from gsfnas.api import ConsoleWatcher
     from gsfnas.config import compose_data
     from gsfnas.data import export
 
     settings = compose_data(name, overrides or (), config_root)
-    with _show.counting("clips") as on_progress:
+    with ConsoleWatcher().counting("clips") as on_progress:
         export(settings, out, layout.value, None if format is None else format.value, on_progress)
     typer.echo(out)

@@ -22,7 +22,10 @@ def build(
     reports: Reports = Path("reports"),
 ) -> None:
     """Write the report of what a study says so far."""
-    from gsfnas.cli import _wiring
+    from gsfnas.cli import _show
+    from gsfnas.report import build_report
     from gsfnas.study import load_study
 
-    typer.echo(_wiring.report(load_study(runs, name), reports))
+    study = load_study(runs, name)
+    _show.news("writing the report")
+    typer.echo(build_report(study, reports / study.name))

@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,6 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
-from rich.progress import Progress
 from rich.table import Table
 
 from gsfnas.candidate import Candidate
@@ -26,7 +25,7 @@ from gsfnas.space import BoundRows, BoundSpace
 from gsfnas.spec import ModuleCost, label
 
 if TYPE_CHECKING:
-    from gsfnas.cli._wiring import DryRun, Measured
+    from gsfnas.api import DryRun, Measured
     from gsfnas.cost import Cost, Counted
     from gsfnas.data import Check
     from gsfnas.study import StudySummary
@@ -186,7 +185,7 @@ def plan(config: StudyConfig, dry: "DryRun") -> None:
         how, timed = "every row", "each row"
     _say(
         f"{study.candidates} candidates ({how}) and "
-        f"{study.replicates} runs with other seeds, {config.train.epochs} epochs each, {config.study.workers} at a time"
+        f"{study.replicates} runs with other seeds, {config.train.epochs} epochs each, {dry.workers} at a time"
     )
     if study.known:
         _say(f"{study.known} of these {study.candidates + study.replicates} runs were made by other studies and are taken over")
@@ -210,16 +209,18 @@ def best_of(study: StudyRecord) -> Record:
     return top
 
 
+def news(text: str) -> None:
+    """A line of what goes on, on stderr."""
+    print(text, file=sys.stderr)
+
+
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, where that is a terminal, driven by (done, total)."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda done, total: None
-        return
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+def stopping_said() -> Iterator[None]:
+    """Within it, who is stopped by Ctrl-C says how it goes on; nothing more is said."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _held(candidate: Candidate) -> str:

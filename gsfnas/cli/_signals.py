@@ -21,7 +21,7 @@ _SAME_SECONDS = 1.0
 _AGAIN_SECONDS = 0.5
 _IMPORTING = "<frozen importlib._bootstrap>"
 # Who, once at work, says how the same command goes on, even where it loads a module late.
-_TELLING = ("gsfnas.study._run", "gsfnas.study._protocols", "gsfnas.cli._train_wiring")
+_TELLING = ("gsfnas.study._run", "gsfnas.study._protocols", "gsfnas.api._train")
 
 
 class Stop:

@@ -57,11 +57,12 @@ def size(
     config_root: ConfigRoot = None,
 ) -> None:
     """How many candidates a space holds on a backbone, and each site's choices."""
-    from gsfnas.cli import _show, _wiring
+    from gsfnas import api
+    from gsfnas.cli import _show
     from gsfnas.config import load_space
 
     space = load_space(name, config_root)
-    _show.space(_wiring.bind_space(space, backbone, _wiring.width_option(width), frames, resolution))
+    _show.space(api.bind_space(space, backbone, api.width_option(width), frames, resolution))
 
 
 @app.command(epilog="Example: `gsfnas space sample full -n 3 --seed 1`")
@@ -78,11 +79,11 @@ def sample(
     """Random candidates of a space, one JSON a line, which `gsfnas cost` and `build_model` accept."""
     import random
 
-    from gsfnas.cli import _wiring
+    from gsfnas import api
     from gsfnas.config import load_space
 
     space = load_space(name, config_root)
-    bound = _wiring.bind_space(space, backbone, _wiring.width_option(width), frames, resolution)
+    bound = api.bind_space(space, backbone, api.width_option(width), frames, resolution)
     generator = random.Random(seed)
     for _ in range(count):
         typer.echo(bound.sample(generator).to_json())

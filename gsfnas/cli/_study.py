@@ -52,14 +52,19 @@ def run(
     from gsfnas.config import compose_study
 
     config = compose_study(name, overrides or (), config_root)
-    from gsfnas.cli import _show, _wiring
+    from gsfnas.api import Study
+    from gsfnas.api._folders import check_writable
+    from gsfnas.cli import _show
 
+    study = Study.composed(config)
     if dry_run:
-        _show.plan(config, _wiring.plan(config))
+        _show.plan(config, study.plan())
         return
-    _wiring.check_writable(reports / config.study.name)
-    record = _wiring.run(config)
-    page = _wiring.report(record, reports)
+    check_writable(reports / config.study.name)
+    with _show.stopping_said():
+        record = study.run()
+    _show.news("writing the report")
+    page = study.report(reports)
     _show.result(record)
     typer.echo(f"report    {page}")
 
@@ -119,10 +124,12 @@ def best(
 
     record = load_study(runs, name)
     if train:
-        from gsfnas.cli import _train_wiring
+        from gsfnas.api import ConsoleWatcher, train_again
+        from gsfnas.cli import _show_scores
 
-        found = _show.best_of(record)
-        _train_wiring.train_again(found, record, train, out, seed)
+        with _show.stopping_said():
+            found = train_again(_show.best_of(record), record, train, out=out, seed=seed, watcher=ConsoleWatcher())
+        _show_scores.tested(found, is_trained=True)
         return
     if format is BestFormat.json:
         typer.echo(_show.best_of(record).candidate.to_json())

@@ -56,10 +56,12 @@ def table(
     studies: `gsfnas study run table5` trains the rows of table 5 with three seeds each, and `gsfnas table 5` then shows them,
     with paired differences to a baseline and whether the published order holds. What nobody ran says `not run`.
     """
-    from gsfnas.cli import _show_table, _table_wiring
+    from gsfnas import api
+    from gsfnas.api._folders import check_writable
+    from gsfnas.cli import _show_table
     from gsfnas.errors import UserError
 
-    numbers = _table_wiring.numbers_of(number)
+    numbers = api.numbers_of(number)
     if len(numbers) > 1 and (row is not None or study is not None):
         raise UserError("--row and --study go with one table, not with all")
     if out is not None and (row is not None or format is not TableFormat.table):
@@ -69,8 +71,9 @@ def table(
             f"--runs must be the folder that holds studies, but {runs} {'is a file' if runs.exists() else 'does not exist'}"
         )
     if out is not None:
-        _table_wiring.check_writable(out)
-    found = _table_wiring.tables(numbers, runs, study=study, row=row, measures=latency, config_root=config_root)
+        check_writable(out)
+    watcher = api.ConsoleWatcher()
+    found = api.tables(numbers, runs, study=study, row=row, measures=latency, config_root=config_root, watcher=watcher)
     if format is TableFormat.json:
         if row is not None and not found[0].candidates:
             raise UserError(
@@ -82,5 +85,5 @@ def table(
     elif out is None:
         _show_table.tables([one.table for one in found], format.value)
     else:
-        for path in _table_wiring.write([one.table for one in found], out):
+        for path in api.write_tables([one.table for one in found], out):
             typer.echo(path)

@@ -51,12 +51,14 @@ def train(
     The same command goes on where it was stopped, at the last whole epoch. Into the run's folder go the weights, `log.csv` with
     a line an epoch, TensorBoard's events, and the scores of the test.
     """
-    from gsfnas.cli._candidate import find_candidate
+    from gsfnas import api
+    from gsfnas.cli import _show, _show_scores
 
-    found = find_candidate(candidate, runs)
-    from gsfnas.cli import _train_wiring
-
-    _train_wiring.train(found, overrides or (), out, seed, config_root)
+    found = api.find_candidate(candidate, runs)
+    watcher = api.ConsoleWatcher()
+    with _show.stopping_said():
+        tested = api.train(found, overrides or (), out=out, seed=seed, config_root=config_root, watcher=watcher)
+    _show_scores.tested(tested, is_trained=True)
 
 
 def evaluate(
@@ -77,10 +79,13 @@ def evaluate(
     Of a study the candidates whose weights are kept (the Pareto front and the anchors) are tested, and the study gets records
     of it, beside those that it has.
     """
-    from gsfnas.cli import _train_wiring
+    from gsfnas import api
+    from gsfnas.cli import _show_scores
+    from gsfnas.study import study_names
 
-    path = Path(what)
-    if not path.exists() and (runs / what / "journal.log").is_file():
-        _train_wiring.test_study(what, overrides or (), runs, split, out, config_root)
+    path, watcher = Path(what), api.ConsoleWatcher()
+    if not path.exists() and what in study_names(runs):
+        found = api.test_study(what, overrides or (), runs=runs, split=split, out=out, config_root=config_root, watcher=watcher)
+        _show_scores.tested_study(what, found)
     else:
-        _train_wiring.test(path, overrides or (), split, out, config_root)
+        _show_scores.tested(api.test(path, overrides or (), split=split, out=out, config_root=config_root, watcher=watcher))

@@ -42,6 +42,18 @@ def import_(
     Which network they are of and where modules stand is read from names and shapes. The file can be tested (`gsfnas test`)
     where it has a head, and trained from (`train.init=FILE`). Nothing in the given file is run.
     """
-    from gsfnas.cli import _train_wiring
+    from gsfnas import api
+    from gsfnas.cli import _show_scores
 
-    _train_wiring.import_weights(file, out, backbone, width, candidate, frames, resolution, task, all_, runs)
+    found = api.import_weights(
+        file,
+        out,
+        backbone=backbone,
+        width=width,
+        candidate=candidate,
+        frames=frames,
+        resolution=resolution,
+        task=task,
+        runs=runs,
+    )
+    _show_scores.imported(found, is_all=all_)

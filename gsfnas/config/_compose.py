@@ -8,17 +8,24 @@ from typing import Any
 
 import yaml
 
+from gsfnas.component import find, is_outside, trust
 from gsfnas.config._hydra import PRIMARY, ConfigFiles, mapping_of
-from gsfnas.config._override import Rewriter, names_backbone, set_field
+from gsfnas.config._override import PARTS, Rewriter, names_part, set_field
 from gsfnas.config._resolve import Resolved, escaped, resolve
 from gsfnas.config._roots import ConfigRoots, find_roots, is_shipped
-from gsfnas.config._typed import field_names, to_settings
 from gsfnas.data._settings import DataSettings
 from gsfnas.errors import UserError, shown, unknown
+from gsfnas.evaluators import EVALUATORS
+from gsfnas.executors import EXECUTORS
+from gsfnas.samplers import SAMPLERS
 from gsfnas.space import Space
+from gsfnas.stoppers import STOPPERS
+from gsfnas.storages import STORAGES
+from gsfnas.study._configuration import RENAMED
 from gsfnas.study._settings import StudySettings
 from gsfnas.train._protocol import ProtocolSettings
 from gsfnas.train._settings import TrainSettings
+from gsfnas.typed import field_names, to_settings
 
 SECTIONS: Mapping[str, type[Any]] = {
     "study": StudySettings,
@@ -26,7 +33,22 @@ SECTIONS: Mapping[str, type[Any]] = {
     "train": TrainSettings,
     "protocol": ProtocolSettings,
 }
-GROUPS = ("space", "backbone", "data", "train", "protocol")
+# What each part may be called, and what it is where nothing is said.
+CHOICES: Mapping[str, Mapping[str, str]] = {
+    "sampler": SAMPLERS,
+    "stopper": STOPPERS,
+    "evaluator": EVALUATORS,
+    "executor": EXECUTORS,
+    "storage": STORAGES,
+}
+PART_NAMES: Mapping[str, str] = {
+    "sampler": "tpe",
+    "stopper": "none",
+    "evaluator": "train",
+    "executor": "local",
+    "storage": "journal",
+}
+GROUPS = ("space", "backbone", "data", "train", "protocol", *PARTS)
 # What a run has of these, and the option of each where none is named.
 RUN_GROUPS: Mapping[str, str] = {"data": "twins", "train": "quick", "protocol": "efficiency"}
 
@@ -36,8 +58,9 @@ class StudyConfig:
     """A study, composed: its settings, which backbone and space, and the whole as YAML that can be run again.
 
     In ``resolved`` and ``yaml``, which are written to files, what comes from the environment stays an interpolation.
-    ``is_backbone_named_by_user`` is true for a backbone ``package.module:object`` that an override of this call names, or a
-    file of the config root that was given to it; a file that merely lies there names no code.
+    ``parts`` are the name of each exchangeable part and its options. ``named_by_user`` are the sections whose name
+    ``package.module:object`` stands in an override of this call, or in a file of the config root that was given to it; a file
+    that merely lies there names no code. ``report_sections`` are those of the report, all shipped ones where None.
     """
 
     study: StudySettings
@@ -49,7 +72,17 @@ class StudyConfig:
     resolved: Mapping[str, Any]
     yaml: str
     protocol: ProtocolSettings = dataclasses.field(default_factory=ProtocolSettings)
-    is_backbone_named_by_user: bool = False
+    parts: Mapping[str, "Part"] = dataclasses.field(default_factory=dict)
+    named_by_user: frozenset[str] = frozenset()
+    report_sections: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One exchangeable part of a study: a shipped name or ``package.module:object``, and its options."""
+
+    name: str
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -79,6 +112,13 @@ def compose_study(name: str, overrides: Sequence[str] = (), config_root: Path | 
     if "space" not in values:
         raise UserError(f"{path} chooses no space: put `- /spaces@space: NAME` into its defaults, or add space=NAME")
     written = _written(settings, found)
+    parts = {section: _part(values, section, path) for section in PARTS}
+    sections = _report_sections(values, path)
+    named = {"backbone": backbone["name"], "data": settings["data"].name}
+    named |= {section: part.name for section, part in parts.items()}
+    for name in filter(is_outside, sections or ()):
+        if any(override.lstrip("+").startswith("report.sections=") and name in override for override in overrides):
+            trust(name)
     resolved = {
         "study": written["study"],
         "space": _section(found.written, "space", path),
@@ -86,6 +126,11 @@ def compose_study(name: str, overrides: Sequence[str] = (), config_root: Path | 
         "data": written["data"],
         "train": written["train"],
         "protocol": written["protocol"],
+        **{
+            section: {"name": part.name, **part.options, **_section(found.written, section, path)}
+            for section, part in parts.items()
+        },
+        **({} if sections is None else {"report": {"sections": list(sections)}}),
     }
     return StudyConfig(
         study=settings["study"],
@@ -97,7 +142,11 @@ def compose_study(name: str, overrides: Sequence[str] = (), config_root: Path | 
         protocol=settings["protocol"],
         resolved=resolved,
         yaml=f"# @package _global_\n{yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=120)}",
-        is_backbone_named_by_user=_is_named_by_user(backbone["name"], path, overrides, config_root),
+        parts=parts,
+        named_by_user=frozenset(
+            section for section, name in named.items() if _is_named_by_user(section, name, path, overrides, config_root)
+        ),
+        report_sections=sections,
     )
 
 
@@ -105,8 +154,10 @@ def compose_data(name: str, overrides: Sequence[str] = (), config_root: Path | N
     """The settings of a data set alone. Raises UserError as ``compose_study`` does."""
     roots = find_roots(config_root)
     rewrite = Rewriter(roots, _fields({"data": DataSettings}), {}, ("data",))
-    path = roots.file("data", name, "data set")
+    path = roots.file("data", "folder" if is_outside(name) else name, "data set")
     found = ConfigFiles(roots).compose(rewrite([f"data={name}", *overrides]), path)
+    if is_outside(name):
+        trust(name)
     return to_settings(DataSettings, _section(found.values, "data", path), "data")
 
 
@@ -129,19 +180,22 @@ def compose_run(
     # The data set first: what a recipe says of it must come after it.
     lines = rewrite(sorted([*first, *chosen], key=lambda override: not override.lstrip("+").startswith("data=")))
     rest = rewrite([override for override in overrides if override not in chosen])
-    path = roots.file("data", data, "data set")
+    path = roots.file("data", "folder" if is_outside(data) else data, "data set")
     files = ConfigFiles(roots)
     # What the recipe says of the data stands before what the base says of them.
     alone, both = (_section(files.compose(some, path).values, "data", path) for some in (lines[:1], lines))
     theirs = {name for name in both if both[name] != alone.get(name)}
     given = [
-        set_field(f"{section}.{name}", value, fields)
+        line
         for section, values in base.items()
         for name, value in values.items()
         if section != "data" or name not in theirs
+        for line in set_field(f"{section}.{name}", value, fields)
     ]
     found = files.compose([*lines, *given, *rest], path)
     settings = _settings(found, path, RUN_GROUPS)
+    if is_outside(name := settings["data"].name) and names_part(overrides, "data", name):
+        trust(name)
     return RunConfig(**settings, resolved=_written(settings, found))
 
 
@@ -169,8 +223,8 @@ def _compose_study(path: Path, overrides: Sequence[str], roots: ConfigRoots) -> 
     files = ConfigFiles(ConfigRoots((path.parent, *roots.folders)), path)
     files.check_ends()
     rewrite = Rewriter(roots, _fields(SECTIONS), _chosen_groups(files), GROUPS)
-    found = files.compose(rewrite(overrides), path)
-    sections = [*SECTIONS, "space", "backbone"]
+    found = _renamed(files.compose(rewrite(overrides), path))
+    sections = [*SECTIONS, "space", "backbone", *PARTS, "report"]
     for section in found.values:
         if section not in sections:
             raise unknown(f"section of {path}", section, sections)
@@ -198,11 +252,56 @@ def _chosen_groups(files: ConfigFiles, study: str = PRIMARY) -> dict[str, str]:
     return chosen
 
 
-def _is_named_by_user(backbone: str, path: Path, overrides: Sequence[str], config_root: Path | None) -> bool:
-    """Whether a backbone ``package.module:object`` stands in an override, or in a file of the config root that was given."""
-    if ":" not in backbone:
+def _part(values: Mapping[str, Any], section: str, path: Path) -> Part:
+    """A part's name and options, those of a shipped one written out. Raises UserError for a name that is none."""
+    options = {"name": PART_NAMES[section], **_section(values, section, path)}
+    name = options.pop("name")
+    if not isinstance(name, str):
+        raise UserError(f"`{section}.name` must be a string, but got {shown(name)}")
+    if not is_outside(name) and name not in CHOICES[section]:
+        raise unknown(section, name, CHOICES[section])
+    defaults: dict[str, Any] = {}
+    # The evaluator has its settings in sections of their own, and importing it takes torch.
+    if section != "evaluator" and not is_outside(name):
+        fields = dataclasses.fields(find(name, CHOICES[section], section))
+        defaults = {field.name: field.default for field in fields}
+    return Part(name, {**defaults, **options})
+
+
+def _report_sections(values: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
+    """``report.sections``: names, in order. Raises UserError for what is no list of them."""
+    report = _section(values, "report", path)
+    sections = report.pop("sections", None)
+    for name in report:
+        raise unknown("setting", f"report.{name}", ["report.sections"])
+    if sections is not None and not (isinstance(sections, list) and all(isinstance(name, str) for name in sections)):
+        raise UserError(f"`report.sections` must be a list of names, but got {shown(sections)}")
+    return None if sections is None else tuple(sections)
+
+
+def _renamed(found: Resolved) -> Resolved:
+    """Settings that were spelled otherwise before, under their names of now; a name of now that is there too holds."""
+    places = set(found.from_environment)
+    for old, new in RENAMED.items():
+        (section, name), (other, key) = old.split("."), new.split(".")
+        for values in (found.values, found.written):
+            if not isinstance(values.get(section), dict) or name not in values[section]:
+                continue
+            value = values[section].pop(name)
+            if values.get(other) is None:
+                values[other] = {}
+            if isinstance(values[other], dict):
+                values[other].setdefault(key, value)
+        if (section, name) in places:
+            places = (places - {(section, name)}) | {(other, key)}
+    return Resolved(found.values, found.written, frozenset(places))
+
+
+def _is_named_by_user(section: str, name: str, path: Path, overrides: Sequence[str], config_root: Path | None) -> bool:
+    """Whether a section's ``package.module:object`` stands in an override, or in a file of the config root that was given."""
+    if not is_outside(name):
         return False
-    if names_backbone(overrides, backbone):
+    if names_part(overrides, section, name):
         return True
     if config_root is None or not (path.is_relative_to(config_root.resolve()) or is_shipped(path)):
         return False
@@ -211,7 +310,7 @@ def _is_named_by_user(backbone: str, path: Path, overrides: Sequence[str], confi
     except UserError:
         # Files of the working directory take part.
         return False
-    return bool(_section(found.values, "backbone", path).get("name") == backbone)
+    return bool(_section(found.values, section, path).get("name") == name)
 
 
 def _name_of_data(values: Mapping[str, Any]) -> str:

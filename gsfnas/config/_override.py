@@ -11,11 +11,16 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from gsfnas.component import is_outside
 from gsfnas.config._roots import ConfigRoots
 from gsfnas.errors import UserError, shortened, shown, unknown
+from gsfnas.study._configuration import RENAMED
 
-# Short forms of settings that are typed often.
-SHORT: Mapping[str, str] = {"workers": "study.workers"}
+# Other names of settings: short forms of those that are typed often, and how they were spelled before.
+SHORT: Mapping[str, str] = {"workers": "executor.workers", **RENAMED}
+
+# The exchangeable parts of a study, each a group with the part's options beneath.
+PARTS = ("sampler", "stopper", "evaluator", "executor", "storage")
 
 # What the options of a group are called.
 NAMED: Mapping[str, str] = {
@@ -24,6 +29,7 @@ NAMED: Mapping[str, str] = {
     "data": "data set",
     "train": "recipe",
     "protocol": "protocol",
+    **{part: part for part in PARTS},
 }
 
 # Groups whose option may have a file of its own for a data set, beside it: paper and paper_diving48.
@@ -33,8 +39,8 @@ BY_DATA = ("train", "protocol")
 _MAX_LENGTH = 8000
 _MAX_DEPTH = 20
 
-# Sections whose settings are free: the backbone and the space check their own.
-FREE = ("backbone", "space")
+# Sections whose settings are free: those whose owners check them.
+FREE = ("backbone", "space", "report", *PARTS)
 
 
 class Rewriter:
@@ -78,7 +84,9 @@ class Rewriter:
             return self._choose(name, value.strip("'\""))
         name = SHORT.get(name, name)
         section, _, field = name.partition(".")
-        if section in FREE and field:
+        if section in PARTS and field == "name" and equals:
+            return self._choose(section, value.strip("'\""))
+        if (section in FREE or name.startswith("data.options.")) and field:
             prefix = "~" if key.startswith("~") else "++"
             _check(f"{prefix}{name}{equals}{value}", text)
             return [f"{prefix}{name}{equals}{value}"]
@@ -93,13 +101,15 @@ class Rewriter:
         return [f"++{name}={value if _is_one_value(value) else quoted(value)}"]
 
     def _choose(self, group: str, value: str) -> list[str]:
-        """An option of a group; a backbone without a file of its own is a network of timm or a factory."""
+        """An option of a group. Without a file of its own a backbone is a network of timm or a factory, a part the user's."""
         folder, key = ("spaces", "spaces@space") if group == "space" else (group, group)
         prefix = "" if key in self._chosen else "+"
         options = self._roots.files(folder)
         value = self._for_data(group, value)
         if value in options:
             return [f"{prefix}{key}={value}"]
+        if (group in PARTS or group == "data") and is_outside(value):
+            return [f"++{group}.name={quoted(value)}"]
         if group != "backbone" or not value or value[0] in "{[":
             raise unknown(NAMED[group], value, options)
         return [f"{prefix}backbone=timm", f"++backbone.name={quoted(value)}"]
@@ -108,20 +118,33 @@ class Rewriter:
         return [field for field in self._fields if field.startswith(f"{section}.")]
 
 
-def set_field(name: str, value: Any, fields: Collection[str]) -> str:
-    """The override that sets a field to a plain value. Raises UserError for a field that is none, and a list or a mapping."""
+def set_field(name: str, value: Any, fields: Collection[str]) -> list[str]:
+    """The overrides that set a field to a plain value, or to a mapping of these.
+
+    Raises UserError for a field that is none, a list, and a name in a mapping that is no identifier.
+    """
     if name not in fields:
         raise unknown("setting", name, fields)
+    if not isinstance(value, Mapping):
+        return [_line(name, value)]
+    for key in value:
+        if not isinstance(key, str) or not key.isidentifier():
+            raise UserError(f"`{name}` must have names of letters, digits and '_', but got {shown(key)}")
+    return [_line(f"{name}.{key}", each) for key, each in value.items()]
+
+
+def _line(name: str, value: Any) -> str:
     if not isinstance(value, str | int | float | None) or (isinstance(value, int) and abs(value) > 10**18):
         raise UserError(f"`{name}` must be one value, but got {shown(value)}")
     text = "null" if value is None else quoted(value) if isinstance(value, str) else str(value).lower()
     return f"++{name}={text}"
 
 
-def names_backbone(overrides: Collection[str], backbone: str) -> bool:
-    """Whether one of the overrides, as typed, is the name of this backbone."""
+def names_part(overrides: Collection[str], section: str, name: str) -> bool:
+    """Whether one of the overrides, as typed, is the name of this section's part."""
     typed = (override.lstrip("+").partition("=") for override in overrides)
-    return any(key in ("backbone", "backbone.name") and value.strip("'\"") == backbone for key, _, value in typed)
+    keys = {section, f"{section}.name", *(old for old, new in RENAMED.items() if new == f"{section}.name")}
+    return any(key in keys and value.strip("'\"") == name for key, _, value in typed)
 
 
 def quoted(value: str) -> str:

@@ -1,8 +1,9 @@
 """Studies: many candidates, proposed, evaluated and recorded, by one worker or several, through any interruption."""
 
-from gsfnas.study._configuration import MAY_DIFFER, differences
-from gsfnas.study._executor import num_cores
-from gsfnas.study._locks import FileLock
+from gsfnas.executors.local import num_cores
+from gsfnas.seeds import run_id, training_seed
+from gsfnas.storages._locks import FileLock
+from gsfnas.study._configuration import MAY_DIFFER, RENAMED, differences
 from gsfnas.study._protocols import measure_study
 from gsfnas.study._read import (
     StudyPlan,
@@ -14,14 +15,16 @@ from gsfnas.study._read import (
     study_names,
     summarise_study,
 )
-from gsfnas.study._run import run_study
-from gsfnas.study._seeds import run_id, training_seed
-from gsfnas.study._settings import SAMPLERS, StudySettings
+from gsfnas.study._run import Afterwards, Circumstances, Parts, run_study
+from gsfnas.study._settings import StudySettings
 
 __all__ = [
     "MAY_DIFFER",
-    "SAMPLERS",
+    "RENAMED",
+    "Afterwards",
+    "Circumstances",
     "FileLock",
+    "Parts",
     "StudyPlan",
     "StudySettings",
     "StudySummary",

@@ -8,7 +8,7 @@ from pathlib import Path
 from gsfnas.candidate import Candidate
 from gsfnas.errors import UserError
 from gsfnas.record import Record, pareto_front
-from gsfnas.study._storage import Run
+from gsfnas.storages.base import Run
 
 WEIGHTS = "weights.safetensors"
 

@@ -23,17 +23,25 @@ MAY_DIFFER = (
     "data.cache",
     "data.cache_gb",
     "data.workers",
-    "executor",
     "executor.*",
+    "storage.*",
     "workers",
     "runs",
     "reports",
     "report.*",
 )
 
+# How settings were spelled before, and are still in journals and in users' files.
+RENAMED: Mapping[str, str] = {
+    "study.sampler": "sampler.name",
+    "study.workers": "executor.workers",
+    "study.delay": "study.lag",
+    "study.design_share": "study.initial_fraction",
+}
+
 _SHOWN = 4
 # Those whose settings have defaults.
-_SECTIONS = ("data", "study", "train", "protocol")
+_SECTIONS = ("data", "study", "train", "protocol", "sampler", "stopper", "evaluator", "executor", "storage", "report")
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -49,7 +57,7 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """``dotted.key: old -> new`` for each key that may not differ and does."""
-    before, after = flatten(old), flatten(new)
+    before, after = ({RENAMED.get(key, key): value for key, value in flatten(one).items()} for one in (old, new))
     # A setting that a later version brought: what it changes, the fingerprints of recipe and data tell.
     later = {key for key in after.keys() - before.keys() if key.partition(".")[0] in _SECTIONS}
     keys = [key for key in sorted({*before, *after} - later) if not any(fnmatchcase(key, pattern) for pattern in MAY_DIFFER)]

@@ -7,10 +7,9 @@ from rich.console import Console
 
 from gsfnas.errors import UserError
 from gsfnas.record import ProtocolScore, Record, StudyRecord
+from gsfnas.storages.base import StudyStorage
 from gsfnas.study._checkpoints import WEIGHTS
-from gsfnas.study._locks import study_lock
-from gsfnas.study._read import open_study, read_study
-from gsfnas.study._storage import StudyStorage
+from gsfnas.study._read import find_storage, open_study, read_study
 
 # Its name, clips, crops, the split, and the fingerprint of the data.
 Protocol = tuple[str, int, int, str, str]
@@ -24,8 +23,9 @@ def measure_study(runs: str | Path, name: str, protocol: Protocol, measure: Meas
     Raises UserError where there is no such study, another process runs it, or no weights are kept.
     """
     folder = open_study(runs, name).folder
-    with study_lock(folder, name):
-        storage = StudyStorage(folder, name, "write")
+    kept = find_storage(folder)
+    with kept.running(folder, name):
+        storage = kept.open(folder, name, "write")
         if not kept_weights(storage):
             raise UserError(
                 f"study {name!r} has no weights in {folder / 'checkpoints'}: they were removed, or no candidate is complete yet"

@@ -8,16 +8,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from gsfnas.component import find
 from gsfnas.errors import UserError, unknown
 from gsfnas.record import Record, StudyRecord, best
+from gsfnas.samplers import Design, anchors, distinct_candidates
+from gsfnas.seeds import run_id, training_seed
 from gsfnas.space import BoundRows, BoundSpace
-from gsfnas.study import _propose
-from gsfnas.study._elsewhere import Elsewhere
-from gsfnas.study._journal import JOURNAL
-from gsfnas.study._locks import is_running
-from gsfnas.study._seeds import run_id, training_seed
+from gsfnas.storages import STORAGES, Storage, StudyStorage
+from gsfnas.study._run_cache import RunCache
 from gsfnas.study._settings import StudySettings, check_name
-from gsfnas.study._storage import StudyStorage
 
 Status = Literal["running", "unfinished", "complete", "unreadable"]
 
@@ -63,41 +62,43 @@ class StudyPlan:
 def plan_study(
     settings: StudySettings,
     space: BoundSpace,
+    storage: Storage,
     seconds_per_candidate: float,
     *,
+    workers: int = 1,
     recipe: str = "",
     data: str = "",
     budget: int = 0,
 ) -> StudyPlan:
     """How many runs a new study takes, and how long where one run takes ``seconds_per_candidate`` on its worker.
 
-    ``recipe``, ``data`` and ``budget`` are those of ``run_study``, by which other studies' runs are known.
+    ``recipe``, ``data`` and ``budget`` are those of the study's evaluator, by which other studies' runs are known.
     """
-    candidates = min(settings.trials, _propose.distinct_candidates(space))
+    candidates = min(settings.trials, distinct_candidates(space))
     if isinstance(space, BoundRows):
         replicates = candidates * (settings.replicates - 1)
-        elsewhere = Elsewhere(settings.folder, recipe, data, budget)
+        cache = RunCache(settings.folder, storage, recipe, data, budget)
         seeds = [
             (candidate.key, training_seed(settings.seed, candidate.key, replicate))
             for candidate in space.candidates[:candidates]
             for replicate in range(settings.replicates)
         ]
-        known = sum(elsewhere.find(run_id(key, seed, recipe, data)) is not None for key, seed in seeds)
-        # Rows wait for no result, so that only the last round may leave workers idle.
-        rounds = -(-(candidates + replicates - known) // settings.workers)
+        known = sum(cache.find(run_id(key, seed, recipe, data)) is not None for key, seed in seeds)
+        # Named candidates wait for no result, so that only the last round may leave workers idle.
+        rounds = -(-(candidates + replicates - known) // workers)
         return StudyPlan(0, 0, 0, replicates, rounds * seconds_per_candidate, rows=candidates, known=known)
-    anchors = min(candidates, len(_propose.anchors(space)))
-    design = _propose.num_design(settings, space)
-    replicates = min(candidates, anchors + 1) * (settings.replicates - 1)
-    rounds = -(-candidates // settings.workers) + -(-replicates // settings.workers)
-    return StudyPlan(anchors, design, candidates - anchors - design, replicates, rounds * seconds_per_candidate)
+    num_anchors = min(candidates, len(anchors(space)))
+    design = Design(settings.initial_fraction).num_points(space, settings.trials)
+    replicates = min(candidates, num_anchors + 1) * (settings.replicates - 1)
+    rounds = -(-candidates // workers) + -(-replicates // workers)
+    return StudyPlan(num_anchors, design, candidates - num_anchors - design, replicates, rounds * seconds_per_candidate)
 
 
 def study_names(runs: str | Path) -> list[str]:
     """The studies under ``runs``, in order, those too that cannot be read. Raises UserError where ``runs`` cannot be."""
     folder = Path(runs)
     try:
-        return sorted(path.name for path in folder.iterdir() if _holds_journal(path))
+        return sorted(path.name for path in folder.iterdir() if _is_held(path))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -114,7 +115,7 @@ def list_studies(runs: str | Path = "runs") -> list[StudySummary]:
         try:
             summaries.append(summarise_study(runs, name))
         except UserError as error:
-            summaries.append(_unreadable(Path(runs) / name / JOURNAL, str(error)))
+            summaries.append(_unreadable(Path(runs) / name, str(error)))
     return sorted(summaries, key=lambda summary: summary.changed, reverse=True)
 
 
@@ -124,7 +125,13 @@ def summarise_study(runs: str | Path, name: str) -> StudySummary:
     record = read_study(storage)
     ended = [run for run in record.records if run.outcome != "running"]
     asked = storage.asked.trials if storage.asked else 0
-    status: Status = "running" if is_running(storage.folder) else "complete" if storage.is_complete else "unfinished"
+    status: Status = (
+        "running"
+        if find_storage(storage.folder).is_running(storage.folder)
+        else "complete"
+        if storage.is_complete
+        else "unfinished"
+    )
     changed = datetime.fromtimestamp(storage.last_change() or time.time()).astimezone()
     num_failed = sum(run.outcome == "failed" for run in ended)
     return StudySummary(name, status, len(ended), num_failed, asked, best(record.records), changed)
@@ -145,12 +152,13 @@ def data_of_study(runs: str | Path, name: str) -> str:
 def open_study(runs: str | Path, name: str) -> StudyStorage:
     """Its journal, to be read. Raises UserError where there is none, or it cannot be read."""
     check_name(name, "the name of a study")
-    if not _holds_journal(Path(runs) / name):
+    folder = Path(runs) / name
+    if not _is_held(folder):
         begun = study_names(runs)
         if not begun:
             raise UserError(f"unknown study {name!r}: none was begun in {str(runs)!r}; begin one with gsfnas study run NAME")
         raise unknown("study", name, begun)
-    return StudyStorage(Path(runs) / name, name)
+    return find_storage(folder).open(folder, name)
 
 
 def read_study(storage: StudyStorage) -> StudyRecord:
@@ -178,20 +186,19 @@ def _ordered(records: Sequence[Record]) -> tuple[Record, ...]:
     return tuple(sorted(records, key=lambda record: record.number))
 
 
-def _holds_journal(folder: Path) -> bool:
-    """Whether there is a journal, of whatever kind; of a folder that we may not look into, there may be."""
-    try:
-        os.lstat(folder / JOURNAL)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    return True
+def find_storage(folder: Path) -> Storage:
+    """The shipped storage that keeps the study of a folder; the first, where none does."""
+    storages: list[Storage] = [find(name, STORAGES, "storage")() for name in STORAGES]
+    return next((storage for storage in storages if storage.holds(folder)), storages[0])
 
 
-def _unreadable(journal: Path, problem: str) -> StudySummary:
+def _is_held(folder: Path) -> bool:
+    return find_storage(folder).holds(folder)
+
+
+def _unreadable(folder: Path, problem: str) -> StudySummary:
     try:
-        changed = os.lstat(journal).st_mtime
+        changed = max((os.lstat(path).st_mtime for path in folder.glob("*.log")), default=0.0)
     except OSError:
         changed = 0.0
-    return StudySummary(journal.parent.name, "unreadable", 0, 0, 0, None, datetime.fromtimestamp(changed).astimezone(), problem)
+    return StudySummary(folder.name, "unreadable", 0, 0, 0, None, datetime.fromtimestamp(changed).astimezone(), problem)

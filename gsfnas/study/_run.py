@@ -4,65 +4,90 @@ import errno
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from gsfnas.candidate import Candidate
+from gsfnas.component import fingerprint, is_outside, load
 from gsfnas.errors import UserError
-from gsfnas.evaluator import Evaluator
+from gsfnas.evaluators.base import Evaluator
+from gsfnas.executors import Executor
 from gsfnas.record import Latency, StudyRecord
+from gsfnas.samplers import Sampler, chain, distinct_candidates, identity_of
+from gsfnas.seeds import digest
 from gsfnas.space import BoundRows, BoundSpace
-from gsfnas.study import _propose
-from gsfnas.study._attributes import ASKED, CONFIGURATION, DESIGN, ENDED, ENVIRONMENT
+from gsfnas.stoppers import NoStopper, Stopper
+from gsfnas.storages import Storage
+from gsfnas.storages._attributes import ASKED, CONFIGURATION, DESIGN, ENDED, ENVIRONMENT
+from gsfnas.storages.base import StudyStorage
 from gsfnas.study._checkpoints import disk_full, is_disk_full
 from gsfnas.study._configuration import differences, refuse
-from gsfnas.study._desk import Desk
-from gsfnas.study._executor import run_workers
-from gsfnas.study._job import Job
-from gsfnas.study._locks import study_lock
+from gsfnas.study._job import Job, Price
 from gsfnas.study._progress import StudyProgress
 from gsfnas.study._protocols import Measure, Protocol, measure_protocol
 from gsfnas.study._read import read_study
-from gsfnas.study._seeds import digest
+from gsfnas.study._scheduler import Scheduler
 from gsfnas.study._settings import StudySettings
-from gsfnas.study._storage import StudyStorage
-from gsfnas.study._worker import one_line
+from gsfnas.study._worker import Work, one_line
 
 _LATENCY_ROUNDS = 5
 _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The exchangeable parts of a study.
+
+    ``sampler`` is the search that comes between the initial design and the replicates, or all samplers in the order in which
+    they are asked. ``price`` gives what ``Record.cost`` holds; it counts operations unless given.
+    """
+
+    evaluator: Evaluator
+    sampler: Sampler | tuple[Sampler, ...]
+    stopper: Stopper
+    executor: Executor
+    storage: Storage
+    price: Callable[[Candidate], Mapping[str, int]] | None = None
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the records of a study say of how they came about, as plain JSON values; ``study_yaml`` can be run again."""
+
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    study_yaml: str = ""
+
+
+@dataclass(frozen=True)
+class Afterwards:
+    """What is measured when the search has ended.
+
+    ``latency`` is called in this process alone, several times for every complete candidate without a latency on
+    ``latency_device`` (any device where that is None); ``score``, likewise, for every run whose weights are kept and that has
+    no score under ``protocol`` yet.
+    """
+
+    latency: Callable[[Candidate], Latency] | None = None
+    latency_device: str | None = None
+    protocol: Protocol | None = None
+    score: Measure | None = None
+
+
 def run_study(
     settings: StudySettings,
     space: BoundSpace,
-    make_evaluator: Callable[[], Evaluator],
-    price: Callable[[Candidate], Mapping[str, int]],
+    parts: Parts,
+    circumstances: Circumstances,
+    afterwards: Afterwards,
     *,
-    budget: int,
-    classes: int,
-    recipe: str,
-    data: str,
-    environment: Mapping[str, Any],
-    configuration: Mapping[str, Any],
-    study_yaml: str,
     device: str = "auto",
-    devices: int = 1,
-    measure_latency: Callable[[Candidate], Latency] | None = None,
-    latency_device: str | None = None,
-    protocol: Protocol | None = None,
-    measure_score: Measure | None = None,
     console: Console | None = None,
 ) -> StudyRecord:
     """Runs a study to its end and returns what it says; a study that is complete is only read.
-
-    ``make_evaluator`` and ``price`` go to worker processes where there are several, so they must be picklable then. ``price``
-    gives what ``Record.cost`` holds. ``recipe`` and ``data`` are fingerprints of the training and of the data, ``budget`` the
-    epochs of every run, ``devices`` on how many it computes at once. ``configuration`` is the resolved study as plain JSON
-    values. ``measure_latency`` is called in this process alone, after the search, several times for every complete candidate
-    without a latency on ``latency_device`` (any device where that is None). ``measure_score``, likewise, for every run whose
-    weights are kept and that has no score under ``protocol`` yet.
 
     Raises UserError for a study that another process runs, for another configuration under the same name, a damaged or
     foreign journal, a full disk, a folder that cannot be written, and where the first candidates all fail. KeyboardInterrupt
@@ -72,42 +97,45 @@ def run_study(
     folder = settings.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with study_lock(folder, settings.name):
-            storage = StudyStorage(folder, settings.name, "create")
-            environment, configuration = _plain(environment), _plain(configuration)
-            identity = {"recipe": recipe, "data": data, "budget": budget, "space": space.name, "sites": _sites(space)}
-            # The configuration may say these as variables of the environment.
-            proposals = {name: getattr(settings, name) for name in ("sampler", "delay", "seed", "design_share")}
-            identity["study"] = {"proposals": digest(proposals)}
-            _check_identity(storage, settings, identity, configuration)
+        with parts.storage.running(folder, settings.name):
+            storage = parts.storage.open(folder, settings.name, "create")
+            environment, configuration = _plain(circumstances.environment), _plain(circumstances.configuration)
+            heads = tuple(parts.evaluator.heads.items())
+            recipe, data = _identity(parts.evaluator, space)
+            given = parts.sampler
+            samplers = given if isinstance(given, tuple) else chain(space, given, settings.initial_fraction)
             job = Job(
                 settings=settings,
                 space=space,
-                make_evaluator=make_evaluator,
-                price=price,
-                budget=budget,
+                samplers=samplers,
+                evaluator=parts.evaluator,
+                stopper=parts.stopper,
+                storage=parts.storage,
+                price=parts.price or Price(heads),
+                budget=parts.evaluator.budget,
                 recipe=recipe,
                 data=data,
                 environment=digest(environment),
                 configuration=digest(configuration),
                 deadline=None if settings.hours is None else time.time() + settings.hours * 3600,
-                devices=devices,
             )
+            identity = _identity_of_study(job, parts)
+            _check_identity(storage, settings, identity, configuration)
             if storage.header is None:
-                storage.write_header(space, classes, identity)
+                storage.write_header(space, heads[0][1], identity)
             storage.set_attribute(f"{ENVIRONMENT}{job.environment}", environment)
             storage.set_attribute(f"{CONFIGURATION}{job.configuration}", configuration)
             asked = {"trials": settings.trials, "replicates": settings.replicates, "configuration": job.configuration}
-            asked |= {"study_yaml": study_yaml}
+            asked |= {"study_yaml": circumstances.study_yaml}
             storage.set_attribute(ASKED, asked)
-            seen = [run.record.candidate for run in storage.runs() if run.part == "main"]
-            storage.set_attribute(DESIGN, _propose.extend_design(settings, space, storage.design, seen))
-            Desk(job, storage).sweep()
-            is_complete = _search(job, storage, device, console)
-            if measure_latency is not None:
-                _measure_latencies(storage, measure_latency, latency_device, console)
-            if protocol is not None and measure_score is not None:
-                measure_protocol(storage, protocol, measure_score, console)
+            scheduler = Scheduler(job, storage)
+            storage.set_attribute(DESIGN, scheduler.plan())
+            scheduler.sweep()
+            is_complete = _search(job, storage, parts.executor, device, console)
+            if afterwards.latency is not None:
+                _measure_latencies(storage, afterwards.latency, afterwards.latency_device, console)
+            if afterwards.protocol is not None and afterwards.score is not None:
+                measure_protocol(storage, afterwards.protocol, afterwards.score, console)
             if is_complete:
                 storage.set_attribute(ENDED, asked)
             return read_study(storage)
@@ -122,23 +150,29 @@ def run_study(
         raise
 
 
-def _search(job: Job, storage: StudyStorage, device: str, console: Console) -> bool:
+def _search(job: Job, storage: StudyStorage, executor: Executor, device: str, console: Console) -> bool:
     """Has all runs evaluated that are missing; says whether the asked candidates are, or the space is exhausted."""
-    desk = Desk(job, storage)
+    scheduler = Scheduler(job, storage)
+    settings, space = job.settings, job.space
     records = [run.record for run in storage.runs()]
-    limit = _propose.distinct_candidates(job.space)
-    if desk.num_left(records):
-        names = {candidate.key: name for name, candidate in job.space.rows} if isinstance(job.space, BoundRows) else {}
-        with StudyProgress(console, records, desk.num_left, job.settings.workers, names) as progress:
-            run_workers(job, device, progress.on_event, progress.say)
+    limit = distinct_candidates(space)
+    is_named = isinstance(space, BoundRows)
+    if scheduler.num_left(records):
+        names = {candidate.key: name for name, candidate in space.rows} if isinstance(space, BoundRows) else {}
+        if executor.workers > settings.lag + 1 and not is_named:
+            line = f"study.lag={settings.lag} lets at most {settings.lag + 1} runs of the search go side by side"
+            console.print(f"{line}; some of the {executor.workers} workers will wait", highlight=False)
+        with StudyProgress(console, records, scheduler.num_left, executor.workers, names) as progress:
+            executor.run(Work(job), device, progress.on_event, progress.say)
     main = sum(run.part == "main" for run in storage.runs())
-    if limit < job.settings.trials and main == limit and not isinstance(job.space, BoundRows):
-        line = f"the space is exhausted: all {limit} candidates are evaluated ({job.settings.trials} asked)"
-        console.print(line, highlight=False)
-    elif main < min(limit, job.settings.trials):
-        line = f"stopped after {job.settings.hours} hours with {main} of {job.settings.trials} candidates"
+    if main < min(limit, settings.trials) and job.deadline is not None and time.time() >= job.deadline:
+        line = f"stopped after {settings.hours} hours with {main} of {settings.trials} candidates"
         console.print(line + "; the same command goes on", highlight=False)
-    return main >= min(limit, job.settings.trials)
+        return False
+    if main < settings.trials and not is_named:
+        what = f"the space is exhausted: all {main}" if main == limit else f"the sampler proposes no more: {main}"
+        console.print(f"{what} candidates are evaluated ({settings.trials} asked)", highlight=False)
+    return True
 
 
 def _measure_latencies(
@@ -166,6 +200,29 @@ def _measure_latencies(
                 console.print(f"no latency of {candidate.key}: {one_line(error)}", highlight=False, markup=False)
     for found in rounds.values():
         storage.add_latency(min(found, key=lambda latency: latency.median_ms))
+
+
+def _identity(evaluator: Evaluator, space: BoundSpace) -> tuple[str, str]:
+    """Recipe and data by which results are known; code from outside that makes them is part of it, as it is now."""
+    identity = evaluator.identity
+    codes = [
+        fingerprint(evaluator),
+        *([fingerprint(load(name, "backbone"))] if is_outside(name := space.backbone.name) else []),
+    ]
+    return "+".join([identity.recipe, *(code for code in codes if code)]), identity.data
+
+
+def _identity_of_study(job: Job, parts: Parts) -> dict[str, Any]:
+    """What makes a study this one and no other. The configuration may say it as variables of the environment."""
+    settings = job.settings
+    proposals: dict[str, Any] = {"delay": settings.lag, "seed": settings.seed, "design_share": settings.initial_fraction}
+    given = parts.sampler
+    proposals |= {"samplers": [identity_of(one) for one in given]} if isinstance(given, tuple) else identity_of(given)
+    if not isinstance(parts.stopper, NoStopper):
+        proposals["stopper"] = [type(parts.stopper).__qualname__, str(parts.stopper), fingerprint(parts.stopper)]
+    space = job.space
+    identity = {"recipe": job.recipe, "data": job.data, "budget": job.budget, "space": space.name, "sites": _sites(space)}
+    return {**identity, "study": {"proposals": digest(proposals)}}
 
 
 def _check_identity(

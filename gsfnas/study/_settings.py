@@ -5,16 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gsfnas.errors import UserError, shown, unknown
-
-SAMPLERS = ("tpe", "nsga2", "random")
+from gsfnas.errors import UserError, shown
 
 # From and to; above is more than a study could hold, and for the seed more than is written as an integer everywhere.
 _RANGES: Mapping[str, tuple[int, int]] = {
     "trials": (2, 100_000),
-    "workers": (1, 1024),
     "replicates": (1, 1000),
-    "delay": (0, 100_000),
+    "lag": (0, 100_000),
     "seed": (0, 2**63 - 1),
 }
 _MAX_HOURS = 1_000_000
@@ -29,22 +26,21 @@ def check_name(name: object, what: str = "`study.name`") -> str:
 
 @dataclass(frozen=True)
 class StudySettings:
-    """How many candidates, how they are proposed, how often and by how many processes they are trained.
+    """How many candidates are evaluated, and how often.
 
-    ``trials`` counts distinct evaluated candidates, the empty and the full one included. ``design_share`` of them are a
-    balanced design; ``sampler`` proposes the rest. ``hours`` bounds the search of one call: no candidate starts after it.
-    ``replicates`` is the number of seeds of the two anchors and the best. ``runs`` is the folder that holds studies. Raises
-    UserError for a value out of range.
+    ``trials`` counts distinct evaluated candidates, the empty and the full one included. ``initial_fraction`` of them are a
+    balanced design. ``hours`` bounds the search of one call: no candidate starts after it. A proposal of the search sees the
+    results of all runs but the latest ``lag``, so that at most ``lag`` + 1 of its runs go side by side. ``replicates`` is the
+    number of seeds of the two anchors and the best. ``runs`` is the folder that holds studies. Raises UserError for a value out
+    of range.
     """
 
     name: str
     trials: int = 24
     hours: float | None = None
-    workers: int = 2
-    sampler: str = "tpe"
-    delay: int = 4
+    lag: int = 4
     seed: int = 0
-    design_share: float = 0.5
+    initial_fraction: float = 0.5
     replicates: int = 3
     runs: str = "runs"
 
@@ -55,10 +51,8 @@ class StudySettings:
             if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
                 rule = f"of at least {least}" if not isinstance(value, int) or value < least else f"of at most {most:,}"
                 raise UserError(f"`study.{name}` must be an integer {rule}, but got {shown(value)}")
-        if not isinstance(self.sampler, str) or self.sampler not in SAMPLERS:
-            raise unknown("sampler", self.sampler if isinstance(self.sampler, str) else shown(self.sampler), SAMPLERS)
-        if not _is_number(self.design_share) or not 0 <= self.design_share <= 1:
-            raise UserError(f"`study.design_share` must be in [0, 1], but got {shown(self.design_share)}")
+        if not _is_number(self.initial_fraction) or not 0 <= self.initial_fraction <= 1:
+            raise UserError(f"`study.initial_fraction` must be in [0, 1], but got {shown(self.initial_fraction)}")
         if self.hours is not None and (not _is_number(self.hours) or not 0 < self.hours <= _MAX_HOURS):
             rule = f"at most {_MAX_HOURS:,}" if _is_number(self.hours) and self.hours > 0 else "above 0"
             raise UserError(f"`study.hours` must be {rule}, but got {shown(self.hours)}")

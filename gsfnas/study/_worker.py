@@ -9,15 +9,20 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gsfnas import checked
+from gsfnas.component import where
 from gsfnas.errors import UserError
 from gsfnas.escape import printable
-from gsfnas.evaluator import Context, Evaluator, Measurement
+from gsfnas.evaluators.base import Context, Evaluator, Measurement
+from gsfnas.files import write
 from gsfnas.record import Epoch, Record
+from gsfnas.seeds import digest
+from gsfnas.stoppers import NoStopper
+from gsfnas.storages._locks import exclusive
+from gsfnas.storages.base import Run, StudyStorage
 from gsfnas.study._checkpoints import disk_full, is_disk_full, looks_full
-from gsfnas.study._desk import Claim, Desk
-from gsfnas.study._elsewhere import Known
-from gsfnas.study._job import Job
-from gsfnas.study._storage import Run, StudyStorage, failed
+from gsfnas.study._job import Job, history_of
+from gsfnas.study._run_cache import CachedRun
+from gsfnas.study._scheduler import Assignment, Scheduler, failed
 
 _POLL_SECONDS = 0.2
 
@@ -36,59 +41,88 @@ class Event:
 Tell = Callable[[Event], None]
 
 
-def work(job: Job, device: str, threads: int, tell: Tell) -> None:
-    """Evaluates runs until none is left. The evaluator is made and prepared when the first one comes.
+class StoppedError(Exception):
+    """A stopper has ended a run; the text says after which epoch."""
 
-    Raises UserError for what the user must mend: the run then stays as it is and is taken up by the same command.
+
+@dataclass(frozen=True)
+class Work:
+    """The task of a worker: evaluates runs of a job until none is left."""
+
+    job: Job
+
+    @property
+    def devices(self) -> int:
+        return self.job.evaluator.devices
+
+    def __call__(self, device: str, threads: int, tell: Tell) -> None:
+        """Raises UserError for what the user must mend: the run then stays as it is and is taken up by the same command."""
+        job = self.job
+        storage = job.open()
+        scheduler = Scheduler(job, storage)
+        is_prepared = False
+        held: Assignment | None = None
+        try:
+            while (assignment := scheduler.next()) is not None:
+                if assignment == "wait":
+                    time.sleep(_POLL_SECONDS)
+                    continue
+                held = assignment
+                tell(Event("begin", assignment.run.record, total=job.budget))
+                if assignment.cached is not None:
+                    record = reuse(job, storage, assignment, assignment.cached)
+                else:
+                    if not is_prepared:
+                        is_prepared = True
+                        prepare(job, Context(job.checkpoints, device, threads, _progress(tell)))
+                    record = evaluate(job, storage, assignment, device)
+                scheduler.finish(assignment, record)
+                tell(Event("end", record))
+        except OSError as error:
+            if is_disk_full(error):
+                raise disk_full(job.folder) from None
+            raise
+        finally:
+            # Whoever comes next in this process, after Ctrl-C in a notebook say, must find the run free.
+            if held is not None:
+                held.claim.release()
+            if is_prepared:
+                job.evaluator.close()
+
+
+def prepare(job: Job, context: Context) -> None:
+    """What all runs share: once for the study, by the worker that comes first, and once for this process.
+
+    Done is done when it is written down: where that worker was killed, the next one begins again.
     """
-    storage = StudyStorage(job.folder, job.settings.name, "write")
-    desk = Desk(job, storage)
-    evaluator: Evaluator | None = None
-    held: Claim | None = None
-    try:
-        while (claim := desk.next()) is not None:
-            if claim == "wait":
-                time.sleep(_POLL_SECONDS)
-                continue
-            held = claim
-            tell(Event("begin", claim.run.record, total=job.budget))
-            if claim.known is not None:
-                record = adopt(job, storage, claim, claim.known)
-            else:
-                if evaluator is None:
-                    evaluator = job.make_evaluator()
-                    evaluator.prepare(job.space, Context(job.checkpoints, device, threads, _progress(tell)))
-                record = evaluate(job, storage, evaluator, claim, device)
-            desk.finish(claim, record)
-            tell(Event("end", record))
-    except OSError as error:
-        if is_disk_full(error):
-            raise disk_full(job.folder) from None
-        raise
-    finally:
-        # Whoever comes next in this process, after Ctrl-C in a notebook say, must find the run free.
-        if held is not None:
-            held.lock.release()
-        if evaluator is not None:
-            evaluator.close()
+    evaluator = job.evaluator
+    if type(evaluator).prepare_once is not Evaluator.prepare_once:
+        done = job.folder / f"prepared-{digest({'recipe': job.recipe, 'data': job.data})}"
+        with exclusive(job.folder / "prepare.lock"):
+            if not done.exists():
+                evaluator.prepare_once(job.space, context)
+                write(done, "")
+    evaluator.prepare(job.space, context)
 
 
-def adopt(job: Job, storage: StudyStorage, claim: Claim, known: Known) -> Record:
+def reuse(job: Job, storage: StudyStorage, assignment: Assignment, cached: CachedRun) -> Record:
     """A run that another study made, as this study's: the same candidate under the same seed, recipe and data."""
-    known.write(claim.run, storage, job.checkpoints)
-    told = known.record
-    record = replace(claim.run.record, outcome="complete", metrics=told.metrics, curve=told.curve, source=told.source)
+    cached.write(assignment.run, storage, job.checkpoints)
+    told = cached.record
+    record = replace(assignment.run.record, outcome="complete", metrics=told.metrics, curve=told.curve, source=told.source)
     return replace(record, device=told.device, seconds=told.seconds)
 
 
-def evaluate(job: Job, storage: StudyStorage, evaluator: Evaluator, claim: Claim, device: str) -> Record:
-    """One run from where it stands to its end: complete, or failed with the reason. Each epoch is stored as it comes."""
-    record = replace(claim.run.record, device=device)
+def evaluate(job: Job, storage: StudyStorage, assignment: Assignment, device: str) -> Record:
+    """One run from where it stands to its end: complete, or else failed or stopped with the reason. Stores each epoch."""
+    record = replace(assignment.run.record, device=device)
     started = time.monotonic()
     try:
-        last = _measure(job, storage, evaluator, claim.run)
+        last = _measure(job, storage, assignment.run)
     except UserError:
         raise
+    except StoppedError as stopped:
+        return replace(record, outcome="stopped", error=str(stopped), seconds=time.monotonic() - started)
     except Exception as error:
         if is_disk_full(error) or looks_full(job.checkpoints, record):
             raise disk_full(job.checkpoints, record) from None
@@ -100,7 +134,7 @@ def evaluate(job: Job, storage: StudyStorage, evaluator: Evaluator, claim: Claim
     return replace(record, outcome="complete", metrics=dict(last.metrics), seconds=seconds)
 
 
-def _measure(job: Job, storage: StudyStorage, evaluator: Evaluator, run: Run) -> Measurement:
+def _measure(job: Job, storage: StudyStorage, run: Run) -> Measurement:
     """Runs an evaluation, from its newest checkpoint where there is one, and returns the last measurement.
 
     A checkpoint may be newer than what is stored. Where the evaluator does not tell the epochs between once more, the run
@@ -108,7 +142,7 @@ def _measure(job: Job, storage: StudyStorage, evaluator: Evaluator, run: Run) ->
     """
     last = None
     curve = {epoch.epoch: epoch for epoch in run.record.curve}
-    for measurement in _resumed(job, evaluator, run):
+    for measurement in _resumed(job, run):
         due = last.epoch + 1 if last is not None else max(curve, default=0) + 1
         if not (last.epoch if last is not None else 0) < measurement.epoch <= due:
             raise RuntimeError(f"the evaluator told epoch {measurement.epoch} where epoch {due} is due")
@@ -124,6 +158,8 @@ def _measure(job: Job, storage: StudyStorage, evaluator: Evaluator, run: Run) ->
             storage.add_epoch(run, epoch)
         curve[epoch.epoch] = epoch
         last = replace(measurement, metrics=metrics)
+        if not last.is_last and _stops(job, storage, replace(run.record, curve=tuple(curve.values()))):
+            raise StoppedError(f"stopped after epoch {last.epoch} of {job.budget}")
     if last is None or not last.is_last:
         raise RuntimeError(f"the evaluator ended after {last.epoch if last else 0} of {job.budget} epochs")
     if "val_top1" not in last.metrics:
@@ -131,11 +167,12 @@ def _measure(job: Job, storage: StudyStorage, evaluator: Evaluator, run: Run) ->
     return last
 
 
-def _resumed(job: Job, evaluator: Evaluator, run: Run) -> Iterator[Measurement]:
+def _resumed(job: Job, run: Run) -> Iterator[Measurement]:
     known = [epoch for epoch in run.record.curve if epoch.checkpoint]
     path = job.folder / known[-1].checkpoint if known and known[-1].checkpoint else None
     resume_from = path if path is not None and path.exists() else None
-    options = {"seed": run.record.seed, "budget": job.budget}
+    evaluator = job.evaluator
+    options = {"seed": run.record.seed, "replicate": run.record.replicate, "budget": job.budget}
     stream = iter(evaluator.evaluate(run.record.candidate, resume_from=resume_from, **options))
     first = next(stream, None)
     if first is not None and first.epoch > (run.record.curve[-1].epoch if run.record.curve else 0) + 1:
@@ -145,6 +182,21 @@ def _resumed(job: Job, evaluator: Evaluator, run: Run) -> Iterator[Measurement]:
     if first is not None:
         yield first
         yield from stream
+
+
+def _stops(job: Job, storage: StudyStorage, record: Record) -> bool:
+    """What the stopper decides from the runs before the lag of this one, all of which have ended.
+
+    Replicates are to tell chance from merit, so they go on to their last epoch.
+    """
+    if isinstance(job.stopper, NoStopper) or record.replicate:
+        return False
+    history = history_of(job, storage, storage.runs())
+    known = history.records[: max(0, record.number - job.settings.lag)]
+    try:
+        return bool(job.stopper.stops(record, replace(history, records=known, replicates=())))
+    except Exception as error:
+        raise UserError(f"stopper {type(job.stopper).__qualname__!r} failed ({where(error)})") from error
 
 
 def one_line(error: BaseException) -> str:

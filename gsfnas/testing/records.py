@@ -1,6 +1,6 @@
-"""Studies that nobody ran, with known answers: what each site is worth is written here, the report must find it again.
+"""Synthetic studies with known answers: the effect of each site is defined here, and the report must recover it.
 
-``STUDIES`` names one of each kind, whole, interrupted, failed, hostile; ``record`` and ``study_of`` make more.
+``STUDIES`` has one of each kind: whole, interrupted, failed, with hostile names. ``record`` and ``study_of`` make others.
 """
 
 import functools
@@ -15,10 +15,10 @@ from gsfnas.spec import resolve, spec_of
 
 BACKBONE = BackboneRef.of("micro", {"width": 1})
 FRAMES, RESOLUTION, EPOCHS = 8, 32, 8
-# Points of validation top-1 that a module at each site adds.
+# Effect of a module at each site, in points of validation top-1.
 WORTH = (3.0, 9.0, 2.0, 14.0, 6.0, 10.0, 1.0, -2.0)
 BASELINE = 33.0
-# The first row of the 12-run Plackett-Burman design; the others are its rotations, and one row of nothing.
+# The first row of the 12-run Plackett-Burman design; the others are its rotations and a row of zeros.
 PLACKETT_BURMAN = (1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 0)
 YAML = """\
 study:
@@ -68,7 +68,7 @@ def placement(*held: int) -> Candidate:
 
 
 def candidate_of(choices: Sequence[Mapping[str, object] | None]) -> Candidate:
-    """One choice a site, as a space writes it; None for nothing."""
+    """A candidate from one choice per site, as spaces write them; None for no module."""
     insertions: list[tuple[str, Insertion]] = []
     for site, choice in zip(SITES, choices, strict=True):
         insertion = None if choice is None else resolve(site, choice)
@@ -78,7 +78,7 @@ def candidate_of(choices: Sequence[Mapping[str, object] | None]) -> Candidate:
 
 
 def cost_of(candidate: Candidate) -> dict[str, int]:
-    """Of one clip: a made-up network, and the true costs of its modules."""
+    """Costs of one clip: those of a fictitious network, plus the true costs of its modules."""
     sites = {site.name: site for site in SITES}
     held = [(sites[name], insertion) for name, insertion in candidate.insertions]
     params, fvcore, activations = 71_234, 51_200_000, 1_900_000
@@ -95,7 +95,7 @@ def cost_of(candidate: Candidate) -> dict[str, int]:
 
 
 def top1_of(candidate: Candidate) -> float:
-    """The truth in points: the worth of the sites held, shrinking above 75."""
+    """The true accuracy in points: the baseline plus the effects of the sites that hold a module."""
     index = {site.name: number for number, site in enumerate(SITES)}
     return BASELINE + sum(WORTH[index[name]] for name, _ in candidate.insertions)
 
@@ -111,7 +111,7 @@ def record(
     top1: float | None = None,
     error: str | None = None,
 ) -> Record:
-    """One run, whose noise (points, standard deviation) depends on the candidate and the replicate alone."""
+    """One run. ``noise`` is a standard deviation in points; the draw depends on the candidate and the replicate only."""
     generator = random.Random(f"{candidate.key} {replicate}")
     final = (top1_of(candidate) if top1 is None else top1) / 100
     val = final + generator.gauss(0, noise) / 100
@@ -153,7 +153,7 @@ def record(
 def study_of(
     records: Sequence[Record], replicates: Sequence[Record] = (), latencies: Sequence[Latency] = (), name: str = "placement"
 ) -> StudyRecord:
-    """These runs as a study of the space ``placement`` on eight sites."""
+    """A study of these runs, with the space ``placement`` on eight sites."""
     return StudyRecord(
         name=name,
         space="placement",
@@ -170,27 +170,27 @@ def study_of(
 
 
 def latency_of(candidate: Candidate, device: str = "cpu", threads: int = 1) -> Latency:
-    """11 ms, and 0.9 ms for each module."""
+    """A latency of 11 ms, plus 0.9 ms for each module."""
     median = 11.0 + 0.9 * len(candidate.insertions)
     return Latency(candidate.key, median, median * 0.97, median * 1.1, device, threads, "float32")
 
 
 def design() -> list[Candidate]:
-    """Twelve candidates in which every site is held six times, and every pair of sites three times."""
+    """Eleven candidates that, with the full one, hold each site six times and each pair of sites three times."""
     rows = [PLACKETT_BURMAN[shift:] + PLACKETT_BURMAN[:shift] for shift in range(11)] + [(0,) * 11]
-    # Inverted, so that the row of nothing is the full candidate, which is an anchor; the design keeps eleven.
+    # Inverted, so that the row of zeros is the full candidate. That is an anchor, so the design keeps the other eleven.
     return [placement(*(index for index in range(8) if not row[index])) for row in rows[:11]]
 
 
 def placement_study(noise: float = 1.2) -> StudyRecord:
-    """24 candidates of which one failed, 6 replicates (two a anchor and two of the best), and latencies of all that ran."""
+    """24 candidates, one of which failed; two replicates of each anchor and of the best; latencies of all complete runs."""
     empty, full = placement(), placement(*range(8))
     records = [record(0, empty, "anchor", noise=noise), record(1, full, "anchor", noise=noise, top1=69.0)]
     records += [record(2 + number, candidate, noise=noise) for number, candidate in enumerate(design())]
     generator = random.Random(5)
     seen = {one.candidate for one in records}
     while len(records) < 24:
-        # What a sampler finds: more often the sites that are worth something.
+        # Like a sampler, which visits good sites more often.
         held = [index for index in range(8) if generator.random() < 0.25 + WORTH[index] / 18]
         candidate = placement(*held)
         if candidate not in seen:
@@ -217,7 +217,7 @@ def placement_study(noise: float = 1.2) -> StudyRecord:
 
 
 def multi_study(count: int = 30) -> StudyRecord:
-    """A space of several gates, fusions and shares of the channels at eight sites; the worth is the site's times the gate's."""
+    """A space of gates, fusions and shares of channels at eight sites; effects of sites are scaled by the gate."""
     generator = random.Random(3)
     scale = {"learnable": 1.0, "1": 0.6, "-1": 0.2}
     records = [record(0, placement(), "anchor"), record(1, candidate_of([{"module": "gsf"}] * 8), "anchor", top1=70.0)]
@@ -248,7 +248,7 @@ def anchors_study() -> StudyRecord:
 
 
 def rows_study(*, has_baseline: bool = True) -> StudyRecord:
-    """Four rows, two of them the same candidate, with three seeds each; one failed under its second seed."""
+    """Named rows with three seeds each. Two names stand for the same candidate; one run failed under its second seed."""
     held: list[tuple[int, ...]] = [(0,), (0, 1, 2), tuple(range(8)), *([()] if has_baseline else [])]
     candidates = [placement(*sites) for sites in held]
     names = ["one", "three", "<all> & every_one", "none"]
@@ -265,7 +265,7 @@ def rows_study(*, has_baseline: bool = True) -> StudyRecord:
 
 
 def failed_study() -> StudyRecord:
-    """Nothing ever trained: every run failed."""
+    """All runs failed."""
     error = "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB"
     candidates = [placement(), placement(*range(8)), *design()]
     return study_of(
@@ -278,12 +278,12 @@ def failed_study() -> StudyRecord:
 
 
 def bare_study() -> StudyRecord:
-    """A study that was interrupted before its first run."""
+    """Interrupted before the first run."""
     return StudyRecord("bare", "placement", 256, SITES, 24, ())
 
 
 def running_study() -> StudyRecord:
-    """Killed in the middle of its third run."""
+    """Killed during the third run."""
     records = [
         record(0, placement(), "anchor"),
         record(1, placement(*range(8)), "anchor", top1=69.0),
@@ -293,12 +293,12 @@ def running_study() -> StudyRecord:
 
 
 def single_study() -> StudyRecord:
-    """One run, of a candidate with one module: nothing to compare it with."""
+    """One run, of a candidate with one module."""
     return study_of([record(0, placement(1))], name="single")
 
 
 def hand_study() -> StudyRecord:
-    """Baseline 30 %, full 60 %, a better and cheaper one at 62 %, a dominated one at 40 %; seeds of the baseline 30, 32, 34."""
+    """Baseline 30 % (seeds 30, 32, 34), full 60 %, a better and cheaper candidate 62 %, a dominated one 40 %."""
     empty, full, good, poor = (placement(*held) for held in ((), range(8), (3, 5), (0, 1, 2)))
     records = [
         record(0, empty, "anchor", top1=30),
@@ -317,7 +317,7 @@ HOSTILE = "<script>alert('x')</script>"
 
 
 def hostile_study() -> StudyRecord:
-    """Every name that a user can choose holds markup."""
+    """Every name that a user can choose contains markup."""
     site = Site(f"a|b{HOSTILE}", "a", "a", HOSTILE, "after", 16, 8, 8, True)
     backbone = BackboneRef.of(f"mine:{HOSTILE}", {"style": '"><img src=x onerror=alert(1)>'})
     insertion = Insertion.of(f"mine:{HOSTILE}", {"channels": 16, "kind": "</script><script>alert(2)</script>"})

@@ -1,4 +1,4 @@
-"""What every section of a report keeps to. Inherit ``SectionConformance`` and give it the section:
+"""Tests that every section of a report must pass. Inherit ``SectionConformance`` and provide the section:
 
 class TestSlowest(SectionConformance):
     @pytest.fixture
@@ -24,13 +24,13 @@ from gsfnas.report.pages import html
 from gsfnas.report.sections._load import load_sections
 from gsfnas.testing.records import STUDIES
 
-# What reports do without: a section that needs one of these cannot be shown where reports are read.
+# Reports are built without these libraries.
 HEAVY = ("torch", "optuna", "timm")
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
 class Page(HTMLParser):
-    """A page's tags with their attributes, its text by the tag that it stands in, and the tags that were never closed."""
+    """A parsed page: tags with their attributes, text with the tag around it, and tags that were not closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -52,12 +52,12 @@ class Page(HTMLParser):
         self.text.append((self.open[-1] if self.open else "", data))
 
     def words(self) -> str:
-        """All that a reader can read."""
+        """The visible text."""
         return " ".join(text for tag, text in self.text if tag not in ("script", "style"))
 
 
 class SectionConformance:
-    """The tests. ``section`` is a name of ``SECTIONS`` or ``package.module:object``, a class, an instance or a function."""
+    """The suite. ``section`` returns a name in ``SECTIONS``, ``package.module:object``, a class, an instance or a function."""
 
     @pytest.fixture
     def section(self) -> Any:
@@ -65,21 +65,21 @@ class SectionConformance:
 
     @pytest.fixture(autouse=True)
     def _no_heavy_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whoever imports one of them while a report is made gets an ImportError."""
+        """Importing one of them during a test raises ImportError."""
         for name in HEAVY:
             monkeypatch.delitem(sys.modules, name, raising=False)
         monkeypatch.setattr(sys, "meta_path", [_Refusal(), *sys.meta_path])
 
     @pytest.mark.parametrize("name", STUDIES)
     def test_shows_any_study(self, section: Any, name: str) -> None:
-        """Nothing has run, one run, all failed, interrupted, hostile names: it shows something, or does not apply."""
+        """Also for studies without runs, with one run, with failed runs, interrupted, with hostile names."""
         page = Page(_html(STUDIES[name](), [section]))
         assert page.open == []
-        assert "nan" not in page.words().lower().split(), "a number that is none is shown; leave it out"
+        assert "nan" not in page.words().lower().split(), "the section shows nan; leave out what is not known"
 
     @pytest.mark.parametrize("name", STUDIES)
     def test_is_left_out_where_it_does_not_apply(self, section: Any, name: str) -> None:
-        """A page has it exactly where it applies, and then it has something to show."""
+        """And where it applies, it shows more than a heading."""
         analysis = StudyAnalysis(STUDIES[name]())
         ((key, loaded),) = load_sections([section]).items()
         found = contents_of(analysis, {key: loaded}).sections
@@ -93,7 +93,7 @@ class SectionConformance:
         folder = build_report(STUDIES["hostile"](), tmp_path / "report", [section]).parent
         page = Page((folder / "report.html").read_text(encoding="utf-8"))
         tags = [tag for tag, _ in page.tags]
-        # The page's own: Plotly's library, the data of the plots, and what puts them in their places.
+        # Those of the page: Plotly, the data of the plots, and the script that draws them.
         assert tags.count("script") == 3
         assert not {"iframe", "object", "embed", "link", "form", "base"} & set(tags)
         for _, attributes in page.tags:
@@ -126,7 +126,7 @@ class SectionConformance:
         assert len(ids) == len(set(ids))
 
     def test_is_imported_without_a_heavy_library(self, section: Any) -> None:
-        """In a process of its own: here others may have loaded them."""
+        """In a new process, since other tests may have loaded them in this one."""
         check_sections([section])
         name = SECTIONS.get(section, section) if isinstance(section, str) else ""
         named = section if hasattr(section, "__module__") and hasattr(section, "__qualname__") else type(section)
@@ -139,12 +139,12 @@ class SectionConformance:
 
 
 def _html(study: StudyRecord, sections: list[Any]) -> str:
-    """The page without the figures that are files."""
+    """report.html, without drawing the figures."""
     return html.page(contents_of(StudyAnalysis(study), load_sections(sections)), {})
 
 
 class _Refusal(MetaPathFinder):
-    """Finds no heavy library, and lets nobody else find one."""
+    """Refuses to import a heavy library."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         if name.partition(".")[0] in HEAVY:

@@ -1,4 +1,4 @@
-"""Training from scratch: the evaluator that trains every candidate with one recipe, and its parts.
+"""Training and testing one network: the recipe, the loop, checkpoints, protocols of testing.
 
 The settings cost no torch; the rest is loaded on first use.
 """
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from gsfnas.train._estimate import estimate_seconds as estimate_seconds
     from gsfnas.train._evaluate import Score as Score
     from gsfnas.train._evaluate import evaluate_split as evaluate_split
-    from gsfnas.train._evaluator import TrainEvaluator as TrainEvaluator
     from gsfnas.train._fit import fit_epoch as fit_epoch
     from gsfnas.train._scores import TaskScores as TaskScores
     from gsfnas.train._scores import VideoScores as VideoScores
@@ -26,7 +25,6 @@ __all__ = [
     "ProtocolSettings",
     "Score",
     "TaskScores",
-    "TrainEvaluator",
     "TrainSettings",
     "Trained",
     "VideoScores",
@@ -41,7 +39,6 @@ __all__ = [
 _HOME = {
     "Score": "_evaluate",
     "TaskScores": "_scores",
-    "TrainEvaluator": "_evaluator",
     "Trained": "_testing",
     "VideoScores": "_scores",
     "estimate_seconds": "_estimate",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from gsfnas.evaluator import Measurement
+from gsfnas.evaluators.base import Measurement
 from gsfnas.files import read_text
 from gsfnas.train._checkpoint import remove_partial
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,3 +36,18 @@ def begin_child() -> None:
 def _die_with(parent: Any) -> None:
     parent.join()
     os._exit(1)
+
+
+@contextmanager
+def without_main() -> Iterator[None]:
+    """A process started within does not run the script again that runs now, so that a script needs no guard for it."""
+    main = sys.modules["__main__"]
+    before = {name: getattr(main, name) for name in ("__spec__", "__file__") if hasattr(main, name)}
+    main.__spec__ = None
+    if "__file__" in before:
+        del main.__file__
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(main, name, value)

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 
 from gsfnas.candidate import Candidate
 from gsfnas.data import ClipSplit, VideoData
-from gsfnas.evaluator import Measurement
+from gsfnas.evaluators.base import Measurement
 from gsfnas.model import VideoModel, build_model
 from gsfnas.train import _checkpoint
 from gsfnas.train._batch import channels_last

@@ -53,7 +53,7 @@ MISTAKES = {
     # values
     f"{RUN} study.trials=0": "`study.trials` must be an integer of at least 2, but got 0",
     f"{RUN} study.trials=many": "`study.trials` must be an integer, but got 'many'",
-    f"{RUN} workers=0": "`study.workers` must be an integer of at least 1, but got 0",
+    f"{RUN} workers=0": "`executor.workers` must be an integer from 1 to 1,024, but got 0",
     f"{RUN} study.hours=0": "`study.hours` must be above 0, but got 0.0",
     f"{RUN} study.name=a/b": "`study.name` must be letters",
     f"{RUN} train.epochs=0": "`epochs` must be an integer of at least 1, but got 0",

@@ -7,8 +7,8 @@ import sys
 import pytest
 import yaml
 
-from gsfnas import Candidate, price
-from gsfnas.cli import _wiring
+from gsfnas import Candidate, api, price
+from gsfnas.api import _space
 from gsfnas.config import compose_study, find_roots
 
 SMALL = ("data.train_clips=48", "data.val_clips=48", "data.test_clips=48", "data.resolution=16", "backbone.width=0.25")
@@ -40,7 +40,7 @@ def test_show_prints_what_can_be_run_again(gsfnas, tmp_path):
 
 def test_size_counts_a_large_space_and_names_each_choice(gsfnas):
     _, out, _ = gsfnas("space", "size", "full", "--backbone", "micro_bottleneck", "--resolution", "32")
-    space = _wiring.bind_space(compose_study("full").space, "micro_bottleneck", {}, 8, 32)
+    space = api.bind_space(compose_study("full").space, "micro_bottleneck", {}, 8, 32)
     assert f"{space.size:,} candidates of 16 sites" in out
     assert "gsf:" in out
 
@@ -68,7 +68,7 @@ def test_the_parts_of_a_cost_add_up(gsfnas):
 def test_the_head_is_that_of_the_study_and_named(gsfnas):
     _, out, _ = gsfnas("cost", "--study", "placement")
     assert "a head of 24 classes" in out
-    full = price(_wiring.bind(compose_study("placement")).full, {"class": 24})
+    full = price(api.bind(compose_study("placement")).full, {"class": 24})
     assert f"{full.total.macs_fvcore:,}" in out
     assert "a head of 1000 classes" in gsfnas("cost", "--space", "placement")[1]
 
@@ -78,7 +78,7 @@ def test_a_built_candidate_is_measured(gsfnas):
     measured = json.loads(gsfnas(*asked, "--precision", "bfloat16", "--format", "json")[1])["measured"]
     assert 0 < measured["low_ms"] <= measured["median_ms"] <= measured["high_ms"]
     assert (measured["device"], measured["precision"], measured["batch"]) == ("cpu", "bfloat16", 1)
-    weights = 4 * price(_wiring.bind(compose_study("placement")).full, {"class": 24}).total.params
+    weights = 4 * price(api.bind(compose_study("placement")).full, {"class": 24}).total.params
     assert weights < measured["peak_bytes"] < 2 * weights
     assert "MB of tensors at the peak" in gsfnas(*asked)[1]
 
@@ -98,7 +98,7 @@ def test_files_that_are_left_out_are_named(gsfnas, tmp_path):
 
 def test_a_table_is_never_cut(gsfnas):
     _, out, _ = gsfnas("cost", "--study", "placement", "--classes", 174)
-    full = price(_wiring.bind(compose_study("placement")).full, {"class": 174})
+    full = price(api.bind(compose_study("placement")).full, {"class": 174})
     assert f"{full.total.macs_ptflops:,}" in out
     assert "layer1.0.conv1" in out
 
@@ -114,11 +114,11 @@ def test_every_shipped_study_can_be_dry_run(gsfnas, name, tmp_path):
 
 def test_a_dry_run_prices_the_extremes_of_a_space():
     config = compose_study("full", [*SMALL])
-    space = _wiring.bind(config)
+    space = api.bind(config)
     some = [price(candidate).total.macs_fvcore for candidate, _ in zip(space, range(300), strict=False)]
-    pricer = _wiring.Pricer(space.backbone, space.frames, space.resolution)
-    assert pricer(_wiring._extreme(space, pricer, min)).total.macs_fvcore <= min(some)
-    assert pricer(_wiring._extreme(space, pricer, max)).total.macs_fvcore >= max(some)
+    pricer = _space.Pricer(space.backbone, space.frames, space.resolution)
+    assert pricer(_space._extreme(space, pricer, min)).total.macs_fvcore <= min(some)
+    assert pricer(_space._extreme(space, pricer, max)).total.macs_fvcore >= max(some)
 
 
 def test_a_study_runs_reports_and_is_taken_up(gsfnas, tmp_path):

@@ -5,7 +5,7 @@ import os
 import pytest
 import yaml
 
-from gsfnas.cli._train_wiring import _settings_of
+from gsfnas.api._train import _settings_of
 from gsfnas.errors import UserError
 
 SECRET = "a-secret-of-the-machine"

@@ -47,7 +47,7 @@ def test_the_documented_command_means_what_it_says():
     )
     config = compose_study("placement", words.split())
     assert (config.backbone, config.backbone_options) == ("bninception", {"width": 0.25})
-    assert (config.study.trials, config.study.workers, config.train.epochs) == (50, 2, 12)
+    assert (config.study.trials, config.parts["executor"].options, config.train.epochs) == (50, {"workers": 2}, 12)
     assert (config.data.train_clips, config.data.val_clips, config.data.test_clips) == (3000, 500, 1000)
 
 

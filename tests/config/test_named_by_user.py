@@ -43,7 +43,7 @@ NAMED = f"backbone:\n  name: {NAME}\n"
 def found(*arguments, **options):
     config = compose_study(*arguments, **options)
     assert config.backbone == NAME
-    return config.is_backbone_named_by_user
+    return "backbone" in config.named_by_user
 
 
 @pytest.mark.parametrize("override", ["backbone={}", "+backbone={}", "backbone='{}'", 'backbone.name="{}"', "backbone.name={}"])
@@ -55,7 +55,7 @@ def test_an_override_names_it(here, override):
 
 def test_a_backbone_of_this_package_or_of_timm_needs_no_name(here):
     for overrides in ([], ["backbone=bninception"], ["backbone=resnet18"], ["backbone.name=resnet18"]):
-        assert not compose_study("placement", overrides).is_backbone_named_by_user
+        assert not compose_study("placement", overrides).named_by_user
 
 
 def test_a_file_of_the_working_directory_names_nothing(here):
@@ -121,7 +121,7 @@ def test_an_interpolation_is_not_a_name_that_was_typed(here, monkeypatch):
 def test_an_override_of_another_name_is_not_this_one(here):
     assert not found(study(here, NAMED), ["backbone.width=my_package.networks:build"])
     config = compose_study(study(here, NAMED), ["backbone=resnet18"])
-    assert (config.backbone, config.is_backbone_named_by_user) == ("resnet18", False)
+    assert (config.backbone, config.named_by_user) == ("resnet18", frozenset())
 
 
 def test_a_link_in_the_given_root_does_not_vouch(here, given, tmp_path):

@@ -2,8 +2,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from gsfnas.config._typed import to_settings
 from gsfnas.errors import UserError
+from gsfnas.typed import to_settings
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from functools import partial
 
 import pytest
 import torch
@@ -15,14 +14,18 @@ from cards import CUDA, need_gpus
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import BackboneRef, Candidate, Insertion
 from gsfnas.data import DataSettings, open_data
-from gsfnas.evaluator import Context
+from gsfnas.evaluators.base import Context
+from gsfnas.evaluators.train import TrainEvaluator
+from gsfnas.executors.local import LocalExecutor
 from gsfnas.model import VideoModel, build_model
+from gsfnas.samplers import Random
 from gsfnas.space import Space
-from gsfnas.study import StudySettings, run_study
+from gsfnas.stoppers import NoStopper
+from gsfnas.storages.journal import JournalStorage
+from gsfnas.study import Afterwards, Circumstances, Parts, StudySettings, run_study
 from gsfnas.train import (
     ProtocolSettings,
     Trained,
-    TrainEvaluator,
     TrainSettings,
     _checkpoint,
     evaluate_split,
@@ -134,8 +137,10 @@ def test_a_compiled_network_trains_nearly_the_same(tmp_path, device, settings, d
 def test_killed_in_the_middle_of_an_epoch(tmp_path, device, settings, data, candidate):
     script = """
         import os, pickle, signal, sys
-        from gsfnas.evaluator import Context
-        from gsfnas.train import TrainEvaluator
+        from gsfnas.evaluators.base import Context
+from gsfnas.evaluators.train import TrainEvaluator
+from gsfnas.executors.local import LocalExecutor
+        from gsfnas.evaluators.train import TrainEvaluator
 
         train, data, candidate, folder = pickle.loads(bytes.fromhex(sys.argv[1]))
         def on_progress(done, total, text):
@@ -227,18 +232,13 @@ def test_a_study_by_two_workers_on_one_device(tmp_path, device, settings, data):
     sites = [site for site in backbone_sites(backbone, 16) if site.is_default][:2]
     space = Space.from_dict({"name": "placement", "optional": True, "insertions": [{"module": "gsf", "ratio": [0.25]}]})
     recipe = dataclasses.replace(settings, epochs=1)
+    parts = Parts(TrainEvaluator(recipe, data), Random(), NoStopper(), LocalExecutor(2), JournalStorage(), Price())
     study = run_study(
-        StudySettings("cards", trials=3, workers=2, replicates=1, runs=str(tmp_path)),
+        StudySettings("cards", trials=3, replicates=1, runs=str(tmp_path)),
         space.bind(backbone, sites, frames=4, resolution=16),
-        partial(TrainEvaluator, recipe, data),
-        Price(),
-        budget=1,
-        classes=24,
-        recipe=recipe.recipe_hash(),
-        data=open_data(data).fingerprint,
-        environment={},
-        configuration={"study": {"trials": 3}},
-        study_yaml="study: {}\n",
+        parts,
+        Circumstances(configuration={"study": {"trials": 3}}, study_yaml="study: {}\n"),
+        Afterwards(),
         device=device.type,
     )
     assert [record.outcome for record in study.records] == ["complete"] * 3

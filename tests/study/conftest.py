@@ -1,9 +1,7 @@
 """A study in a temporary folder, on the fake evaluator."""
 
-import functools
 import io
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,12 +9,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from gsfnas.component import find
+from gsfnas.executors.local import LocalExecutor
 from gsfnas.record import Latency, StudyRecord
+from gsfnas.samplers import SAMPLERS
 from gsfnas.space import BoundSpace
-from gsfnas.study import StudySettings, run_study
+from gsfnas.stoppers import NoStopper
+from gsfnas.storages.journal import JournalStorage
+from gsfnas.study import Afterwards, Circumstances, Parts, StudySettings, run_study
+from gsfnas.testing.fake import BUDGET, FakeEvaluator, fake_price, make_space
 
 from .edited import Journal
-from .fake import BUDGET, FakeEvaluator, fake_price, make_space
 
 
 @dataclass
@@ -27,25 +30,30 @@ class Lab:
     printed: list[str] = field(default_factory=list)
 
     def settings(self, **changes: Any) -> StudySettings:
-        return StudySettings(**({"name": "placement", "trials": 8, "workers": 1, "runs": str(self.folder / "runs")} | changes))
+        return StudySettings(**({"name": "placement", "trials": 8, "runs": str(self.folder / "runs")} | changes))
 
-    def run(self, space: BoundSpace | None = None, *, make: Callable[[], Any] | None = None, **changes: Any) -> StudyRecord:
-        options = {name: changes.pop(name) for name in list(changes) if name not in StudySettings.__dataclass_fields__}
+    def run(self, space: BoundSpace | None = None, **changes: Any) -> StudyRecord:
+        """``changes`` are settings of the study, its parts (``evaluator``, ``sampler``, ``workers``), or what follows it."""
+
+        def take(cls: type[Any]) -> dict[str, Any]:
+            return {name: changes.pop(name) for name in list(changes) if name in cls.__dataclass_fields__}
+
+        space = space or make_space()
         text = io.StringIO()
-        arguments: dict[str, Any] = {
-            "budget": BUDGET,
-            "classes": 20,
-            "recipe": "r1-a",
-            "data": "d1-a",
-            "environment": {"python": "3.11"},
-            "configuration": {"train": {"epochs": BUDGET}, "study": {"trials": changes.get("trials", 8)}},
-            "study_yaml": "study: {}\n",
-            "device": "cpu",
-            "console": Console(file=text, width=200),
-        }
-        make = make or functools.partial(FakeEvaluator, self.folder)
+        console = changes.pop("console", Console(file=text, width=200))
+        sampler = changes.pop("sampler", "tpe")
+        search = find(sampler, SAMPLERS, "sampler")() if isinstance(sampler, str) else sampler
+        executor = LocalExecutor(changes.pop("workers", 1))
+        configuration = {"train": {"epochs": BUDGET}, "study": {"trials": changes.get("trials", 8)}}
+        circumstances = {"environment": {"python": "3.11"}, "configuration": configuration, "study_yaml": "study: {}\n"}
+        circumstances |= take(Circumstances)
+        evaluator = changes.pop("evaluator", None) or FakeEvaluator(self.folder, **take(FakeEvaluator))
+        stopper = changes.pop("stopper", NoStopper())
+        afterwards = Afterwards(**take(Afterwards))
+        settings = self.settings(**changes)
+        parts = Parts(evaluator, search, stopper, executor, JournalStorage(), fake_price)
         try:
-            return run_study(self.settings(**changes), space or make_space(), make, fake_price, **(arguments | options))
+            return run_study(settings, space, parts, Circumstances(**circumstances), afterwards, device="cpu", console=console)
         finally:
             self.printed.append(text.getvalue())
 
@@ -78,9 +86,9 @@ def written(tmp_path_factory) -> list[str]:
     for after in ("5", "9"):
         lab.order("interrupt", after)
         with pytest.raises(KeyboardInterrupt):
-            lab.run(trials=4, replicates=2, measure_latency=measure)
-    lab.run(trials=4, replicates=2, measure_latency=measure)
-    lab.run(trials=6, replicates=2, measure_latency=measure)
+            lab.run(trials=4, replicates=2, latency=measure)
+    lab.run(trials=4, replicates=2, latency=measure)
+    lab.run(trials=6, replicates=2, latency=measure)
     return (lab.folder / "runs" / "placement" / "journal.log").read_text().splitlines()
 
 

@@ -1,14 +1,13 @@
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gsfnas.study import StudySettings
-from gsfnas.study._design import balanced_design, correlation
-from gsfnas.study._propose import anchors, extend_design, num_design
-
-from .fake import make_space
+from gsfnas.samplers import Design, History, anchors
+from gsfnas.samplers._balanced import balanced_design, correlation
+from gsfnas.testing.fake import make_space
 
 
 @pytest.mark.parametrize(
@@ -58,14 +57,15 @@ def test_a_space_smaller_than_the_design_is_designed_whole():
 @pytest.mark.parametrize("trials", [4, 10, 24, 40])
 def test_an_extended_design_keeps_its_points_and_its_balance(trials):
     space = make_space(6)
-    first = extend_design(StudySettings("x", trials=trials), space, [], [])
-    assert len(first) == num_design(StudySettings("x", trials=trials), space)
+    design, begun = Design(0.5), History(space, seed=0, trials=trials, num_seeds=1, budget=1)
+    first = design.plan(begun)
+    assert len(first) == design.num_points(space, trials)
     assert not {space.decode(dict(zip((s.name for s in space.sites), point, strict=True))) for point in first} & set(
         anchors(space)
     )
-    more = extend_design(StudySettings("x", trials=trials + 12), space, first, [])
+    more = design.plan(replace(begun, trials=trials + 12, points=first))
     assert more[: len(first)] == first
-    assert len(set(more)) == len(more) == num_design(StudySettings("x", trials=trials + 12), space)
+    assert len(set(more)) == len(more) == design.num_points(space, trials + 12)
     if trials == 24:
         for column in range(6):
             assert abs(2 * sum(point[column] for point in more) - len(more)) <= 2

@@ -71,7 +71,8 @@ WRONG = {
     "text as seconds": (("seconds", 0), ("user_attr", "seconds"), "7", "`seconds` must be a finite number"),
     "a list as device": (("device", 0), ("user_attr", "device"), ["cpu"], "`device` must be a text, but got ['cpu']"),
     "no accuracy": (("metrics", 0), ("user_attr", "metrics", "val_top1"), ..., "`metrics.val_top1` is missing"),
-    "pruned": (("end", 0), ("state",), 2, "trial 0: state 2 is none that a run ends in"),
+    "waiting": (("end", 0), ("state",), 4, "trial 0: state 4 is none that a run ends in"),
+    "stopped": (("end", 0), ("state",), 2, "trial 0: it ends, but 'error' is missing before it"),
     # a latency
     "a list as latency": (("begin", 6), LATENCY, [], "`latency` must be an object, but got []"),
     "no median": (("begin", 6), (*LATENCY, "median_ms"), float("nan"), "`median_ms` must be a finite number"),

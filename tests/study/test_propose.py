@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
+from gsfnas.component import find
 from gsfnas.record import Record
-from gsfnas.study import StudySettings
-from gsfnas.study._propose import anchors, distinct_candidates, propose
-
-from .fake import BUDGET, fake_price, make_space, metrics_of
+from gsfnas.samplers import SAMPLERS, History, anchors, chain, distinct_candidates
+from gsfnas.study._scheduler import begun
+from gsfnas.testing.fake import BUDGET, fake_price, make_space, metrics_of
 
 
 def record_of(candidate, number=0, **changes):
@@ -15,6 +15,20 @@ def record_of(candidate, number=0, **changes):
         number, candidate, "search", "complete", 0, 0, fake_price(candidate), metrics_of(candidate, 0, BUDGET, True)
     )
     return replace(record, **changes)
+
+
+def history(space, records=(), seed=0, trials=10**6):
+    return History(space, seed=seed, trials=trials, num_seeds=1, budget=BUDGET, records=tuple(records))
+
+
+def propose(space, records, sampler="tpe", seed=0):
+    """The first proposal of a study's samplers, and under which phase it is recorded."""
+    known = history(space, records, seed)
+    for one in chain(space, find(sampler, SAMPLERS, "sampler")(), 0.5):
+        proposal = one.propose(known, begun(known))
+        if proposal is not None:
+            return proposal.candidate, one.phase
+    return None
 
 
 def some_records(space, number, seed=0):
@@ -26,9 +40,8 @@ def some_records(space, number, seed=0):
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe", "random"])
 def test_proposals_are_new_and_in_the_space_until_it_is_exhausted(sampler):
     space = make_space(4)
-    settings = StudySettings("x", sampler=sampler)
     records = []
-    while (proposal := propose(settings, space, [], records)) is not None:
+    while (proposal := propose(space, records, sampler)) is not None:
         candidate, phase = proposal
         assert candidate in space
         assert candidate not in {record.candidate for record in records}
@@ -41,9 +54,9 @@ def test_proposals_are_new_and_in_the_space_until_it_is_exhausted(sampler):
 def test_a_proposal_follows_from_seed_and_records_alone(sampler):
     space = make_space(8)
     records = some_records(space, 12)
-    first = propose(StudySettings("x", sampler=sampler), space, [], records)
-    assert first == propose(StudySettings("x", sampler=sampler), space, [], records)
-    others = {propose(StudySettings("x", sampler=sampler, seed=seed), space, [], records)[0].key for seed in range(8)}
+    first = propose(space, records, sampler)
+    assert first == propose(space, records, sampler)
+    others = {propose(space, records, sampler, seed)[0].key for seed in range(8)}
     assert len(others) > 1
 
 
@@ -57,7 +70,7 @@ def test_samplers_learn_from_the_records(sampler):
         )
         for record in some_records(space, 40)
     ]
-    proposals = [propose(StudySettings("x", sampler=sampler, seed=seed), space, [], held)[0] for seed in range(20)]
+    proposals = [propose(space, held, sampler, seed)[0] for seed in range(20)]
     assert sum("s3" in dict(candidate.insertions) for candidate in proposals) >= 15
 
 
@@ -67,7 +80,7 @@ def test_failed_and_running_candidates_are_not_proposed_again():
         record_of(c, i, outcome=o, metrics={})
         for i, (c, o) in enumerate(zip(space, ["failed", "running", "failed"], strict=False))
     ]
-    candidate, _ = propose(StudySettings("x"), space, [], records)
+    candidate, _ = propose(space, records)
     assert candidate not in {record.candidate for record in records}
 
 
@@ -76,7 +89,7 @@ def test_an_empty_candidate_outside_the_space_is_evaluated_too():
     assert space.empty not in space
     assert distinct_candidates(space) == space.size + 1 == 5
     records = []
-    while (proposal := propose(StudySettings("x"), space, [], records)) is not None:
+    while (proposal := propose(space, records)) is not None:
         records.append(record_of(proposal[0], len(records)))
     assert records[0].candidate == space.empty
     assert len({record.candidate for record in records}) == 5
@@ -85,4 +98,4 @@ def test_an_empty_candidate_outside_the_space_is_evaluated_too():
 def test_a_huge_space_is_proposed_from_at_once():
     space = make_space(60, (0.25, 0.5, 0.75))
     assert space.size > 10**30
-    assert propose(StudySettings("x"), space, [], some_records(space, 5))[1] == "search"
+    assert propose(space, some_records(space, 5))[1] == "search"

@@ -5,8 +5,8 @@ from rich.console import Console
 
 from gsfnas.errors import UserError
 from gsfnas.record import ProtocolScore
+from gsfnas.storages._locks import study_lock
 from gsfnas.study import load_study, measure_study
-from gsfnas.study._locks import study_lock
 
 from .same import numbers
 
@@ -75,9 +75,9 @@ def test_an_interruption_keeps_what_was_measured(lab):
 
 def test_a_study_can_ask_for_it_from_the_start(lab):
     scorer = Scorer()
-    study = lab.run(trials=8, protocol=ACCURACY, measure_score=scorer)
+    study = lab.run(trials=8, protocol=ACCURACY, score=scorer)
     assert len(study.protocols) == len(scorer.asked) >= 2
-    lab.run(trials=8, protocol=ACCURACY, measure_score=scorer)
+    lab.run(trials=8, protocol=ACCURACY, score=scorer)
     assert len(scorer.asked) == len(study.protocols)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gsfnas.errors import UserError
+from gsfnas.storages._locks import FileLock, is_running, study_lock
 from gsfnas.study import data_of_study, list_studies, load_study, measure_study, summarise_study
-from gsfnas.study._locks import FileLock, is_running, study_lock
 
 from .test_rows import lab_rows
 
@@ -20,7 +20,7 @@ from .test_rows import lab_rows
 NOBODY = 65534
 READ = """
 import json, os, sys
-import gsfnas.report, optuna.storages.journal, gsfnas.study._journal
+import gsfnas.report, optuna.storages.journal, gsfnas.storages._journal_file
 from gsfnas.errors import UserError
 from gsfnas.study import list_studies, load_study, summarise_study
 os.setgid({nobody}); os.setuid({nobody})

@@ -3,10 +3,9 @@ import errno
 import pytest
 
 from gsfnas.errors import UserError
-from gsfnas.study import _storage as storage_module
+from gsfnas.storages.journal import JournalStudy
 from gsfnas.study import differences, list_studies, load_study
-
-from .fake import make_space
+from gsfnas.testing.fake import FakeEvaluator, make_space
 
 
 def refused(lab, match, **changes):
@@ -62,7 +61,7 @@ def test_a_disk_that_fills_while_the_journal_is_written_stops_the_study(lab, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage_module.StudyStorage, "add_epoch", full)
+        patch.setattr(JournalStudy, "add_epoch", full)
         refused(lab, "no space left for .*make room, then the same command goes on")
     assert len(lab.run().records) == 8
 
@@ -116,14 +115,12 @@ def test_an_unknown_study_is_refused_with_the_nearest(lab):
         load_study(lab.folder / "nowhere", "placement")
 
 
-def test_what_the_user_must_mend_stops_the_study_and_leaves_the_run(lab):
-    class Picky:
-        def prepare(self, space, context):
-            raise UserError("no videos in /data")
+def test_what_the_user_must_mend_stops_the_study_and_leaves_the_run(lab, monkeypatch):
+    def prepare(self, space, context):
+        raise UserError("no videos in /data")
 
-        def close(self):
-            pass
-
-    refused(lab, "no videos in /data", make=Picky)
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeEvaluator, "prepare", prepare)
+        refused(lab, "no videos in /data")
     assert load_study(lab.folder / "runs", "placement").records[0].outcome == "running"
     assert len(lab.run().records) == 8

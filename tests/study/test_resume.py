@@ -1,6 +1,5 @@
 """Interruptions of every kind: afterwards the same call goes on, and the records are those of an undisturbed study."""
 
-import functools
 import os
 import signal
 import subprocess
@@ -12,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from gsfnas.errors import UserError
+from gsfnas.storages._locks import study_lock
 from gsfnas.study import StudySettings, list_studies, load_study, summarise_study
-from gsfnas.study._locks import study_lock
+from gsfnas.testing.fake import FakeEvaluator
 
 from .conftest import Lab
-from .fake import FakeEvaluator
 from .same import timeless
 
 PROGRAM = """
@@ -80,7 +79,7 @@ def test_an_evaluator_that_tells_no_epoch_twice_loses_none(lab, undisturbed):
     lab.order("lose", "5")
     process = start(lab, trials=12)
     process.communicate(timeout=60)
-    study = lab.run(trials=12, make=functools.partial(FakeEvaluator, lab.folder, repeats_last=False))
+    study = lab.run(trials=12, evaluator=FakeEvaluator(lab.folder, repeats_last=False))
     assert timeless(study) == undisturbed
     assert [[epoch.epoch for epoch in record.curve] for record in study.records] == [[1, 2, 3]] * 12
 

@@ -7,9 +7,9 @@ import pytest
 from gsfnas.candidate import BackboneRef
 from gsfnas.errors import UserError
 from gsfnas.space import Space
+from gsfnas.storages.journal import JournalStorage
 from gsfnas.study import StudySettings, load_study, plan_study, summarise_study, training_seed
-
-from .fake import BUDGET, make_sites
+from gsfnas.testing.fake import BUDGET, make_sites
 
 ROWS = {
     "GSF": [{"module": "gsf"}],
@@ -114,13 +114,14 @@ def test_a_taken_over_run_is_told_with_its_first_source(lab):
 
 
 def test_the_plan_counts_rows_and_their_seeds():
-    plan = plan_study(StudySettings("table", workers=2), rows_space(), 10.0)
+    plan = plan_study(StudySettings("table"), rows_space(), JournalStorage(), 10.0, workers=2)
     assert (plan.rows, plan.candidates, plan.replicates, plan.seconds) == (3, 3, 6, 50.0)
 
 
 def test_the_plan_knows_what_other_studies_have_run(lab):
     lab_rows(lab, {"GSF": ROWS["GSF"], "TSN": []}, name="first")
     known = {"recipe": "r1-a", "data": "d1-a", "budget": BUDGET}
-    plan = plan_study(lab.settings(name="table", trials=24), rows_space(), 10.0, **known)
+    plan = plan_study(lab.settings(name="table", trials=24), rows_space(), JournalStorage(), 10.0, **known)
     assert (plan.known, plan.seconds) == (6, 30.0)
-    assert plan_study(lab.settings(name="table", trials=24), rows_space(), 10.0, **known | {"recipe": "r1-b"}).known == 0
+    known["recipe"] = "r1-b"
+    assert plan_study(lab.settings(name="table", trials=24), rows_space(), JournalStorage(), 10.0, **known).known == 0

@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from gsfnas.errors import UserError
-from gsfnas.evaluator import Measurement
+from gsfnas.evaluators import Evaluator, Measurement
 from gsfnas.record import Latency, best, pareto_front
 from gsfnas.study import list_studies, load_study, training_seed
+from gsfnas.testing.fake import BUDGET, make_space, metrics_of
 
-from .fake import BUDGET, make_space, metrics_of
 from .same import timeless
 
 
@@ -120,20 +120,16 @@ def test_a_loss_that_is_no_number_fails_the_candidate_even_an_anchor(lab):
     assert len(study.records) == 8
 
 
-class Told:
+class Told(Evaluator):
     """Tells measurements as they are given, for every candidate."""
+
+    budget = BUDGET
 
     def __init__(self, *measurements):
         self.measurements = measurements
 
-    def prepare(self, space, context):
-        pass
-
-    def evaluate(self, candidate, *, seed, budget, resume_from=None):
+    def evaluate(self, candidate, *, seed, replicate, budget, resume_from=None):
         yield from self.measurements
-
-    def close(self):
-        pass
 
 
 def whole(number, *, is_last=False, **metrics):
@@ -154,16 +150,16 @@ def whole(number, *, is_last=False, **metrics):
     ],
 )
 def test_what_a_journal_could_not_say_fails_the_candidate(lab, told, error):
-    study = lab.run(trials=2, replicates=1, make=lambda: Told(*told))
+    study = lab.run(trials=2, replicates=1, evaluator=Told(*told))
     assert [record.error for record in study.records] == [error] * 2
 
 
 def test_numbers_of_any_library_are_kept_as_plain_ones(lab):
     told = [whole(number, is_last=number == 3, val_top5=np.float32(0.5), parts=np.int64(2)) for number in (1, 2, 3)]
-    study = lab.run(trials=2, replicates=1, make=lambda: Told(*told))
+    study = lab.run(trials=2, replicates=1, evaluator=Told(*told))
     for record in study.records:
         assert record.metrics == record.curve[-1].metrics == {"val_top1": 0.5, "val_top5": 0.5, "parts": 2}
-    assert lab.run(trials=2, replicates=1) == study
+    assert lab.run(trials=2, replicates=1, evaluator=Told(*told)) == study
 
 
 def test_what_an_error_says_is_harmless_on_a_terminal(lab):
@@ -172,7 +168,7 @@ def test_what_an_error_says_is_harmless_on_a_terminal(lab):
             raise OSError("no clip \x1b[31m\udce9.mp4")
             yield
 
-    study = lab.run(trials=2, replicates=1, make=Fails)
+    study = lab.run(trials=2, replicates=1, evaluator=Fails())
     assert study.records[0].error == "OSError: no clip \\x1b[31m\\xe9.mp4"
 
 
@@ -217,7 +213,7 @@ def test_latency_is_measured_once_for_each_complete_candidate(lab):
 
         return latency
 
-    study = lab.run(trials=12, measure_latency=measure("cpu"), latency_device="cpu")
+    study = lab.run(trials=12, latency=measure("cpu"), latency_device="cpu")
     complete = {record.candidate.key for record in study.records if record.outcome == "complete"}
     assert 0 < len(complete) < 12
     assert {latency.key for latency in study.latencies} == complete
@@ -225,9 +221,9 @@ def test_latency_is_measured_once_for_each_complete_candidate(lab):
     assert len(asked) == 5 * len(complete)
     assert {key for _, key in asked[: len(complete)]} == complete
     assert {latency.median_ms for latency in study.latencies} == {1.0}
-    lab.run(trials=12, measure_latency=measure("cpu"), latency_device="cpu")
+    lab.run(trials=12, latency=measure("cpu"), latency_device="cpu")
     assert len(asked) == 5 * len(complete)
-    again = lab.run(trials=12, measure_latency=measure("h100"), latency_device="h100")
+    again = lab.run(trials=12, latency=measure("h100"), latency_device="h100")
     assert Counter(latency.device for latency in again.latencies) == {"cpu": len(complete), "h100": len(complete)}
 
 
@@ -235,7 +231,7 @@ def test_a_latency_that_cannot_be_measured_is_named_and_passed_over(lab):
     def measure(candidate):
         raise RuntimeError("no such kernel")
 
-    assert lab.run(trials=2, measure_latency=measure).latencies == ()
+    assert lab.run(trials=2, latency=measure).latencies == ()
     assert "RuntimeError: no such kernel" in lab.printed[-1]
 
 

@@ -4,9 +4,10 @@ import sys
 import pytest
 
 from gsfnas.errors import UserError
+from gsfnas.executors.local import LocalExecutor
+from gsfnas.storages.journal import JournalStorage
 from gsfnas.study import StudySettings, plan_study, training_seed
-
-from .fake import make_space
+from gsfnas.testing.fake import make_space
 
 
 @pytest.mark.parametrize(
@@ -14,10 +15,8 @@ from .fake import make_space
     [
         ({"trials": 0}, "`study.trials` must be an integer of at least 2, but got 0"),
         ({"trials": 2.5}, "at least 2, but got 2.5"),
-        ({"workers": 0}, "`study.workers` must be an integer of at least 1, but got 0"),
         ({"replicates": 0}, "`study.replicates`"),
-        ({"sampler": "tpee"}, "did you mean 'tpe'"),
-        ({"design_share": 1.5}, r"`study.design_share` must be in \[0, 1\], but got 1.5"),
+        ({"initial_fraction": 1.5}, r"`study.initial_fraction` must be in \[0, 1\], but got 1.5"),
         ({"hours": 0}, "`study.hours` must be above 0, but got 0"),
         ({"name": "../x"}, "`study.name`"),
         ({"name": ""}, "`study.name`"),
@@ -26,17 +25,14 @@ from .fake import make_space
         ({"trials": 10**30}, "`study.trials` must be an integer of at most 100,000, but got 1000000000000000000000000000000"),
         ({"trials": 10**5000}, "`study.trials` must be an integer of at most 100,000, but got a value of type int"),
         ({"trials": None}, "`study.trials` must be an integer of at least 2, but got None"),
-        ({"workers": 10**6}, "`study.workers` must be an integer of at most 1,024"),
-        ({"workers": True}, "`study.workers`"),
         ({"replicates": 10**9}, "`study.replicates` must be an integer of at most 1,000"),
-        ({"delay": -1}, "`study.delay` must be an integer of at least 0"),
+        ({"lag": -1}, "`study.lag` must be an integer of at least 0"),
         ({"seed": 2**63}, "`study.seed` must be an integer of at most 9,223,372,036,854,775,807"),
         ({"hours": float("nan")}, "`study.hours` must be above 0, but got nan"),
         ({"hours": float("inf")}, "`study.hours` must be at most 1,000,000, but got inf"),
         ({"hours": 10**400}, "`study.hours` must be at most 1,000,000, but got 1000"),
         ({"hours": "1"}, "`study.hours` must be above 0, but got '1'"),
-        ({"design_share": float("nan")}, r"`study.design_share` must be in \[0, 1\], but got nan"),
-        ({"sampler": ["tpe"]}, r"unknown sampler \"\['tpe'\]\""),
+        ({"initial_fraction": float("nan")}, r"`study.initial_fraction` must be in \[0, 1\], but got nan"),
         ({"runs": 3}, "`study.runs` must be a folder, but got 3"),
         ({"runs": ""}, "`study.runs` must be a folder, but got ''"),
         ({"runs": "a\0b"}, "`study.runs` must be a folder"),
@@ -46,6 +42,12 @@ def test_a_value_out_of_range_is_refused_in_one_line(changes, said):
     with pytest.raises(UserError, match=said) as caught:
         StudySettings(**({"name": "placement"} | changes))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("workers", [0, 10**6, True, 2.0])
+def test_a_number_of_workers_out_of_range_is_refused(workers):
+    with pytest.raises(UserError, match=r"`executor\.workers` must be an integer from 1 to 1,024, but got"):
+        LocalExecutor(workers)
 
 
 def test_training_seeds_follow_from_study_key_and_replicate_alone():
@@ -63,10 +65,10 @@ def test_training_seeds_follow_from_study_key_and_replicate_alone():
 
 
 def test_a_plan_counts_runs_and_time():
-    plan = plan_study(StudySettings("x", trials=24, workers=2), make_space(8), 60.0)
+    plan = plan_study(StudySettings("x", trials=24), make_space(8), JournalStorage(), 60.0, workers=2)
     assert (plan.anchors, plan.design, plan.search, plan.candidates, plan.replicates) == (2, 12, 10, 24, 6)
     assert plan.seconds == (12 + 3) * 60.0
-    small = plan_study(StudySettings("x", trials=24, replicates=1), make_space(2), 1.0)
+    small = plan_study(StudySettings("x", trials=24, replicates=1), make_space(2), JournalStorage(), 1.0)
     assert (small.candidates, small.replicates) == (4, 0)
 
 
@@ -76,7 +78,7 @@ def test_importing_studies_loads_no_torch():
     assert result.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"sampler": "random"}, {"delay": 1}, {"design_share": 0.25}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"sampler": "random"}, {"lag": 1}, {"initial_fraction": 0.25}])
 def test_what_decides_the_proposals_may_not_change_where_the_configuration_does_not_show_it(lab, change):
     """It may stand there as a variable of the environment."""
     lab.run(trials=2, replicates=1)

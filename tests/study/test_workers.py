@@ -5,13 +5,13 @@ from collections import Counter
 import pytest
 
 from gsfnas.errors import UserError
-from gsfnas.study._executor import num_cores, share_devices
-from gsfnas.study._propose import num_known, propose
+from gsfnas.executors.local import num_cores, share_devices
+from gsfnas.study._scheduler import before_lag
+from gsfnas.testing.fake import make_space
 from gsfnas.train import resolve_device
 
-from .fake import make_space
 from .same import numbers
-from .test_propose import record_of
+from .test_propose import history, record_of
 
 
 @pytest.mark.parametrize(("workers", "slow"), [(2, "0.02"), (3, "0.01")])
@@ -24,13 +24,19 @@ def test_several_workers_make_the_study_of_one(lab, workers, slow):
     assert numbers(several) == numbers(one)
 
 
-def test_more_workers_than_the_delay_are_not_kept_waiting(lab):
-    space = make_space(6)
-    settings = lab.settings(workers=9)
-    assert num_known(settings, 20) == 12
-    assert num_known(lab.settings(workers=2), 20) == 16
-    running = [record_of(candidate, outcome="running", metrics={}) for candidate in list(space)[:9]]
-    assert propose(settings, space, [], running) is not None
+def test_a_proposal_sees_what_came_before_the_lag_alone(lab):
+    records = tuple(record_of(candidate, number) for number, candidate in enumerate(list(make_space(6))[:6]))
+    seen = before_lag(history(make_space(6), records), 4).records
+    assert seen[:2] == records[:2]
+    assert {record.outcome for record in seen[2:]} == {"running"}
+    assert [record.metrics for record in seen[2:]] == [{}] * 4
+
+
+def test_more_workers_than_the_lag_wait_and_change_nothing(lab):
+    one = lab.run(trials=14, lag=1)
+    several = lab.run(trials=14, lag=1, workers=4, runs=str(lab.folder / "several"))
+    assert numbers(several) == numbers(one)
+    assert "study.lag=1 lets at most 2 runs of the search go side by side" in lab.printed[-1]
 
 
 def test_no_candidate_is_trained_twice_and_both_work(lab):

@@ -8,8 +8,9 @@ import torch
 
 from gsfnas.candidate import BackboneRef, Candidate, Insertion
 from gsfnas.data import DataSettings
-from gsfnas.evaluator import Context
-from gsfnas.train import TrainEvaluator, TrainSettings
+from gsfnas.evaluators.base import Context
+from gsfnas.evaluators.train import TrainEvaluator
+from gsfnas.train import TrainSettings
 
 MakeEvaluator = Callable[..., TrainEvaluator]
 

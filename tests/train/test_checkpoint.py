@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from gsfnas.evaluator import Measurement
+from gsfnas.evaluators.base import Measurement
 from gsfnas.train import _checkpoint
 from gsfnas.train._checkpoint import Checkpoint, RunIdentity, is_whole, load, save, save_weights
 from gsfnas.train._log import RunLog

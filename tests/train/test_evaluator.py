@@ -19,9 +19,10 @@ from gsfnas.candidate import Candidate
 from gsfnas.data import ClipSplit, open_data
 from gsfnas.data.video._clips import ALL
 from gsfnas.errors import UserError
-from gsfnas.evaluator import Context
+from gsfnas.evaluators.base import Context
+from gsfnas.evaluators.train import TrainEvaluator
 from gsfnas.model import VideoModel
-from gsfnas.train import TrainEvaluator, _checkpoint
+from gsfnas.train import _checkpoint
 from gsfnas.train._run import RunPlan
 
 EPOCHS = 3
@@ -113,8 +114,8 @@ def test_killed_in_the_middle_of_an_epoch(tmp_path, make_evaluator, candidate, w
     script = """
         import os, pickle, signal, sys
         from pathlib import Path
-        from gsfnas.evaluator import Context
-        from gsfnas.train import TrainEvaluator
+        from gsfnas.evaluators.base import Context
+        from gsfnas.evaluators.train import TrainEvaluator
 
         train, data, candidate, folder = pickle.loads(bytes.fromhex(sys.argv[1]))
         def on_progress(done, total, text):

@@ -6,9 +6,10 @@ import pytest
 
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.data import DataSettings
-from gsfnas.evaluator import Context
+from gsfnas.evaluators.base import Context
+from gsfnas.evaluators.train import TrainEvaluator
 from gsfnas.space import Space
-from gsfnas.train import TrainEvaluator, TrainSettings
+from gsfnas.train import TrainSettings
 
 
 @pytest.mark.slow

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 
 from gsfnas.data import open_data
 from gsfnas.errors import UserError
-from gsfnas.evaluator import Context
-from gsfnas.train import ProtocolSettings, Trained, TrainEvaluator, run_test
+from gsfnas.evaluators.base import Context
+from gsfnas.evaluators.train import TrainEvaluator
+from gsfnas.train import ProtocolSettings, Trained, run_test
 from gsfnas.train._ranks import in_ranks
 
 CPU = torch.device("cpu")

@@ -198,12 +198,13 @@ def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path, 
 
 
 def test_the_command_prints_what_was_chosen_and_no_escapes(tmp_path, bottleneck, capsys):
-    from gsfnas.cli import _train_wiring
+    from gsfnas import api
+    from gsfnas.cli import _show_scores
 
     state = {f"net.{name}": value for name, value in layers(bottleneck).items()} | {"loss.\x1b[31m": torch.ones(2)}
     torch.save({"model_state": state, "ema": layers(bottleneck)}, tmp_path / "a.pyth")
     candidate = BOTTLENECK.to_json()
-    _train_wiring.import_weights(tmp_path / "a.pyth", None, None, None, candidate, 8, None, "class", False, tmp_path)
+    _show_scores.imported(api.import_weights(tmp_path / "a.pyth", candidate=candidate, runs=tmp_path), is_all=False)
     said = capsys.readouterr().out.splitlines()
     assert said[2:] == [
         "the weights under 'model_state' are taken, not those under 'ema'",

@@ -1,0 +1,70 @@
+"""What the command line does, from Python: nothing here prints or exits.
+
+Names are loaded on first use. Long work tells a ``Watcher`` how it goes: a study does so on stderr unless told otherwise, all
+else tells nobody.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gsfnas.api._candidate import find_candidate as find_candidate
+    from gsfnas.api._measure import Measured as Measured
+    from gsfnas.api._measure import measure as measure
+    from gsfnas.api._space import DryRun as DryRun
+    from gsfnas.api._space import bind as bind
+    from gsfnas.api._space import bind_space as bind_space
+    from gsfnas.api._space import num_classes as num_classes
+    from gsfnas.api._space import width_option as width_option
+    from gsfnas.api._study import Study as Study
+    from gsfnas.api._table import FoundTable as FoundTable
+    from gsfnas.api._table import numbers_of as numbers_of
+    from gsfnas.api._table import tables as tables
+    from gsfnas.api._table import write as write_tables
+    from gsfnas.api._train import Tested as Tested
+    from gsfnas.api._train import TestedStudy as TestedStudy
+    from gsfnas.api._train import test as test
+    from gsfnas.api._train import test_study as test_study
+    from gsfnas.api._train import train as train
+    from gsfnas.api._train import train_again as train_again
+    from gsfnas.api._watcher import ConsoleWatcher as ConsoleWatcher
+    from gsfnas.api._watcher import Watcher as Watcher
+    from gsfnas.api._weights import import_weights as import_weights
+    from gsfnas.config import load_space as load_space
+    from gsfnas.study import StudySettings as StudySettings
+
+_HOME = {
+    "ConsoleWatcher": "gsfnas.api._watcher",
+    "DryRun": "gsfnas.api._space",
+    "FoundTable": "gsfnas.api._table",
+    "Measured": "gsfnas.api._measure",
+    "Study": "gsfnas.api._study",
+    "StudySettings": "gsfnas.study",
+    "Tested": "gsfnas.api._train",
+    "TestedStudy": "gsfnas.api._train",
+    "Watcher": "gsfnas.api._watcher",
+    "bind": "gsfnas.api._space",
+    "bind_space": "gsfnas.api._space",
+    "find_candidate": "gsfnas.api._candidate",
+    "import_weights": "gsfnas.api._weights",
+    "load_space": "gsfnas.config",
+    "measure": "gsfnas.api._measure",
+    "num_classes": "gsfnas.api._space",
+    "numbers_of": "gsfnas.api._table",
+    "tables": "gsfnas.api._table",
+    "test": "gsfnas.api._train",
+    "test_study": "gsfnas.api._train",
+    "train": "gsfnas.api._train",
+    "train_again": "gsfnas.api._train",
+    "width_option": "gsfnas.api._space",
+}
+
+__all__ = [*_HOME, "write_tables"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "write_tables":
+        return import_module("gsfnas.api._table").write
+    if name not in _HOME:
+        raise AttributeError(f"module 'gsfnas.api' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,109 @@
+"""Spaces on backbones, what they would cost, and how long a study of them would take."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gsfnas.api._data import open_and_say
+from gsfnas.api._parts import parts_of
+from gsfnas.api._watcher import Watcher
+from gsfnas.backbone import backbone_ref, backbone_sites
+from gsfnas.candidate import Candidate
+from gsfnas.config import StudyConfig
+from gsfnas.cost import Cost, Pricer
+from gsfnas.data import tasks_of
+from gsfnas.executors.local import num_cores
+from gsfnas.space import BoundRows, BoundSpace, Space
+from gsfnas.study import StudyPlan, plan_study
+from gsfnas.train import estimate_seconds
+
+# Of how many rows a few steps are timed, to estimate what a study of rows takes.
+_TIMED_ROWS = 8
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a study would search, what its candidates cost, and how long it would take."""
+
+    space: BoundSpace
+    costs: Mapping[str, Cost]
+    study: StudyPlan
+    workers: int
+
+
+def bind(config: StudyConfig) -> BoundSpace:
+    """The study's space on its backbone. Raises UserError for a backbone that is none and a choice that cannot stand there."""
+    return bind_space(
+        config.space,
+        config.backbone,
+        config.backbone_options,
+        config.data.frames,
+        config.data.resolution,
+        is_from_data="backbone" not in config.named_by_user,
+    )
+
+
+def num_classes(config: StudyConfig) -> int:
+    """Classes of the first task of a study's data."""
+    return len(next(iter(tasks_of(config.data).values())))
+
+
+def bind_space(
+    space: Space, backbone: str, options: Mapping[str, Any], frames: int, resolution: int, *, is_from_data: bool = False
+) -> BoundSpace:
+    """A space on a backbone's sites; ``is_from_data`` where the backbone's name was read from a file."""
+    ref = backbone_ref(backbone, options, is_from_data=is_from_data)
+    return space.bind(ref, backbone_sites(ref, resolution), frames=frames, resolution=resolution)
+
+
+def width_option(width: float | None) -> dict[str, Any]:
+    """The options of a backbone whose one option is its width."""
+    return {} if width is None else {"width": width}
+
+
+def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
+    """Prices the space and times a few steps of its empty and its full candidate, or of its rows."""
+    space = bind(config)
+    data = open_and_say(config.data, watcher)
+    pricer = Pricer(space.backbone, space.frames, space.resolution, {task: len(names) for task, names in data.tasks.items()})
+    parts = parts_of(config)
+    workers = parts.executor.workers
+    threads = max(1, num_cores() // workers)
+    if isinstance(space, BoundRows):
+        candidates = dict(space.rows)
+        timed = space.candidates[:_TIMED_ROWS]
+    else:
+        candidates = {"empty": space.empty, "full": space.full}
+        timed = (space.empty, space.full)
+        for name, choose in (("cheapest", min), ("dearest", max)):
+            extreme = _extreme(space, pricer, choose)
+            if extreme not in timed:
+                candidates[name] = extreme
+    seconds = [estimate_seconds(candidate, config.train, data, threads=threads) for candidate in timed]
+    costs = {name: pricer(candidate) for name, candidate in candidates.items()}
+    study = plan_study(
+        config.study,
+        space,
+        parts.storage,
+        sum(seconds) / len(seconds),
+        workers=workers,
+        recipe=config.train.recipe_hash(),
+        data=data.fingerprint,
+        budget=config.train.epochs,
+    )
+    return DryRun(space, costs, study, workers)
+
+
+def _extreme(space: BoundSpace, pricer: Pricer, choose: Any) -> Candidate:
+    """The candidate of the fewest or the most MACs: costs add up, so each site chooses for itself."""
+    chosen: dict[str, int] = {}
+    for site, options in zip(space.sites, space.options, strict=True):
+
+        def cost(index: int, name: str = site.name, options: Any = options) -> tuple[int, int]:
+            insertion = options[index]
+            insertions = () if insertion is None else ((name, insertion),)
+            total = pricer(Candidate(space.backbone, space.frames, space.resolution, insertions)).total
+            return total.macs_fvcore, total.params
+
+        chosen[site.name] = choose(range(len(options)), key=cost)
+    return space.decode(chosen)

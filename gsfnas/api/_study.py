@@ -1,0 +1,180 @@
+"""A study composed of values: a space, an evaluator and the parts that search, stop, start workers and keep the records."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from gsfnas.api._data import open_and_say
+from gsfnas.api._environment import describe
+from gsfnas.api._folders import check_writable
+from gsfnas.api._measure import latency
+from gsfnas.api._parts import part, parts_of
+from gsfnas.api._space import DryRun, bind, plan
+from gsfnas.api._testing import protocol_name, score
+from gsfnas.api._watcher import ConsoleWatcher, Watcher
+from gsfnas.component import trust
+from gsfnas.config import StudyConfig, compose_study
+from gsfnas.data import VideoData
+from gsfnas.errors import UserError
+from gsfnas.evaluators import Evaluator
+from gsfnas.record import Record, StudyRecord, best
+from gsfnas.report import build_report, check_sections
+from gsfnas.report.sections._load import SectionLike
+from gsfnas.space import BoundSpace
+from gsfnas.study import (
+    Afterwards,
+    Circumstances,
+    Parts,
+    StudySettings,
+    StudySummary,
+    load_study,
+    run_study,
+    summarise_study,
+)
+from gsfnas.train import resolve_device
+
+
+class Study:
+    """One question, and what answers it.
+
+    ``settings`` say how much is run and under which name (text alone is the name). Each of ``sampler``, ``stopper``,
+    ``executor`` and ``storage`` is a shipped name, ``package.module:object``, a class or an instance; ``sampler`` may also be a
+    list of samplers, which are then all that is asked, in this order. ``measures_latency`` has every candidate's latency
+    measured on this machine in the end. Raises UserError for a part that is none.
+    """
+
+    def __init__(
+        self,
+        space: BoundSpace,
+        evaluator: Evaluator,
+        settings: StudySettings | str,
+        *,
+        sampler: Any = "tpe",
+        stopper: Any = "none",
+        executor: Any = "local",
+        storage: Any = "journal",
+        device: str = "auto",
+        measures_latency: bool = True,
+        watcher: Watcher | None = None,
+    ) -> None:
+        self.space = space
+        self.settings = StudySettings(settings) if isinstance(settings, str) else settings
+        is_chain = isinstance(sampler, list | tuple)
+        self.parts = Parts(
+            evaluator=part("evaluator", evaluator),
+            sampler=tuple(part("sampler", one) for one in sampler) if is_chain else part("sampler", sampler),
+            stopper=part("stopper", stopper),
+            executor=part("executor", executor),
+            storage=part("storage", storage),
+        )
+        self.device = device
+        self.measures_latency = measures_latency
+        self.watcher = watcher or ConsoleWatcher()
+        self.config: StudyConfig | None = None
+
+    @classmethod
+    def from_config(
+        cls,
+        name: str,
+        overrides: Sequence[str] = (),
+        *,
+        config_root: Path | None = None,
+        watcher: Watcher | None = None,
+    ) -> Self:
+        """The study that ``gsfnas study run NAME OVERRIDES`` runs. Raises UserError as the command does."""
+        return cls.composed(compose_study(name, overrides, config_root), watcher)
+
+    @classmethod
+    def composed(cls, config: StudyConfig, watcher: Watcher | None = None) -> Self:
+        """The study of a composed configuration."""
+        parts = parts_of(config)
+        if "data" in config.named_by_user:
+            trust(config.data.name)
+        study = cls(bind(config), parts.evaluator, config.study, device=config.train.device, watcher=watcher)
+        study.parts, study.config = parts, config
+        return study
+
+    def run(self) -> StudyRecord:
+        """Runs the study to its end; the same call goes on where one was stopped, and reads one that is complete.
+
+        Raises UserError for what the user must mend, and KeyboardInterrupt after the study has said how it goes on.
+        """
+        evaluator = self.parts.evaluator
+        if self.config is not None:
+            # What would only be found out when all is run.
+            check_sections(self.config.report_sections, is_from_data=True)
+        data = self._open() if evaluator.takes_data else None
+        for line in evaluator.check(self.space, self.device):
+            self.watcher.say(line)
+        environment = describe(self.device)
+        if data is not None and data.skipped:
+            environment["files_left_out"] = list(data.skipped)
+        return run_study(
+            self.settings,
+            self.space,
+            self.parts,
+            Circumstances(environment, self._configuration, "" if self.config is None else self.config.yaml),
+            self._afterwards(data, environment["device"]),
+            device=self.device,
+            console=self.watcher.console,
+        )
+
+    def plan(self) -> DryRun:
+        """What the study would search, what its candidates cost and how long it would take; for one that was composed."""
+        if self.config is None:
+            raise UserError("a study is planned from its configuration; make it with Study.from_config")
+        return plan(self.config, self.watcher)
+
+    def record(self) -> StudyRecord:
+        """What the study says so far. Raises UserError where it was not begun."""
+        return load_study(self.settings.runs, self.settings.name)
+
+    def status(self) -> StudySummary:
+        """How far it is. Raises UserError where it was not begun."""
+        return summarise_study(self.settings.runs, self.settings.name)
+
+    def best(self) -> Record:
+        """The best candidate by validation accuracy, as its record. Raises UserError where none is complete."""
+        found = best(self.record().records)
+        if found is None:
+            raise UserError(f"no candidate of study {self.settings.name!r} is complete yet")
+        return found
+
+    def report(self, reports: str | Path = "reports", sections: Sequence[SectionLike] | None = None) -> Path:
+        """Writes the report into a folder of its own below ``reports``, and returns its page.
+
+        ``sections`` are its parts, by name, class or instance; those of the configuration unless given.
+        """
+        folder = Path(reports) / self.settings.name
+        check_writable(folder)
+        if sections is None and self.config is not None:
+            # Those that the user has named are trusted already.
+            return build_report(self.record(), folder, self.config.report_sections, is_from_data=True)
+        return build_report(self.record(), folder, sections)
+
+    def _open(self) -> VideoData:
+        evaluator: Any = self.parts.evaluator
+        data = open_and_say(evaluator.data, self.watcher)
+        if self.config is not None:
+            # What would only be found out after training, or after the study has taken its name.
+            data.split("test").viewed(self.config.protocol.clips, self.config.protocol.crops)
+        evaluator.take(data)
+        return data
+
+    @property
+    def _configuration(self) -> Mapping[str, Any]:
+        if self.config is not None:
+            return self.config.resolved
+        return {"study": dataclasses.asdict(self.settings), "executor": {"workers": self.parts.executor.workers}}
+
+    def _afterwards(self, data: VideoData | None, device_name: str) -> Afterwards:
+        heads = dict(self.parts.evaluator.heads)
+        measured = partial(latency, heads, str(resolve_device(self.device))) if self.measures_latency else None
+        config = self.config
+        if config is None or data is None or config.protocol.views == 1:
+            return Afterwards(measured, device_name)
+        scores = self.settings.folder / "scores"
+        measure = partial(score, config.data, config.train, config.protocol, "test", data, scores, self.watcher)
+        return Afterwards(measured, device_name, protocol_name(config.protocol, "test", data), measure)

@@ -1,0 +1,70 @@
+"""Weights under a protocol of testing."""
+
+from pathlib import Path
+
+from gsfnas.api._scores import save_scores
+from gsfnas.api._watcher import Watcher
+from gsfnas.data import DataSettings, VideoData
+from gsfnas.executors.local import num_cores
+from gsfnas.record import ProtocolScore, Record
+from gsfnas.train import ProtocolSettings, Trained, TrainSettings, VideoScores, resolve_device, run_test
+
+
+def protocol_name(protocol: ProtocolSettings, split: str, data: VideoData) -> tuple[str, int, int, str, str]:
+    """What a study's records of a protocol are known by."""
+    return protocol.name, protocol.clips, protocol.crops, split, data.fingerprint
+
+
+def tested(
+    trained: Trained,
+    settings: DataSettings,
+    train: TrainSettings,
+    protocol: ProtocolSettings,
+    split: str,
+    data: VideoData,
+    title: str,
+    watcher: Watcher,
+) -> VideoScores:
+    """Scores of weights; the counting has that title."""
+    with watcher.counting(title) as on_progress:
+        return run_test(
+            trained,
+            settings,
+            train,
+            protocol,
+            data=data,
+            split=split,
+            threads=num_cores(),
+            on_progress=on_progress,
+            say=watcher.say,
+        )
+
+
+def score(
+    settings: DataSettings,
+    train: TrainSettings,
+    protocol: ProtocolSettings,
+    split: str,
+    data: VideoData,
+    out: Path,
+    watcher: Watcher,
+    record: Record,
+    weights: Path,
+) -> ProtocolScore:
+    """A run's weights under a protocol, as a study records it; every score goes into a folder of its own in ``out``."""
+    trained = Trained.of(weights)
+    found = tested(trained, settings, train, protocol, split, data, record.candidate.key, watcher)
+    save_scores(found, protocol, split, out / f"{record.candidate.key}-{record.seed}", trained, data)
+    return ProtocolScore(
+        key=record.candidate.key,
+        seed=record.seed,
+        protocol=protocol.name,
+        clips=protocol.clips,
+        crops=protocol.crops,
+        split=split,
+        videos=len(found.names),
+        macs_fvcore=record.cost["macs_fvcore"] * protocol.views,
+        metrics=found.metrics(split),
+        data=data.fingerprint,
+        device=str(resolve_device(train.device)),
+    )

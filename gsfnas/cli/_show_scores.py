@@ -1,0 +1,69 @@
+"""What tests and imports of weights found, on the terminal."""
+
+from gsfnas.api import Tested, TestedStudy
+from gsfnas.api._scores import gmacs_of
+from gsfnas.cli import _show
+from gsfnas.escape import printable
+from gsfnas.weights import Imported
+
+
+def tested(found: Tested, *, is_trained: bool = False) -> None:
+    """A line a task, what was tested on what, and where all scores are; of a run that was trained first its folder."""
+    if is_trained:
+        print(found.path.parent)
+    scores = found.scores
+    rows = [
+        (task, *(f"{value:.1%}" for value in (one.accuracy(), one.accuracy(5), one.mean_class_accuracy())))
+        for task, one in scores.tasks.items()
+    ]
+    if (product := scores.product()) is not None:
+        rows.append(("action, verb x noun", f"{product.accuracy():.1%}", f"{product.accuracy(5):.1%}", "-"))
+    _show.table(("task", "top-1", "top-5", "mean class"), rows, wrap="", numeric={1, 2, 3})
+    gmacs = gmacs_of(found.trained)
+    views = found.protocol.views
+    times = f" = {views} x {gmacs:.4g}" if views > 1 else ""
+    print(
+        f"{found.data.name} {found.split}, {found.protocol}: {len(scores.names):,} videos, "
+        f"{views} view{'s' * (views > 1)} each, "
+        f"{gmacs * views:.4g} GMACs a video{times}"
+    )
+    print(found.path)
+
+
+def tested_study(name: str, found: TestedStudy) -> None:
+    """A line a candidate, and where the records are."""
+    rows = [
+        (
+            one.key,
+            *(f"{one.metrics[f'{found.split}_{what}']:.1%}" for what in ("top1", "top5", "mean_class")),
+            f"{one.macs_fvcore / 1e9:.4g}",
+        )
+        for one in found.scores
+    ]
+    _show.table(("candidate", "top-1", "top-5", "mean class", "GMACs a video"), rows, wrap="", numeric={1, 2, 3, 4})
+    where = f"the records are in the study; gsfnas report build {name} shows them"
+    print(f"{found.data.name} {found.split}, {found.protocol}: {where}")
+    if found.num_new:
+        print(found.folder)
+    else:
+        _show.news("all were measured before; nothing was tested again")
+
+
+def imported(found: Imported, *, is_all: bool) -> None:
+    """Which network it is, and which tensors fitted; every name with ``is_all``, else the first."""
+    candidate_said = f"{len(found.candidate.insertions)} modules in {found.candidate.backbone}"
+    head = f"a head of {found.classes} classes" if found.classes else "no head"
+    print(f"{found.candidate.key}: {candidate_said}, {head}")
+    print(found.found.summary())
+    for note in found.notes:
+        print(printable(note))
+    for what, names in (
+        ("reshaped", found.found.reshaped),
+        ("missing", found.found.missing),
+        ("left over", found.found.left_over),
+    ):
+        shown = names if is_all else names[:5]
+        more = f" and {len(names) - len(shown)} more (--all lists them)" if len(names) > len(shown) else ""
+        if names:
+            print(printable(f"{what}: {', '.join(shown)}{more}"))
+    print(found.path)

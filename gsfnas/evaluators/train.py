@@ -1,0 +1,230 @@
+"""The evaluator that trains each candidate from its initialisation with one recipe."""
+
+import dataclasses
+import gc
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from lightning_fabric import Fabric
+
+from gsfnas.candidate import Candidate
+from gsfnas.data import DataSettings, VideoData, open_data
+from gsfnas.errors import UserError, unknown
+from gsfnas.evaluators.base import Context, Evaluator, Identity, Measurement
+from gsfnas.model import build_model
+from gsfnas.train import _checkpoint
+from gsfnas.train._checkpoint import Checkpoint, RunIdentity
+from gsfnas.train._device import devices_from, make_fabric, resolve_device, resolve_precision
+from gsfnas.train._ranks import Tell, in_ranks
+from gsfnas.train._run import RunPlan, run_epochs
+from gsfnas.train._settings import TrainSettings
+from gsfnas.weights import initialise
+
+_TELL_SECONDS = 0.2
+
+
+class TrainEvaluator(Evaluator):
+    """Trains and scores candidates.
+
+    The settings can be pickled; the data are opened by ``prepare`` unless they are given. A run writes into
+    ``<context.folder>/<key>-<seed>/``: ``last.pt`` after each epoch, ``weights.safetensors`` at the end.
+    """
+
+    takes_data = True
+
+    def __init__(self, train: TrainSettings, data: DataSettings, opened: VideoData | None = None) -> None:
+        self.train = train
+        self.data = data
+        self._context: Context | None = None
+        self._opened = opened
+
+    @classmethod
+    def from_settings(cls, train: TrainSettings, data: DataSettings, options: Mapping[str, Any]) -> Self:
+        for option in options:
+            raise unknown("setting", f"evaluator.{option}", [])
+        return cls(train, data)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Each process opens the data by itself.
+        return {**vars(self), "_context": None, "_opened": None}
+
+    @property
+    def budget(self) -> int:  # type: ignore[override]
+        return self.train.epochs
+
+    @property
+    def devices(self) -> int:  # type: ignore[override]
+        return self.train.devices
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.train.recipe_hash(), self.data_fingerprint)
+
+    def take(self, data: Any) -> None:
+        self._opened = data
+
+    def check(self, space: Any, device: str) -> Sequence[str]:
+        self.check_settings(resolve_device(device))
+        said = check_init(self.train, space.empty, self.heads)
+        return [said] if said else []
+
+    @property
+    def opened(self) -> VideoData:
+        """The data, opened once."""
+        if self._opened is None:
+            self._opened = open_data(self.data)
+        return self._opened
+
+    @property
+    def data_fingerprint(self) -> str:
+        return self.opened.fingerprint
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """Classes of each task."""
+        return {task: len(names) for task, names in self.opened.tasks.items()}
+
+    def prepare(self, space: Any, context: Context) -> None:
+        """Opens the data and takes the device; ``space`` is not looked at, since nothing is shared between candidates."""
+        self._context = context
+        self._device = resolve_device(self.train.device if context.device == "auto" else context.device)
+        torch.set_num_threads(context.threads)
+        self.check_settings(self._device)
+
+    def check_settings(self, device: torch.device) -> None:
+        """Raises UserError for a recipe that asks for more clips or devices than there are, or a precision that is none."""
+        devices_from(device, self.train.devices)
+        resolve_precision(self.train.precision, device)
+        clips = len(self.opened.splits["train"])
+        if self.train.batch_size > clips:
+            raise UserError(
+                f"train: `batch_size` must be at most the {clips} clips of the training split, but got {self.train.batch_size}"
+            )
+
+    def evaluate(
+        self, candidate: Candidate, *, seed: int, replicate: int = 0, budget: int, resume_from: Path | None = None
+    ) -> Iterator[Measurement]:
+        """One measurement an epoch: ``train_loss``, ``val_top1``, ``val_top5``, ``val_loss``, ``lr`` and the run's ``seconds``.
+
+        The last one adds ``test_top1``, ``test_top5`` and ``test_loss`` of the last epoch's weights; the test split is scored
+        nowhere else. ``budget`` takes the place of ``train.epochs``, so the schedule always ends with the run.
+
+        A run goes on after the last epoch found in ``resume_from`` or, where none is given, in its own folder. The measurement
+        of that epoch comes first, once more, in case it was not recorded; for a finished run it is the only one. A checkpoint
+        that cannot be read counts as none. Raises UserError where ``resume_from`` is of another run and where the data's clips
+        do not fit the candidate; FloatingPointError where a loss is not finite; OSError where a checkpoint cannot be written;
+        RuntimeError where one of several processes dies. Where memory runs out, the batch is computed in twice as many parts
+        from the last epoch on, and ``accumulate`` among the metrics says in how many.
+        """
+        assert self._context is not None, "prepare comes first"
+        settings = dataclasses.replace(self.train, epochs=budget)
+        self.check_clips(candidate)
+        identity = RunIdentity.of(candidate.to_json(), self.heads, seed, settings.recipe_hash(), self.data_fingerprint)
+        folder = self._context.folder / f"{candidate.key}-{seed}"
+        path = resume_from or folder / _checkpoint.LAST
+        found = self._find(path, identity, is_asked_for=resume_from is not None)
+        if found is not None:
+            yield Measurement(found.epoch, found.curve[-1], path, is_last=found.is_finished)
+            if found.is_finished:
+                return
+        yield from self._run(RunPlan(candidate, identity, settings, tuple(self.heads.items()), folder), found, path)
+
+    def _run(self, plan: RunPlan, found: Checkpoint | None, path: Path) -> Iterator[Measurement]:
+        """Epoch by epoch from the checkpoint at ``path``; where memory runs out, on from the last in parts half as large."""
+        parts = int(found.curve[-1].get("accumulate", plan.settings.accumulate)) if found else plan.settings.accumulate
+        while True:
+            plan = dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, accumulate=parts))
+            try:
+                yield from self._attempt(plan, found, path)
+                return
+            except torch.OutOfMemoryError:
+                parts *= 2
+                if parts * plan.settings.devices > plan.settings.batch_size:
+                    raise
+            gc.collect()
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            # Read again in any case: the attempt has moved on the momentum that it was given.
+            last = plan.folder / _checkpoint.LAST
+            newest = self._find(last, plan.identity)
+            found, path = (newest, last) if newest is not None else (self._find(path, plan.identity), path)
+
+    def _attempt(self, plan: RunPlan, found: Checkpoint | None, path: Path) -> Iterator[Measurement]:
+        assert self._context is not None
+        context, precision = self._context, resolve_precision(plan.settings.precision, self._device)
+        if plan.settings.devices == 1:
+            torch.set_num_threads(context.threads)
+            yield from run_epochs(plan, self.opened, make_fabric(self._device, precision), found, context.on_progress)
+            return
+        devices = devices_from(self._device, plan.settings.devices)
+        work = _RankWork(plan, self.data, None if found is None else path)
+        for told in in_ranks(work, self._device, precision, devices, max(1, context.threads // len(devices))):
+            if isinstance(told, Measurement):
+                yield told
+            else:
+                context.on_progress(*told)
+
+    def _find(self, path: Path, identity: RunIdentity, *, is_asked_for: bool = False) -> Checkpoint | None:
+        found = _checkpoint.load(path)
+        if found is None or found.identity == identity:
+            return found
+        if not is_asked_for:
+            return None
+        differing = [
+            field.name
+            for field in dataclasses.fields(identity)
+            if getattr(found.identity, field.name) != getattr(identity, field.name)
+        ]
+        raise UserError(f"checkpoint {path} is of another run: its {', '.join(differing)} differ")
+
+    def check_clips(self, candidate: Candidate) -> None:
+        """Raises UserError where the data's clips are not those that the candidate reads."""
+        asked, given = (candidate.frames, candidate.resolution), (self.data.frames, self.data.resolution)
+        if asked != given:
+            raise UserError(
+                f"the candidate reads {asked[0]} frames at {asked[1]} px, but the data give {given[0]} frames at {given[1]} px"
+            )
+
+    def close(self) -> None:
+        """Lets the data go."""
+        self._opened = None
+        self._context = None
+
+
+def check_init(settings: TrainSettings, candidate: Candidate, heads: Mapping[str, int]) -> str:
+    """What the weights that training begins with give a candidate, in a sentence; nothing where it begins from scratch.
+
+    Raises UserError where there are no such weights, or they are of another network.
+    """
+    _, found = initialise(build_model(candidate, heads), candidate, settings.init)
+    if found is None:
+        return ""
+    fresh = [what for what in ("insertions", "heads") if any(name.startswith(what) for name in found.missing)]
+    begun = [f"some {' and '.join(fresh)} start fresh"] if fresh else []
+    return f"train.init={settings.init}: {'; '.join([found.summary(), *begun, *found.notes])}"
+
+
+@dataclass(frozen=True)
+class _RankWork:
+    """What each of several processes does for one run: opens the data by itself, and goes through the epochs."""
+
+    plan: RunPlan
+    data: DataSettings
+    resume_from: Path | None
+
+    def __call__(self, fabric: Fabric, tell: Tell) -> None:
+        found = None if self.resume_from is None else _checkpoint.load(self.resume_from)
+        latest = 0.0
+
+        def on_progress(done: int, total: int, text: str) -> None:
+            nonlocal latest
+            if time.monotonic() - latest > _TELL_SECONDS:
+                latest = time.monotonic()
+                tell((done, total, text))
+
+        for measurement in run_epochs(self.plan, open_data(self.data), fabric, found, on_progress):
+            tell(measurement)

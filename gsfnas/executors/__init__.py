@@ -1,0 +1,10 @@
+"""Executors: what starts the workers of a study."""
+
+from collections.abc import Mapping
+
+from gsfnas.executors.base import Executor, Task
+
+# What `executor=` may name.
+EXECUTORS: Mapping[str, str] = {"local": "gsfnas.executors.local:LocalExecutor"}
+
+__all__ = ["EXECUTORS", "Executor", "Task"]

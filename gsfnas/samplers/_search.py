@@ -1,0 +1,151 @@
+"""Optuna's samplers, asked for candidates that were not evaluated before.
+
+A sampler sees a copy of the study in memory, made of ended and running trials, and is asked again where it repeats a point: a
+duplicate is never written, trained or counted.
+"""
+
+import itertools
+import random
+import warnings
+from abc import abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from gsfnas.candidate import Candidate
+from gsfnas.errors import UserError, shown
+from gsfnas.record import Record, pareto_front
+from gsfnas.samplers._anchors import distinct_candidates
+from gsfnas.samplers.base import History, Proposal, Sampler
+from gsfnas.seeds import derive
+from gsfnas.space import BoundSpace
+
+if TYPE_CHECKING:
+    import optuna
+
+_ASKS = 20
+
+
+class OptunaSampler(Sampler, Protocol):
+    """Asks a sampler of Optuna, which a subclass makes; chance proposes where too little is known or it repeats itself."""
+
+    def propose(self, history: History, asked: Collection[Proposal]) -> Proposal | None:
+        seen = {proposal.candidate for proposal in asked}
+        if not history.wants_candidates or len(seen) >= distinct_candidates(history.space):
+            return None
+        return Proposal(self._ask(history, seen) or _unseen(history, seen), 0, history.budget)
+
+    @abstractmethod
+    def make(self, seed: int, complete: int) -> "optuna.samplers.BaseSampler":
+        """The sampler for one proposal, from its own seed; ``complete`` runs have ended well, two at the least."""
+
+    def _ask(self, history: History, seen: set[Candidate]) -> Candidate | None:
+        """What the sampler suggests, asked a bounded number of times for something new."""
+        import optuna
+        from optuna.trial import TrialState
+
+        space = history.space
+        seed = derive("proposal", history.seed, len(seen))
+        complete = sum(record.outcome == "complete" for record in history.records)
+        sampler = optuna.samplers.RandomSampler(seed=seed) if complete < 2 else self.make(seed, complete)
+        study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+        known = (
+            record for record in history.records if record.outcome in ("complete", "running") and record.candidate in space
+        )
+        study.add_trials(_trial(record, space) for record in known)
+        for _ in range(_ASKS):
+            trial = study.ask()
+            candidate = space.suggest(trial)
+            if candidate not in seen:
+                return candidate
+            study.tell(trial, state=TrialState.FAIL)
+        return None
+
+
+@dataclass(frozen=True)
+class Random(OptunaSampler):
+    """Uniform over the space."""
+
+    def make(self, seed: int, complete: int) -> "optuna.samplers.BaseSampler":
+        from optuna import samplers
+
+        return samplers.RandomSampler(seed=seed)
+
+
+@dataclass(frozen=True)
+class TPE(OptunaSampler):
+    """Optuna's tree-structured Parzen estimator.
+
+    ``multivariate`` models all sites together; ``candidates`` is how many are drawn and compared for a proposal.
+    """
+
+    multivariate: bool = True
+    candidates: int = 24
+
+    def __post_init__(self) -> None:
+        _check_at_least(1, "sampler.candidates", self.candidates)
+
+    def make(self, seed: int, complete: int) -> "optuna.samplers.BaseSampler":
+        from optuna import samplers
+        from optuna.exceptions import ExperimentalWarning
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return samplers.TPESampler(
+                multivariate=self.multivariate, n_startup_trials=2, n_ei_candidates=self.candidates, seed=seed
+            )
+
+
+@dataclass(frozen=True)
+class NSGA2(OptunaSampler):
+    """Optuna's NSGA-II, with a population of up to ``population`` complete runs.
+
+    A study here has tens of trials and not hundreds of generations, so all complete runs count as one generation, and each
+    proposal is a child of it.
+    """
+
+    population: int = 20
+
+    def __post_init__(self) -> None:
+        _check_at_least(2, "sampler.population", self.population)
+
+    def make(self, seed: int, complete: int) -> "optuna.samplers.BaseSampler":
+        from optuna import samplers
+
+        return samplers.NSGAIISampler(population_size=min(self.population, complete), seed=seed)
+
+
+def _check_at_least(least: int, name: str, value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UserError(f"`{name}` must be an integer of at least {least}, but got {shown(value)}")
+
+
+def _trial(record: Record, space: BoundSpace) -> "optuna.trial.FrozenTrial":
+    from optuna.distributions import CategoricalDistribution
+    from optuna.samplers import NSGAIISampler
+    from optuna.trial import TrialState, create_trial
+
+    is_complete = record.outcome == "complete"
+    return create_trial(
+        state=TrialState.COMPLETE if is_complete else TrialState.RUNNING,
+        values=[record.top1, record.gmacs] if is_complete else None,
+        params=space.encode(record.candidate),
+        distributions={
+            site.name: CategoricalDistribution(tuple(range(len(options))))
+            for site, options in zip(space.sites, space.options, strict=True)
+        },
+        system_attrs={NSGAIISampler._get_generation_key(): 0},
+    )
+
+
+def _unseen(history: History, seen: set[Candidate]) -> Candidate:
+    """A neighbour of the front, else any candidate that was not seen; there is one."""
+    space = history.space
+    generator = random.Random(derive("neighbour", history.seed, len(seen)))
+    for record in sorted(pareto_front(history.records), key=lambda record: -record.top1):
+        if record.candidate in space:
+            fresh = [candidate for candidate in space.neighbours(record.candidate) if candidate not in seen]
+            if fresh:
+                return generator.choice(fresh)
+    tries = (space.sample(generator) for _ in range(_ASKS))
+    return next(candidate for candidate in itertools.chain(tries, space) if candidate not in seen)

@@ -1,0 +1,129 @@
+"""What a journal says of the study itself, as values: each read where it was written, checked, and refused in one line.
+
+All of these raise UserError, naming the field and the value, for what is missing or of another type.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+from gsfnas import checked
+from gsfnas.candidate import Kind, Site
+from gsfnas.samplers.base import Point
+from gsfnas.space import BoundRows, BoundSpace
+
+FORMAT = 1
+HEADER = "gsfnas"
+ASKED = "asked"
+DESIGN = "design"
+ENDED = "ended"
+ENVIRONMENT = "environment:"
+CONFIGURATION = "configuration:"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a study is about, written once when it begins. ``identity`` names recipe, data, budget, space and sites."""
+
+    space: str
+    space_size: int
+    sites: tuple[Site, ...]
+    classes: int
+    identity: Mapping[str, Any]
+    rows: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the latest call asked for; ``configuration`` is the hash of its configuration."""
+
+    trials: int
+    configuration: str
+    study_yaml: str
+
+
+def header_to_attribute(space: BoundSpace, classes: int, identity: Mapping[str, Any], version: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": version,
+        "space": space.name,
+        "space_size": space.size,
+        "sites": [asdict(site) for site in space.sites],
+        "classes": classes,
+        "identity": dict(identity),
+        "rows": [[name, candidate.key] for name, candidate in space.rows] if isinstance(space, BoundRows) else [],
+    }
+
+
+def header_from_attribute(value: Any) -> Header:
+    values = checked.mapping(value, HEADER)
+    identity = checked.mapping(checked.field(values, "identity"), "identity")
+    for name in ("recipe", "data"):
+        checked.text(checked.field(identity, name), f"identity.{name}")
+    checked.integer(checked.field(identity, "budget"), "identity.budget")
+    size = checked.field(values, "space_size")
+    # A space may hold more candidates than an integer of 64 bits counts.
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise checked.refused("space_size", "an integer of at least 0", size)
+    return Header(
+        space=checked.text(checked.field(values, "space"), "space"),
+        space_size=size,
+        sites=tuple(_site(site) for site in checked.items(checked.field(values, "sites"), "sites")),
+        classes=checked.integer(checked.field(values, "classes"), "classes"),
+        identity=identity,
+        rows=tuple(_row(row) for row in checked.items(values.get("rows", []), "rows")),
+    )
+
+
+def asked_from_attribute(value: Any) -> Asked:
+    values = checked.mapping(value, ASKED)
+    return Asked(
+        trials=checked.integer(checked.field(values, "trials"), "asked.trials"),
+        configuration=checked.text(checked.field(values, "configuration"), "asked.configuration"),
+        study_yaml=checked.text(values.get("study_yaml", ""), "asked.study_yaml"),
+    )
+
+
+def design_from_attribute(value: Any) -> list[Point]:
+    """The balanced design: for each of its candidates the index of a choice a site."""
+    points = [checked.items(point, "a point of design") for point in checked.items(value, DESIGN)]
+    return [tuple(checked.integer(index, "an index of design") for index in point) for point in points]
+
+
+def named_from_attributes(attributes: Mapping[str, Any], prefix: str) -> dict[str, dict[str, Any]]:
+    """Environments or configurations by their hash."""
+    return {
+        name.removeprefix(prefix): checked.mapping(value, name) for name, value in attributes.items() if name.startswith(prefix)
+    }
+
+
+def check_attribute(name: str, value: Any) -> None:
+    """Reads one attribute of a study; names that no study writes are passed over."""
+    if name == HEADER:
+        header_from_attribute(value)
+    elif name in (ASKED, ENDED):
+        asked_from_attribute(value)
+    elif name == DESIGN:
+        design_from_attribute(value)
+    elif name.startswith((ENVIRONMENT, CONFIGURATION)):
+        checked.mapping(value, name)
+
+
+def _site(value: Any) -> Site:
+    values = checked.mapping(value, "a site")
+    is_default = values.get("is_default", False)
+    if not isinstance(is_default, bool):
+        raise checked.refused("is_default", "true or false", is_default)
+    return Site(
+        **checked.fields(values, checked.text, "name", "layer", "block", "role"),
+        kind=checked.one_of(checked.field(values, "kind"), "kind", get_args(Kind)),
+        **checked.fields(values, checked.integer, "channels", "height", "width"),
+        is_default=is_default,
+    )
+
+
+def _row(value: Any) -> tuple[str, str]:
+    pair = checked.items(value, "a row")
+    if len(pair) != 2:
+        raise checked.refused("a row", "a name and a key", value)
+    return checked.text(pair[0], "a row's name"), checked.text(pair[1], "a row's key")

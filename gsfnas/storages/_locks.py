@@ -1,0 +1,157 @@
+"""Locks that the operating system gives back when their holder dies, however it dies.
+
+All are ``flock`` on a file: held by an open file, not by the file's existence, so that nothing is left behind by ``kill -9``.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Self
+
+from gsfnas.errors import UserError
+from gsfnas.escape import printable
+
+
+def open_lock(path: Path, *, create: bool = True) -> IO[str]:
+    """The file of a lock: made, or taken as it is to see who holds it, which needs no right to write.
+
+    Raises UserError for a link, a folder, a pipe and a device: what is noted in a lock would be written there.
+    """
+    access = os.O_RDWR | os.O_CREAT | os.O_APPEND if create else os.O_RDONLY
+    try:
+        descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "a+" if create else "r", encoding="utf-8", errors="replace")
+        os.close(descriptor)
+    raise UserError(f"cannot lock {path}: it is a link, a folder, a pipe or a device, not a regular file; remove it")
+
+
+class FileLock:
+    """A lock that is held until ``release`` or the end of the process."""
+
+    def __init__(self, file: IO[str], path: Path) -> None:
+        self._file = file
+        self.path = path
+        file.seek(0)
+        # What its last holder noted; nothing where that one released it.
+        self.left = file.read(1000)
+
+    @classmethod
+    def take(cls, path: Path, *, patience: float = 0.0) -> Self | None:
+        """The lock, or None where another holds it for longer than ``patience`` seconds."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open_lock(path)
+        until = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return cls(file, path)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    file.close()
+                    return None
+                time.sleep(0.02)
+
+    def note(self, text: str) -> None:
+        """Writes who holds the lock, for those who find it taken."""
+        self._file.truncate(0)
+        self._file.write(text)
+        self._file.flush()
+
+    def remove(self) -> None:
+        """Removes the file, then releases: nobody finds it between."""
+        self.path.unlink(missing_ok=True)
+        self.release()
+
+    def release(self) -> None:
+        if not self._file.closed:
+            self._file.truncate(0)
+            self._file.close()
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Waits for the lock on ``path`` and holds it for the block."""
+    with open_lock(path) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def study_lock(folder: Path, name: str) -> Iterator[None]:
+    """One process at a time runs a study. Raises UserError where another does."""
+    lock = FileLock.take(folder / "lock", patience=1.0)
+    if lock is None:
+        with open_lock(folder / "lock", create=False) as file:
+            holder = printable(file.read(200).strip())
+        raise UserError(
+            f"study {name!r} is being run by {holder or 'another process'}; wait for it, or choose another study.name"
+        )
+    try:
+        lock.note(f"process {os.getpid()} on {os.uname().nodename}")
+        yield
+    finally:
+        lock.release()
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process runs the study in ``folder`` now, as far as one may see. Needs no right to write."""
+    try:
+        with open_lock(folder / "lock", create=False) as file:
+            # Shared, so that two who look do not take each other for the study.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+class JournalLock:
+    """What Optuna's journal backend takes around each append: ``flock``, and a torn last line cut off first.
+
+    A process killed within a write, or a full disk, leaves a line without an end. Appending behind it would make the journal
+    unreadable; what was torn was never acknowledged, so it goes.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._path = journal.with_name(journal.name + ".flock")
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> bool:
+        self._file = open_lock(self._path)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            mend_tail(self._journal)
+        except BaseException:
+            self.release()
+            raise
+        return True
+
+    def release(self) -> None:
+        assert self._file is not None
+        self._file.close()
+        self._file = None
+
+
+def mend_tail(journal: Path) -> None:
+    """Cuts off a last line without its end; for the holder of the journal's lock."""
+    with journal.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        if not size:
+            return
+        file.seek(size - 1)
+        if file.read(1) == b"\n":
+            return
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)

@@ -1,0 +1,305 @@
+"""The one truth about a study: an Optuna journal file, read and written as records.
+
+Two studies live in one journal: ``<name>`` holds one trial a distinct candidate; ``<name>.measurements`` what is measured of
+a candidate later (other seeds, latency, other protocols), since a finished trial cannot change. A trial is written whole, with
+its candidate, in one line: there is no instant at which a kill leaves half of one.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gsfnas
+from gsfnas import checked
+from gsfnas.errors import UserError
+from gsfnas.record import (
+    Epoch,
+    Latency,
+    Outcome,
+    ProtocolScore,
+    Record,
+    end_attributes,
+    epoch_attribute,
+    from_attributes,
+    latency_from_attributes,
+    latency_to_attributes,
+    protocol_from_attributes,
+    protocol_to_attributes,
+    start_attributes,
+)
+from gsfnas.samplers.base import Point
+from gsfnas.space import BoundSpace
+from gsfnas.storages import _history
+from gsfnas.storages._attributes import (
+    ASKED,
+    CONFIGURATION,
+    DESIGN,
+    ENDED,
+    ENVIRONMENT,
+    FORMAT,
+    HEADER,
+    Asked,
+    Header,
+    asked_from_attribute,
+    design_from_attribute,
+    header_from_attribute,
+    header_to_attribute,
+    named_from_attributes,
+)
+from gsfnas.storages._journal_file import JOURNAL, Journal, open_for_writing
+from gsfnas.storages._locks import FileLock, JournalLock, exclusive, is_running, study_lock
+from gsfnas.storages.base import Access, Claim, Part, Run, Storage, StudyStorage
+
+Value = TypeVar("Value")
+
+# Below a study's folder.
+LOCKS = "locks"
+
+
+@dataclass(frozen=True)
+class JournalStorage(Storage):
+    """An Optuna journal file in each study's folder, which processes of one machine share."""
+
+    def holds(self, folder: Path) -> bool:
+        """Whether there is a journal, of whatever kind; of a folder that we may not look into, there may be."""
+        try:
+            os.lstat(folder / JOURNAL)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
+    def open(self, folder: Path, name: str, access: Access = "read") -> StudyStorage:
+        return JournalStudy(folder, name, access)
+
+    def running(self, folder: Path, name: str) -> AbstractContextManager[None]:
+        return study_lock(folder, name)
+
+    def is_running(self, folder: Path) -> bool:
+        return is_running(folder)
+
+
+class JournalStudy(StudyStorage):
+    """A study's journal: to be read, which takes no lock and no right to write; to be written too; or made where there is none.
+
+    Raises UserError for a journal that is not a gsfnas study of that name, and for one that is damaged.
+    """
+
+    def __init__(self, folder: Path, name: str, access: Access = "read") -> None:
+        self.folder, self.name = folder, name
+        self.path = folder / JOURNAL
+        self._ended: dict[int, Run] = {}
+        if access != "read" and self.path.is_symlink():
+            raise UserError(f"{self.path} is a link; a study is run in the folder that holds its journal")
+        if access == "create" and not self.path.exists():
+            self.path.touch()
+        journal = Journal(self.path)
+        self._storage = journal.replay()
+        found = {study.study_name: study._study_id for study in self._storage.get_all_studies()}
+        wanted: dict[Part, str] = {"main": name, "measurements": f"{name}.measurements"}
+        missing = [study for study in wanted.values() if study not in found]
+        if missing and (access != "create" or not found.keys() <= set(wanted.values())):
+            has = ", ".join(sorted(found)) or "nothing"
+            raise UserError(f"{self.path} holds no gsfnas study {name!r} (it has: {has})")
+        self._ids = {part: found[study] for part, study in wanted.items() if study in found}
+        self._check_format(is_new=access == "create")
+        _history.check(journal, name)
+        if access != "read":
+            self._storage = open_for_writing(self.path, JournalLock(self.path))
+            self._create(missing)
+            self._ids = {part: self._storage.get_study_id_from_name(study) for part, study in wanted.items()}
+
+    def _check_format(self, *, is_new: bool) -> None:
+        """Raises UserError where the study's header is missing or of another format."""
+        header = self.attributes.get(HEADER) if "main" in self._ids else None
+        if header is None and (not is_new or ("main" in self._ids and self._trials("main"))):
+            raise UserError(f"{self.path} was not written by gsfnas: its study {self.name!r} carries no {HEADER!r} attribute")
+        if header is None:
+            return
+        values = header if isinstance(header, dict) else {}
+        if values.get("format") != FORMAT:
+            raise UserError(
+                f"{self.path} was written by gsfnas {values.get('version')} in format {values.get('format')}, this is "
+                f"{gsfnas.__version__} with format {FORMAT}; use that version, or another study.name"
+            )
+
+    def _create(self, names: list[str]) -> None:
+        from optuna.study import StudyDirection
+
+        for name in names:
+            both = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
+            self._storage.create_new_study(both if name == self.name else both[:1], name)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The study's own attributes, as they stand in the journal."""
+        return self._storage.get_study_user_attrs(self._ids["main"])
+
+    def set_attribute(self, name: str, value: Any) -> None:
+        """Writes an attribute of the study unless it stands there already."""
+        if self.attributes.get(name) != json.loads(json.dumps(value)):
+            self._storage.set_study_user_attr(self._ids["main"], name, value)
+
+    @property
+    def header(self) -> Header | None:
+        """What the study is about, written once when it begins; None before."""
+        value = self.attributes.get(HEADER)
+        return None if value is None else header_from_attribute(value)
+
+    def write_header(self, space: BoundSpace, classes: int, identity: Mapping[str, Any]) -> None:
+        """Says what the study is about."""
+        header = header_to_attribute(space, classes, identity, gsfnas.__version__)
+        self._storage.set_study_user_attr(self._ids["main"], HEADER, header)
+
+    @property
+    def asked(self) -> Asked | None:
+        """What the latest call asked for; None before the first."""
+        value = self.attributes.get(ASKED)
+        return None if value is None else asked_from_attribute(value)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was asked last has ended."""
+        return ENDED in self.attributes and self.attributes[ENDED] == self.attributes.get(ASKED)
+
+    @property
+    def design(self) -> list[Point]:
+        """The points of the balanced design so far."""
+        return design_from_attribute(self.attributes.get(DESIGN, []))
+
+    @property
+    def environments(self) -> dict[str, dict[str, Any]]:
+        return named_from_attributes(self.attributes, ENVIRONMENT)
+
+    @property
+    def configurations(self) -> dict[str, dict[str, Any]]:
+        return named_from_attributes(self.attributes, CONFIGURATION)
+
+    def claiming(self) -> AbstractContextManager[None]:
+        """The short lock under which workers decide who does what."""
+        return exclusive(self.folder / "claim.lock")
+
+    def claim(self, folder_name: str) -> Claim | None:
+        return FileLock.take(self.folder / LOCKS / folder_name)
+
+    def sweep(self, running: Collection[str]) -> None:
+        for path in files_of_runs(self.folder / LOCKS):
+            lock = None if path.name in running else FileLock.take(path)
+            # A worker of a call that was killed may live for an instant longer than that call.
+            if lock is not None:
+                lock.remove()
+
+    def runs(self) -> list[Run]:
+        """All runs: the candidates in the order in which they began, then the replicates."""
+        parts: tuple[Part, ...] = ("main", "measurements")
+        return [
+            self._ended.get(trial._trial_id) or self._run(trial, part)
+            for part in parts
+            for trial in self._trials(part)
+            if "candidate" in trial.user_attrs
+        ]
+
+    def _run(self, trial: Any, part: Part) -> Run:
+        """A trial's run; one that has ended stays as it is, and is read once."""
+        run = self._read(trial, partial(_run, part))
+        if run.record.outcome != "running":
+            self._ended[trial._trial_id] = run
+        return run
+
+    def latencies(self) -> tuple[Latency, ...]:
+        return tuple(
+            self._read(trial, lambda trial: latency_from_attributes(trial.user_attrs["latency"]))
+            for trial in self._trials("measurements")
+            if "latency" in trial.user_attrs
+        )
+
+    def protocols(self) -> tuple[ProtocolScore, ...]:
+        return tuple(
+            self._read(trial, lambda trial: protocol_from_attributes(trial.user_attrs["protocol"]))
+            for trial in self._trials("measurements")
+            if "protocol" in trial.user_attrs
+        )
+
+    def _read(self, trial: Any, what: Callable[[Any], Value]) -> Value:
+        """What a trial says; where it says something else, the line names file and trial."""
+        try:
+            return what(trial)
+        except UserError as error:
+            raise UserError(f"{self.path}, trial {trial._trial_id}: {error}") from None
+
+    def last_change(self) -> float:
+        """When the journal was last written, in seconds since the epoch."""
+        return self.path.stat().st_mtime
+
+    def start(self, record: Record, space: BoundSpace) -> Run:
+        """A new running trial, written in one line."""
+        from optuna.distributions import CategoricalDistribution
+        from optuna.trial import TrialState, create_trial
+
+        part: Part = "measurements" if record.replicate else "main"
+        indices = space.encode(record.candidate) if part == "main" and record.candidate in space else {}
+        sizes = {site.name: len(options) for site, options in zip(space.sites, space.options, strict=True)}
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params=indices,
+            distributions={site: CategoricalDistribution(tuple(range(sizes[site]))) for site in indices},
+            user_attrs={"kind": "run", **start_attributes(record)},
+        )
+        return Run(self._storage.create_new_trial(self._ids[part], trial), part, record)
+
+    def add_epoch(self, run: Run, epoch: Epoch) -> None:
+        self._storage.set_trial_user_attr(run.trial, *epoch_attribute(epoch))
+
+    def add_death(self, run: Run) -> Run:
+        """One more process died while it evaluated this run."""
+        self._storage.set_trial_user_attr(run.trial, _history.DEATHS, run.deaths + 1)
+        return replace(run, deaths=run.deaths + 1)
+
+    def finish(self, run: Run, record: Record) -> None:
+        """Ends a trial: complete with its values, failed or stopped. ``record`` carries the outcome."""
+        from optuna.trial import TrialState
+
+        for name, value in end_attributes(record).items():
+            self._storage.set_trial_user_attr(run.trial, name, value)
+        if record.outcome == "failed":
+            self._storage.set_trial_state_values(run.trial, TrialState.FAIL)
+        elif record.outcome == "stopped":
+            self._storage.set_trial_state_values(run.trial, TrialState.PRUNED)
+        else:
+            values = [record.top1, record.gmacs] if run.part == "main" else [record.top1]
+            self._storage.set_trial_state_values(run.trial, TrialState.COMPLETE, values)
+
+    def add_latency(self, latency: Latency) -> None:
+        from optuna.trial import create_trial
+
+        attributes = {"kind": "latency", "key": latency.key, "latency": latency_to_attributes(latency)}
+        trial = create_trial(value=latency.median_ms, user_attrs=attributes)
+        self._storage.create_new_trial(self._ids["measurements"], trial)
+
+    def add_protocol(self, score: ProtocolScore) -> None:
+        from optuna.trial import create_trial
+
+        attributes = {"kind": "protocol", "key": score.key, "protocol": protocol_to_attributes(score)}
+        trial = create_trial(value=score.metrics[f"{score.split}_top1"], user_attrs=attributes)
+        self._storage.create_new_trial(self._ids["measurements"], trial)
+
+    def _trials(self, part: Part) -> list[Any]:
+        return self._storage.get_all_trials(self._ids[part], deepcopy=False)
+
+
+def _run(part: Part, trial: Any) -> Run:
+    outcomes: dict[str, Outcome] = {"COMPLETE": "complete", "FAIL": "failed", "PRUNED": "stopped"}
+    record = from_attributes(trial.user_attrs, outcomes.get(trial.state.name, "running"))
+    return Run(trial._trial_id, part, record, checked.integer(trial.user_attrs.get(_history.DEATHS, 0), "deaths"))
+
+
+def files_of_runs(folder: Path) -> list[Path]:
+    """What lies in a folder under the name of a run."""
+    return [path for path in folder.iterdir() if re.fullmatch(r"c1-[0-9a-f]{16}-[0-9]+", path.name)] if folder.is_dir() else []
