@@ -9,12 +9,14 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from gsfnas.weights._pixels import IMAGENET, Pixels
+from gsfnas.weights._normalization import IMAGENET, InputNormalization
 
 _FEWEST_CHANNELS = 8
 
 
-def to_frames(clips: Tensor, device: torch.device, pixels: Pixels = IMAGENET, *, is_channels_last: bool = True) -> Tensor:
+def to_frames(
+    clips: Tensor, device: torch.device, pixels: InputNormalization = IMAGENET, *, is_channels_last: bool = True
+) -> Tensor:
     """uint8 (..., T,3,H,W) -> float (N,3,H,W) on the device, as ``pixels`` say. Bytes travel, not floats."""
     frames = clips.to(device, non_blocking=True).flatten(0, -4)
     if pixels.order == "bgr":
@@ -26,7 +28,7 @@ def to_frames(clips: Tensor, device: torch.device, pixels: Pixels = IMAGENET, *,
 
 
 @cache
-def _mean_and_std(pixels: Pixels, device: torch.device) -> tuple[Tensor, Tensor]:
+def _mean_and_std(pixels: InputNormalization, device: torch.device) -> tuple[Tensor, Tensor]:
     """On the device once: a copy in each step would make a GPU wait."""
     mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (pixels.mean, pixels.std))
     return mean, std

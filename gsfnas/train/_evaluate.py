@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gsfnas.data import ClipSplit
 from gsfnas.train._batch import to_device, to_frames
-from gsfnas.weights._pixels import IMAGENET, Pixels
+from gsfnas.weights._normalization import IMAGENET, InputNormalization
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def evaluate_split(
     *,
     device: torch.device,
     batch_size: int = 64,
-    pixels: Pixels = IMAGENET,
+    pixels: InputNormalization = IMAGENET,
     fabric: Fabric | None = None,
 ) -> dict[str, Score]:
     """The score of each task over every clip of the split, each counted once. Leaves the model in eval mode.

@@ -14,7 +14,7 @@ from gsfnas.train._batch import can_be_channels_last, to_device, to_frames
 from gsfnas.train._optimiser import learning_rate, set_learning_rate
 from gsfnas.train._seed import derive, seed_all
 from gsfnas.train._settings import TrainSettings
-from gsfnas.weights._pixels import IMAGENET, Pixels
+from gsfnas.weights._normalization import IMAGENET, InputNormalization
 
 # How often the loss is fetched and progress told.
 _STEPS_BETWEEN_LOOKS = 10
@@ -40,7 +40,7 @@ def fit_epoch(
     *,
     epoch: int,
     seed: int,
-    pixels: Pixels = IMAGENET,
+    pixels: InputNormalization = IMAGENET,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> float:
     """Trains epoch 1, 2, ... on every clip once and returns the mean loss over clips (with label smoothing), in nats.

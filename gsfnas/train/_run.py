@@ -23,8 +23,8 @@ from gsfnas.train._fit import fit_epoch, num_steps
 from gsfnas.train._optimiser import build_optimiser, learning_rate, restore
 from gsfnas.train._resident import on_device
 from gsfnas.train._settings import TrainSettings
-from gsfnas.weights import Pixels, initialise
-from gsfnas.weights._pixels import IMAGENET
+from gsfnas.weights import InputNormalization, initialise
+from gsfnas.weights._normalization import IMAGENET
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -100,7 +100,7 @@ def run_epochs(
             yield Measurement(epoch, metrics, path, is_last)
 
 
-def _network(plan: RunPlan, found: Checkpoint | None) -> tuple[VideoModel, Pixels]:
+def _network(plan: RunPlan, found: Checkpoint | None) -> tuple[VideoModel, InputNormalization]:
     """The network as the run begins with it, or as the checkpoint left it; and the pixels that it expects."""
     network = build_model(plan.candidate, dict(plan.heads), seed=plan.identity.seed, dropout=plan.settings.dropout)
     if plan.settings.channels_last:
@@ -109,7 +109,7 @@ def _network(plan: RunPlan, found: Checkpoint | None) -> tuple[VideoModel, Pixel
         return network, initialise(network, plan.candidate, plan.settings.init)[0]
     assert found.model is not None
     network.load_state_dict(found.model)
-    return network, IMAGENET if found.pixels is None else Pixels.from_text(found.pixels)
+    return network, IMAGENET if found.pixels is None else InputNormalization.from_text(found.pixels)
 
 
 def _share_statistics(network: VideoModel, fabric: Fabric) -> None:
@@ -130,7 +130,7 @@ def _save(
     network: VideoModel,
     optimiser: Any,
     scaler: Any,
-    pixels: Pixels,
+    pixels: InputNormalization,
 ) -> Path:
     state = network.state_dict()
     if is_last:

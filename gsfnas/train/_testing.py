@@ -22,8 +22,8 @@ from gsfnas.train._protocol import ProtocolSettings
 from gsfnas.train._ranks import Tell, in_ranks
 from gsfnas.train._scores import TaskScores, VideoScores, joined
 from gsfnas.train._settings import TrainSettings
-from gsfnas.weights import Pixels, read_metadata, read_state
-from gsfnas.weights._pixels import IMAGENET
+from gsfnas.weights import InputNormalization, read_metadata, read_state
+from gsfnas.weights._normalization import IMAGENET
 
 # Clips of this many views in all go through the network at once, unless one video has more.
 _VIEWS_AT_ONCE = 64
@@ -37,7 +37,7 @@ class Trained:
     path: Path
     candidate: Candidate
     heads: tuple[tuple[str, int], ...]
-    pixels: Pixels
+    pixels: InputNormalization
 
     @classmethod
     def of(cls, path: Path) -> "Trained":
@@ -64,7 +64,7 @@ class Trained:
         if not heads:
             raise UserError(f"{path} has no head, only a backbone; train it with train.init={path}")
         try:
-            pixels = Pixels.from_text(metadata["pixels"]) if "pixels" in metadata else IMAGENET
+            pixels = InputNormalization.from_text(metadata["pixels"]) if "pixels" in metadata else IMAGENET
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
         return cls(path, candidate, tuple(heads.items()), pixels)
@@ -172,7 +172,7 @@ def score_split(
 
 
 def _logits(
-    network: VideoModel, split: ClipSplit, views: int, fabric: Fabric, pixels: Pixels
+    network: VideoModel, split: ClipSplit, views: int, fabric: Fabric, pixels: InputNormalization
 ) -> Iterator[tuple[int, list[Tensor]]]:
     """Of a few videos at a time how many they are, and each head's (B, classes) mean logits."""
     for clips, _ in split.batches(max(1, _VIEWS_AT_ONCE // views), pinned=fabric.device.type == "cuda"):

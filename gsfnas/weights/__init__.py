@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gsfnas.weights._pixels import Pixels
+from gsfnas.weights._normalization import InputNormalization
 
 if TYPE_CHECKING:
     from gsfnas.weights._import import Imported as Imported
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gsfnas.weights._read import read_metadata as read_metadata
     from gsfnas.weights._read import read_state as read_state
 
-__all__ = ["Imported", "Match", "Pixels", "import_weights", "initialise", "match", "read_metadata", "read_state"]
+__all__ = ["Imported", "InputNormalization", "Match", "import_weights", "initialise", "match", "read_metadata", "read_state"]
 
 _HOME = {
     "Imported": "_import",

@@ -11,7 +11,7 @@ from gsfnas.errors import UserError
 from gsfnas.model import VideoModel, insertion_name
 from gsfnas.weights._match import Match, match, require_backbone
 from gsfnas.weights._names import and_more, as_ours, backbone_prefix, shifted_layers
-from gsfnas.weights._pixels import CAFFE, CAFFE_BACKBONES, IMAGENET, Pixels
+from gsfnas.weights._normalization import CAFFE, CAFFE_BACKBONES, IMAGENET, InputNormalization
 from gsfnas.weights._read import read_file, read_metadata
 from gsfnas.weights._state import State
 
@@ -20,7 +20,7 @@ SCRATCH, OF_IMAGENET = "scratch", "imagenet"
 _TAG = "tv_in1k"
 
 
-def initialise(model: VideoModel, candidate: Candidate, init: str) -> tuple[Pixels, Match | None]:
+def initialise(model: VideoModel, candidate: Candidate, init: str) -> tuple[InputNormalization, Match | None]:
     """Loads what ``init`` names into a freshly built model, and says what pixels its weights expect and what fitted.
 
     ``scratch`` loads nothing; ``imagenet`` the backbone's weights of ImageNet, through timm; anything else is a file, of which
@@ -56,19 +56,19 @@ def fit(state: State, model: VideoModel) -> Match:
     return replace(found, notes=(*notes, *found.notes))
 
 
-def pixels_of_file(path: Path, backbone: BackboneRef) -> Pixels:
+def pixels_of_file(path: Path, backbone: BackboneRef) -> InputNormalization:
     """What the weights in a file expect: as its metadata says, or as public ones of that backbone do."""
     if path.suffix == ".safetensors":
         metadata = read_metadata(path)
         if "pixels" in metadata:
-            return Pixels.from_text(metadata["pixels"])
+            return InputNormalization.from_text(metadata["pixels"])
         if "candidate" in metadata:
             # Written before weights said so: all were trained on these.
             return IMAGENET
     return CAFFE if backbone.name in CAFFE_BACKBONES else IMAGENET
 
 
-def _imagenet(ref: BackboneRef) -> tuple[dict[str, Tensor], Pixels]:
+def _imagenet(ref: BackboneRef) -> tuple[dict[str, Tensor], InputNormalization]:
     """timm's weights and the pixels that they were trained on."""
     import timm
 
@@ -92,4 +92,4 @@ def _imagenet(ref: BackboneRef) -> tuple[dict[str, Tensor], Pixels]:
         ) from None
     config: Any = network.pretrained_cfg
     mean, std = ((a * 255, b * 255, c * 255) for a, b, c in (config["mean"], config["std"]))
-    return {f"backbone.{layer}": tensor for layer, tensor in network.state_dict().items()}, Pixels(mean, std)
+    return {f"backbone.{layer}": tensor for layer, tensor in network.state_dict().items()}, InputNormalization(mean, std)

@@ -10,8 +10,8 @@ from gsfnas.errors import UserError
 from gsfnas.model import build_model
 from gsfnas.train import ProtocolSettings, Trained, TrainSettings, run_test
 from gsfnas.train._checkpoint import save_weights
-from gsfnas.weights import Pixels
-from gsfnas.weights._pixels import CAFFE, IMAGENET
+from gsfnas.weights import InputNormalization
+from gsfnas.weights._normalization import CAFFE, IMAGENET
 
 CPU = TrainSettings(device="cpu")
 FRAMES, SIDE, CUT = 4, 20, 16
@@ -41,7 +41,7 @@ def settings(frames, tmp_path_factory):
     return DataSettings(name="folder", root=str(root), frames=FRAMES, resolution=CUT, short_side=SIDE, cache=cache)
 
 
-def weights(folder, candidate=TOY, heads=None, pixels: Pixels | None = IMAGENET):
+def weights(folder, candidate=TOY, heads=None, pixels: InputNormalization | None = IMAGENET):
     """A network with statistics that are not the default, and its file."""
     heads = heads or {"class": 3}
     model = build_model(candidate, heads, seed=5).eval()

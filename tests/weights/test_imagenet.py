@@ -11,7 +11,7 @@ from gsfnas.candidate import BackboneRef, Candidate
 from gsfnas.errors import UserError
 from gsfnas.model import build_model
 from gsfnas.weights import import_weights, initialise, read_metadata
-from gsfnas.weights._pixels import CAFFE, IMAGENET
+from gsfnas.weights._normalization import CAFFE, IMAGENET
 
 from .published import as_caffe_port, candidate_of, public_imagenet, shaken
 

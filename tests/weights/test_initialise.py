@@ -9,8 +9,8 @@ from gsfnas.backbone import backbone_ref
 from gsfnas.candidate import BackboneRef, Candidate, Insertion
 from gsfnas.errors import UserError
 from gsfnas.model import build_model
-from gsfnas.weights import Pixels, import_weights, initialise
-from gsfnas.weights._pixels import CAFFE, IMAGENET
+from gsfnas.weights import InputNormalization, import_weights, initialise
+from gsfnas.weights._normalization import CAFFE, IMAGENET
 
 from .published import candidate_of, published, shaken
 
@@ -57,7 +57,10 @@ def test_a_file_gives_all_its_weights_and_pixels(checkpoint, trained, tmp_path, 
 @pytest.mark.parametrize(
     ("metadata", "pixels"),
     [
-        ({"pixels": Pixels((1.0, 2.0, 3.0), (4.0, 5.0, 6.0)).to_text()}, Pixels((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))),
+        (
+            {"pixels": InputNormalization((1.0, 2.0, 3.0), (4.0, 5.0, 6.0)).to_text()},
+            InputNormalization((1.0, 2.0, 3.0), (4.0, 5.0, 6.0)),
+        ),
         ({"candidate": GSF.to_json()}, IMAGENET),
         ({}, CAFFE),
     ],
@@ -159,7 +162,7 @@ def test_imagenet_gives_torchvisions_weights_and_their_pixels_through_timm(monke
     model, fresh = (build_model(RESNET18, {"class": 5}, seed=1) for _ in range(2))
     pixels, found = initialise(model, RESNET18, "imagenet")
     assert asked == ["resnet18.tv_in1k"]
-    assert pixels == Pixels((127.5, 63.75, 31.875), (127.5, 255.0, 510.0), "rgb")
+    assert pixels == InputNormalization((127.5, 63.75, 31.875), (127.5, 255.0, 510.0), "rgb")
     assert (found.missing, found.left_over) == (("heads.class.weight", "heads.class.bias"), ())
     assert is_equal(model.backbone.state_dict(), network.state_dict(), "")
     assert is_equal(model.state_dict(), fresh.state_dict(), "heads.")

@@ -14,7 +14,7 @@ Three = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Pixels:
+class InputNormalization:
     """A byte b of a channel becomes (b - mean) / std; ``mean`` and ``std`` stand in the order of the channels, rgb or bgr."""
 
     mean: Three
@@ -42,7 +42,7 @@ class Pixels:
 
 
 # ImageNet's, in bytes: what most weights expect, and what is trained from scratch here.
-IMAGENET = Pixels((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255))
+IMAGENET = InputNormalization((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255))
 # The public weights of BN-Inception and of this Inception v3 come from Caffe; published GSM and GSF checkpoints follow them.
-CAFFE = Pixels((104.0, 117.0, 128.0), (1.0, 1.0, 1.0), "bgr")
+CAFFE = InputNormalization((104.0, 117.0, 128.0), (1.0, 1.0, 1.0), "bgr")
 CAFFE_BACKBONES = ("bninception", "inception_v3")

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from gsfnas.errors import UserError
 from gsfnas.train._batch import to_frames
-from gsfnas.weights import Pixels
-from gsfnas.weights._pixels import CAFFE, IMAGENET
+from gsfnas.weights import InputNormalization
+from gsfnas.weights._normalization import CAFFE, IMAGENET
 
 numbers = st.floats(-1e6, 1e6)
 positive = st.floats(1e-6, 1e6)
@@ -17,8 +17,8 @@ positive = st.floats(1e-6, 1e6)
 
 @given(st.tuples(numbers, numbers, numbers), st.tuples(positive, positive, positive), st.sampled_from(["rgb", "bgr"]))
 def test_text_gives_back_the_same_pixels(mean, std, order):
-    pixels = Pixels(mean, std, order)
-    assert Pixels.from_text(pixels.to_text()) == pixels
+    pixels = InputNormalization(mean, std, order)
+    assert InputNormalization.from_text(pixels.to_text()) == pixels
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_text_gives_back_the_same_pixels(mean, std, order):
 )
 def test_nonsense_is_refused_in_one_line(text):
     with pytest.raises(UserError, match=r"^pixels (are written with mean, std and order|have a positive std)") as caught:
-        Pixels.from_text(text)
+        InputNormalization.from_text(text)
     assert "\n" not in str(caught.value)
 
 
@@ -63,5 +63,5 @@ def test_caffes_frames_are_blue_first_and_only_shifted(is_channels_last):
 
 def test_mean_and_std_stand_in_the_order_of_the_channels():
     clip = torch.tensor([10, 20, 30], dtype=torch.uint8).view(1, 1, 3, 1, 1)
-    frames = to_frames(clip, torch.device("cpu"), Pixels((1.0, 2.0, 3.0), (1.0, 2.0, 4.0), "bgr"))
+    frames = to_frames(clip, torch.device("cpu"), InputNormalization((1.0, 2.0, 3.0), (1.0, 2.0, 4.0), "bgr"))
     assert frames.flatten().tolist() == [(30 - 1) / 1, (20 - 2) / 2, (10 - 3) / 4]
