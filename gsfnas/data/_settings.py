@@ -1,14 +1,17 @@
-"""Which clips a study trains and tests on, as a value. No torch here."""
+"""Which clips a study trains and tests on, as a value. Neither torch nor NumPy here."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from gsfnas.errors import UserError, unknown
+from gsfnas import component
+from gsfnas.data.sets import DATA_SETS
+from gsfnas.data.twins import _settings as twins
+from gsfnas.errors import UserError, shown, unknown
 
-# Of clips that are rendered: what a disk holds of a split, and how many have labels that fit in memory.
-_MAX_SPLIT_BYTES = 2**40
+# The labels of more clips may not fit in memory.
 _MAX_CLIPS = 10_000_000
 
-NAMES = ("twins", "folder", "something_v1", "something_v2", "kinetics400", "diving48", "epic_kitchens_100")
 SPLITS = ("train", "val", "test")
 # What training does to a clip beside mirroring it: see docs/data.md.
 AUGMENTS = ("light", "paper")
@@ -34,6 +37,9 @@ class DataSettings:
 
     ``workers`` processes read ahead of training; with 0 a thread does. ``seed`` draws the clips or the split. ``cache`` is a
     folder; None is the platform's. Splits of files that take at most ``cache_gb`` gigabytes each are decoded once into it.
+
+    ``name`` may be a user's own data set, ``package.module:Class`` or, in Python, the class itself; ``options`` are the
+    arguments that it is made with.
     """
 
     name: str = "twins"
@@ -57,33 +63,41 @@ class DataSettings:
     cache: str | None = None
     cache_gb: float = 4.0
     frame_names: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.name not in NAMES:
-            raise unknown("data set", self.name, NAMES)
+        if isinstance(self.name, type):
+            # Whoever gives the class itself has named its code, and so trusts it.
+            object.__setattr__(self, "name", f"{self.name.__module__}:{self.name.__qualname__}")
+            component.trust(self.name)
+        is_ours = not component.is_outside(self.name)
+        if is_ours and self.name not in DATA_SETS:
+            raise unknown("data set", self.name, DATA_SETS)
+        if not isinstance(self.options, Mapping):
+            raise UserError(f"`data.options` must be a mapping, name -> value, but got {shown(self.options)}")
+        if is_ours and self.options:
+            option = next(iter(self.options))
+            raise UserError(f"data set {self.name!r} has no options of its own, but got `data.options.{option}`")
         if self.name == "folder" and not self.root:
             raise UserError("data set 'folder' needs `data.root`, the folder with train/ val/ test/ or with the classes")
-        if self.name not in ("twins", "folder") and not self.root:
+        if is_ours and self.name not in ("twins", "folder") and not self.root:
             raise UserError(f"data set {self.name!r} needs `data.root`, the folder with its annotations and videos")
-        if self.name == "twins" and self.root:
-            raise UserError(f"`data.root` belongs to a data set on disk, but this one is 'twins' (got {self.root!r})")
         if self.csv is not None and self.name != "folder":
             raise UserError(f"`data.csv` belongs to data=folder, but the data set is {self.name!r}")
+        if self.name == "twins":
+            twins.check_files(self.root, self.frame_names)
         for name, choices in (("augment", AUGMENTS), ("flip", FLIPS), ("policy", POLICIES)):
             if getattr(self, name) not in choices:
                 raise unknown(f"`data.{name}`", str(getattr(self, name)), choices)
-        if self.name == "twins" and self.flip not in ("auto", "none", "twins"):
-            raise UserError(f"`data.flip` of twins is auto, none or twins, but got {self.flip!r}")
         self._check_integers()
+        if self.name == "twins":
+            counts = {name: getattr(self, name) for name in ("train_clips", "val_clips", "test_clips")}
+            twins.check_clips(counts, self.frames, self.resolution, self.difficulty, self.flip)
         names = self.frame_names
-        if names is not None and self.name == "twins":
-            raise UserError(f"`data.frame_names` belongs to a data set on disk, but this one is 'twins' (got {names!r})")
         if names is not None and ("*" not in names or "/" in names):
             raise UserError(
                 f"`data.frame_names` must be the name of an image with * for its number, such as img_*.jpg, but got {names!r}"
             )
-        if not 0 <= self.difficulty <= 1:
-            raise UserError(f"`data.difficulty` must be a number from 0 to 1, but got {self.difficulty}")
         for name in ("val_share", "test_share"):
             if not 0 < getattr(self, name) < 1:
                 raise UserError(f"`data.{name}` must be between 0 and 1, but got {getattr(self, name)}")
@@ -111,22 +125,12 @@ class DataSettings:
                 wanted = f"from {low} to {high}"
                 if name.endswith("_clips") and isinstance(number, int):
                     wanted = f"of at least {low}" if number < low else f"of at most {high}"
-                raise UserError(f"`data.{name}` must be an integer {wanted}, but got {_said(number)}")
+                raise UserError(f"`data.{name}` must be an integer {wanted}, but got {shown(number)}")
         side = self.resolution if self.short_side is None else self.short_side
         if not isinstance(side, int) or not self.resolution <= side <= 4096:
             kind = "" if isinstance(side, int) else "an integer "
             wanted = f"{kind}from the resolution ({self.resolution}) to 4096"
-            raise UserError(f"`data.short_side` must be {wanted}, but got {_said(side)}")
-        for name in ("train_clips", "val_clips", "test_clips"):
-            clips = getattr(self, name)
-            if clips % 2 and name != "train_clips":
-                raise UserError(f"`data.{name}` must be even, since each clip stands beside its reversal, but got {clips}")
-            most = _MAX_SPLIT_BYTES // (self.frames * 3 * self.resolution**2)
-            if self.name == "twins" and clips > most:
-                raise UserError(
-                    f"`data.{name}` must be up to {most} at {self.frames} frames of {self.resolution} px, which take a disk "
-                    f"of {_MAX_SPLIT_BYTES / 2**40:.0f} TB, but got {clips}"
-                )
+            raise UserError(f"`data.short_side` must be {wanted}, but got {shown(side)}")
 
     @property
     def side(self) -> int:
@@ -134,11 +138,3 @@ class DataSettings:
         if self.short_side is not None:
             return self.short_side
         return self.resolution if self.augment == "light" else self.resolution * 8 // 7
-
-
-def _said(value: object) -> str:
-    try:
-        return repr(value)
-    except ValueError:
-        # Python writes no number of more digits.
-        return "an integer of more than 4,300 digits"

@@ -285,6 +285,41 @@ def test_no_path_leaves_the_root(root: Path, tmp_path: Path, what: str) -> None:
     assert "leads out of" in refused(settings(root))
 
 
+@pytest.mark.parametrize("what", ["clip", "folder", "image"])
+def test_a_link_out_of_the_root_is_one_row_of_a_check(root: Path, tmp_path: Path, what: str) -> None:
+    before = check(settings(root)).clips
+    outside = write_images(tmp_path / "outside", list(numbered(3)))
+    if what == "image":
+        (root / "rise" / "images 0" / "img_99.jpg").symlink_to(outside / "img_1.jpg")
+    else:
+        (root / "rise" / f"link{'.mp4' if what == 'clip' else ''}").symlink_to(outside)
+    found = check(settings(root))
+    (row,) = found.rows
+    path, kind = ("rise/images 0", "unreadable") if what == "image" else (row.path, "refused")
+    assert (row.path, row.problem, row.is_used) == (path, kind, False)
+    assert "leads out of the root" in row.message
+    assert str(outside) not in row.message
+    assert sum(found.clips.values()) == sum(before.values()) - (what == "image")
+    (reason,) = open_data(settings(root, skip_broken=True)).skipped
+    assert "leads out of the root" in reason
+
+
+def test_a_clip_of_several_kinds_of_frames_is_told_how_to_name_one(root: Path) -> None:
+    clip = root / "rise" / "images 0"
+    for kind in ("depth", "flow", "rgb"):
+        write_images(clip / kind, list(numbered(3)))
+    message = refused(settings(root))
+    assert message == (
+        f"{clip} holds the folders depth, flow, rgb, but a clip is a single folder of images; list the folders to use in a "
+        "table, data.csv=clips.csv, with the header path,label and lines such as rise/images 0/rgb,rise"
+    )
+    rows = [f"{'rise' if number % 2 else 'fall'}/images {number // 2}" for number in range(4)]
+    lines = [f"{row}/rgb,{row[:4]}" if row == "rise/images 0" else f"{row},{row[:4]}" for row in rows]
+    lines += [f"{name}/{number}{suffix},{name}" for name in CLASSES for number, suffix in enumerate([".mp4", ".webm"])]
+    (root / "clips.csv").write_text("\n".join(["path,label", *lines]))
+    assert sum(map(len, open_data(settings(root, csv="clips.csv")).splits.values())) == 8
+
+
 def test_splits_may_be_links_to_other_disks(root: Path, tmp_path: Path) -> None:
     root = divide(root)
     before = open_data(settings(root)).fingerprint

@@ -16,6 +16,7 @@ from PIL import Image
 
 from gsfnas.data import DataSettings, VideoData, check, export, open_data, preview
 from gsfnas.data.sets import _files
+from gsfnas.data.sets.epic_kitchens_100 import EpicKitchens100
 from gsfnas.data.twins._actions import CLASSES, MIRROR
 from gsfnas.data.video import _clip_reader, _decode, _index, _probe
 from gsfnas.errors import UserError
@@ -542,7 +543,7 @@ def test_a_cache_that_cannot_be_written_says_which_setting(root: Path, tmp_path:
 def test_a_check_survives_a_look_at_other_windows(exports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = settings(exports / "epic_kitchens_100", "epic_kitchens_100", cache=str(tmp_path))
     check(asked)
-    entries = _files.read_manifest(asked).splits["test"]
+    entries = _files.read_manifest(EpicKitchens100(), asked).splits["test"]
     other = replace(entries[0], start=0.0, stop=0.25)
     (index,) = tmp_path.rglob("index.json")
     _probe.probe_files(exports / "epic_kitchens_100", [other], index)

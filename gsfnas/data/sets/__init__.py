@@ -1,1 +1,14 @@
-"""Data sets on disk, a file each: annotations as they are distributed, read into a manifest of clips."""
+"""Data sets by name, a file each. Those on disk list their clips; all that happens to a clip afterwards is shared."""
+
+from collections.abc import Mapping
+
+# Name -> where its class is. Imported when the data set is opened.
+DATA_SETS: Mapping[str, str] = {
+    "twins": "gsfnas.data.twins._data_set:Twins",
+    "folder": "gsfnas.data.sets.folder:Folder",
+    "something_v1": "gsfnas.data.sets.something_something:SomethingV1",
+    "something_v2": "gsfnas.data.sets.something_something:SomethingV2",
+    "kinetics400": "gsfnas.data.sets.kinetics400:Kinetics400",
+    "diving48": "gsfnas.data.sets.diving48:Diving48",
+    "epic_kitchens_100": "gsfnas.data.sets.epic_kitchens_100:EpicKitchens100",
+}

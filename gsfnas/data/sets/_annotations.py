@@ -1,6 +1,6 @@
-"""What the readers share: opening annotations, and sorting the clips that they speak of into entries and problems.
+"""Reads annotation files, and sorts the clips in them into entries and problems.
 
-Whatever makes a whole set unusable is a UserError of one line that names the file, and the line in it where there is one.
+What makes a whole data set unusable is a UserError of one line that names the file, and the line in it where there is one.
 """
 
 import csv
@@ -32,15 +32,15 @@ from gsfnas.data.sets._media import ANNOTATIONS, Media, is_folder, scan
 from gsfnas.errors import UserError
 from gsfnas.files import read_text
 
-# Annotations are larger than what people write by hand: those of a million clips take a tenth of this.
+# Annotations of a million clips take a tenth of this.
 _MAX_BYTES = 2**30
-# Of large or deep values it looks at the beginning alone.
+# It formats only the beginning of large or deep values, which may be a whole annotation file.
 _BEGINNING = reprlib.Repr()
 _BEGINNING.maxlist = _BEGINNING.maxdict = 20
 _BEGINNING.maxstring = _BEGINNING.maxother = _BEGINNING.maxlong = 80
-# So many folders are looked into for a hint where the right root is; a wrong one may hold any number.
+# Most folders that are searched for a hint about the right root.
 _HINT_LIMIT = 200
-# No annotation has a larger number in it. From here on numbers of frames and of seconds are no longer exact.
+# Larger numbers of frames or seconds are not exact in floating point.
 MAX_NUMBER = 2**53
 
 
@@ -67,14 +67,14 @@ def check_root(root: Path) -> None:
 
 
 def near(root: Path) -> Iterator[Path]:
-    """Where the root may be in truth: two levels up, and the folders one and two levels down, up to a limit."""
+    """Folders that may be the right root: two levels up, and those one and two levels down, up to a limit."""
     yield from itertools.islice(real(root).parents, 2)
     yield from itertools.islice(_folders_below(root), _HINT_LIMIT)
 
 
 def _holds(folder: Path, names: Sequence[str]) -> Path | None:
     files = (folder / below / name for below in ("", *ANNOTATIONS) for name in names)
-    # A pipe is found, too, so that reading it says what is wrong.
+    # Pipes are found too, so that reading them raises an error that says so.
     return next((file for file in files if file.exists() and not file.is_dir()), None)
 
 
@@ -82,7 +82,7 @@ def _folders_below(root: Path) -> Iterator[Path]:
     first = [Path(entry.path) for entry in scan(root) if is_folder(entry)]
     yield from first
     for folder in first:
-        # What cannot be read cannot be hinted at.
+        # An unreadable folder gives no hint.
         if os.access(folder, os.R_OK | os.X_OK):
             yield from (Path(entry.path) for entry in scan(folder) if is_folder(entry))
 
@@ -115,14 +115,14 @@ def read_rows(file: Path, columns: Sequence[str], delimiter: str = ",") -> Itera
 
 
 def read_json(file: Path) -> Any:
-    """Raises UserError where a file holds something else."""
+    """The value of a JSON file. Raises UserError for anything else."""
     text = read_text(file, _MAX_BYTES)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{file}, line {error.lineno}: it is not JSON ({error.msg.lower()})") from None
     except (RecursionError, ValueError):
-        # Brackets without end, or a number of thousands of digits.
+        # Thousands of nested brackets, or a number of thousands of digits.
         raise UserError(
             f"{file} is JSON that is no annotation: it is nested too deeply, or a number in it is too long"
         ) from None
@@ -134,7 +134,7 @@ def read_objects(file: Path, fields: Mapping[str, tuple[type, ...]]) -> Iterator
     if not isinstance(items, list):
         raise UserError(f"{file} must be a list of objects with {', '.join(fields)}, but is {shown(items)}")
     for number, item in enumerate(items, 1):
-        # The exact type: in Python True is an int.
+        # Exact types, since True is an int in Python.
         if not isinstance(item, dict) or any(type(item.get(name)) not in types for name, types in fields.items()):
             expected = ", ".join(f"{name} ({' or '.join(kind.__name__ for kind in types)})" for name, types in fields.items())
             raise UserError(f"{file}, item {number}: it must be an object with {expected}, but is {shown(item)}")
@@ -160,12 +160,12 @@ def number_of(text: str) -> float | None:
 
 
 def whole_number_of(text: str) -> int | None:
-    """A number of digits alone, as many as can be of use, or None."""
+    """A non-negative integer of at most 15 digits, or None."""
     return int(text) if text.isdecimal() and len(text) < 16 else None
 
 
-def check_classes(file: Path, names: Sequence[str]) -> tuple[str, ...]:
-    """Class names as a task: at least two, none of them blank or there twice."""
+def check_classes(file: Path | str, names: Sequence[str]) -> tuple[str, ...]:
+    """The class names of a task: at least two, all different, none blank."""
     if len(names) < 2:
         raise UserError(
             f"{file} has {f'the single class {shown(names[0])}' if names else 'no class'}; there must be at least two"
@@ -181,7 +181,7 @@ def check_classes(file: Path, names: Sequence[str]) -> tuple[str, ...]:
 
 
 class Draft:
-    """A manifest in the making: what an annotation says of a clip becomes an entry or a problem."""
+    """A manifest under construction: each annotated clip becomes an entry or a problem."""
 
     def __init__(self, tasks: Mapping[str, tuple[str, ...]], media: Media, splits: Sequence[str] = ("train", "test")) -> None:
         self._tasks = tasks
@@ -192,7 +192,7 @@ class Draft:
         self._whole: dict[str, str] = {}
 
     def admit(self, split: str, clip: str) -> bool:
-        """Whether a clip is to be looked at: its name leads nowhere else, and it is the first one of this name."""
+        """Whether to go on with a clip: its name is a safe path, and the first of this name. Otherwise a problem is added."""
         if reason := why_refused(clip):
             self.reject(split, clip, "", REFUSED, reason)
         elif clip in self._seen:
@@ -206,7 +206,7 @@ class Draft:
         self._problems.append(Problem(split, clip, path, kind, message))
 
     def reject_label(self, split: str, clip: str, path: str, label: str, task: str) -> None:
-        """``label`` is the label in words."""
+        """Adds the problem of an unknown class; ``label`` describes what the annotation gives."""
         self.reject(split, clip, path, MISLABELLED, f"{label} is none of the {len(self._tasks[task])} {task} labels")
 
     def add(
@@ -219,9 +219,9 @@ class Draft:
         window: tuple[float, float] | None = None,
         unit: Unit = "frames",
     ) -> None:
-        """A clip that was admitted and has its classes: an entry where its file is there, below the root, its window one.
+        """Adds an admitted clip: an entry if its file exists below the root and its window is valid, otherwise a problem.
 
-        ``paths`` are what was found, the one to take first, ``expected`` the path to name where nothing was.
+        ``paths`` are its files, the preferred one first; ``expected`` is the path that is named where there is none.
         """
         start, stop = window or (None, None)
         inside = tuple(path for path in paths if not self._media.is_refused(path))
@@ -239,7 +239,7 @@ class Draft:
             self._entries[split].append(Entry(clip, inside[0], labels, start, stop, unit, inside[1:]))
 
     def manifest(self) -> Manifest:
-        """Everything so far, and a problem for each class without a clip in train. Raises UserError where a split is empty."""
+        """The manifest, with a problem for each class without a clip in train. Raises UserError where a split is empty."""
         for split, entries in self._entries.items():
             if not entries:
                 wrong = [problem for problem in self._problems if problem.split == split]

@@ -1,25 +1,23 @@
-"""Data sets on disk: their annotations read, their files looked at, their splits completed and opened.
+"""Data sets on disk: their clips listed, their files probed, their splits completed and opened.
 
-What is the same for all of them; a reader a data set makes a manifest of its annotations.
+Each data set lists its clips as a manifest; the rest is the same for all of them and is here.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from gsfnas.data._manifest import EMPTY, Entry, Manifest, Problem, empty_classes, hold_out, real
+from gsfnas import component
+from gsfnas.data._manifest import EMPTY, Entry, Manifest, Problem, empty_classes, hold_out, real, why_refused
 from gsfnas.data._settings import SPLITS, DataSettings
+from gsfnas.data.sets._annotations import check_classes, check_root
 from gsfnas.data.sets._flip_labels import flip_labels
-from gsfnas.data.sets._table import read_table
-from gsfnas.data.sets.diving48 import read_diving48
-from gsfnas.data.sets.epic_kitchens_100 import read_epic_kitchens_100
-from gsfnas.data.sets.folder import read_folder
-from gsfnas.data.sets.kinetics400 import read_kinetics400
-from gsfnas.data.sets.something_something import read_something_v1, read_something_v2
+from gsfnas.data.sets._listed import Row, manifest_of
+from gsfnas.data.sets.base import LabelledClip
 from gsfnas.data.twins._actions import CLASSES
 from gsfnas.data.video._augment import centre_crop
 from gsfnas.data.video._cache import cache_folder, expanded
@@ -28,45 +26,78 @@ from gsfnas.data.video._clips import Clips, ClipSplit, Labels, VideoData
 from gsfnas.data.video._frames import RGB
 from gsfnas.data.video._probe import FileInfo, OnProgress, frame_index, in_threads, probe_files
 from gsfnas.data.video._sampling import segment_frames
-from gsfnas.errors import UserError, unknown
+from gsfnas.errors import UserError, shown, unknown
 from gsfnas.escape import printable
 
-_READERS: Mapping[str, Callable[[Path], Manifest]] = {
-    "something_v1": read_something_v1,
-    "something_v2": read_something_v2,
-    "kinetics400": read_kinetics400,
-    "diving48": read_diving48,
-    "epic_kitchens_100": read_epic_kitchens_100,
-}
-# Of what the files hold, in the set's folder of the cache.
+# What the files hold; in the data set's folder of the cache.
 INDEX = "index.json"
-# What the layout calls the frames of a clip, where it is not as most do.
-_FRAMES: Mapping[str, tuple[str, ...]] = {"something_v1": ("*", *RGB), "something_v2": ("*", *RGB)}
-# So many clips of a class a preview tries before it leaves the class out.
+# Number of clips of a class that a preview tries before it leaves the class out.
 _TRIES = 3
 
 
-def open_files(settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> VideoData:
+class FileSet:
+    """A data set of video files, or folders of images, under ``data.root``.
+
+    A new data set derives from this and implements ``clips``. One with several tasks, or whose annotations may be wrong in
+    other ways, overrides ``read`` instead.
+    """
+
+    #: Patterns of frames in a folder that also holds other images; ``*`` is a number.
+    frame_names: Sequence[str] = RGB
+    #: The rule by which ``data.flip=auto`` mirrors clips: ``none``, ``plain`` or ``left_right``.
+    flip: str = "none"
+    #: Class names in order; where they are None, those of the clips in train, sorted.
+    classes: Sequence[str] | None = None
+
+    def clips(self, root: Path) -> Iterable[LabelledClip]:
+        """Every clip below ``root``, with its class. Where no clip is in val, or in test, that split is drawn from train."""
+        raise NotImplementedError(f"{type(self).__qualname__} must have a method `clips(root)` or `read(root, settings)`")
+
+    def read(self, root: Path, settings: DataSettings) -> Manifest:
+        """The clips of each split and what is wrong with others; no clip is opened.
+
+        Raises UserError where the annotations cannot be used.
+        """
+        check_root(root)
+        rows = []
+        for clip in self.clips(root):
+            _check_clip(clip)
+            is_half = (clip.start_s is None) != (clip.stop_s is None)
+            rows.append(Row(clip, "of start_s and stop_s there must be both or none" if is_half else ""))
+        if not rows:
+            raise UserError(f"data set {type(self).__qualname__!r} lists no clip under {root}")
+        return manifest_of(root, type(self).__qualname__, rows, "a clip needs `fps`, its frames a second", self.classes)
+
+    def tasks(self, settings: DataSettings) -> Mapping[str, tuple[str, ...]]:
+        """Task -> class names, from the annotations alone. Raises UserError where they cannot be used."""
+        return read_manifest(self, settings).tasks
+
+    def open(self, settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> VideoData:
+        """All clips that can be decoded. Raises UserError as ``open_files`` does."""
+        return open_files(self, settings, on_progress)
+
+
+def open_files(data_set: FileSet, settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> VideoData:
     """The clips under ``settings.root``.
 
-    Every file is looked at, once (what was seen is remembered in the cache); ``on_progress(done, total)`` counts them. Raises
-    UserError, one line, for a root or annotations that cannot be used, and for the first clip that cannot be unless
-    ``skip_broken`` or an earlier check has named it.
+    Every file is probed once, and the result is kept in the cache; ``on_progress(done, total)`` counts files. Raises UserError
+    for a root or annotations that cannot be used, and for the first broken clip, unless ``skip_broken`` is set or an earlier
+    check has reported it.
     """
     root, home = places(settings)
-    manifest = read_manifest(settings)
+    manifest = read_manifest(data_set, settings)
     problems = [problem for problem in manifest.problems if problem.kind != EMPTY]
     if problems and not settings.skip_broken:
         raise UserError(f"{problem_line(problems[0], root)}; mend it, or leave out such clips with data.skip_broken=true")
-    files = probe_manifest(settings, manifest, on_progress=on_progress)
-    # These go to records and reports, which name no folder of the machine.
+    files = probe_manifest(data_set, settings, manifest, on_progress=on_progress)
+    # These go into records and reports, which must not name folders of the machine.
     skipped = [problem_line(problem) for problem in problems]
     clips: dict[str, list[Clip]] = {split: [] for split in SPLITS}
     for split, found in clips.items():
         for entry, seen in files[split]:
             window = seen.window(entry)
             if window.broken is None:
-                found.append(_clip(root, home, _frame_names(settings), entry, seen))
+                found.append(_clip(root, home, _frame_names(data_set, settings), entry, seen))
             elif settings.skip_broken or window.is_checked:
                 skipped.append(printable(f"{entry.path}: {window.broken}"))
             else:
@@ -76,7 +107,7 @@ def open_files(settings: DataSettings, on_progress: OnProgress = lambda done, to
                 )
         if not found:
             raise UserError(f"no clip in {split} of {root} can be decoded ({len(skipped)} clips were left out)")
-    mirrors = _flip_labels_of(manifest.tasks, settings)
+    mirrors = _flip_labels_of(manifest.tasks, settings.flip, data_set.flip)
     notes = []
     if empty := empty_classes(manifest.tasks, [clip.labels for clip in clips["train"]]):
         task, name = empty[0]
@@ -96,17 +127,19 @@ def open_files(settings: DataSettings, on_progress: OnProgress = lambda done, to
     return VideoData(settings.name, manifest.tasks, splits, fingerprint, tuple(skipped), tuple(notes))
 
 
-def first_clips(settings: DataSettings, split: str, count: int, segments: Labels) -> tuple[list[str], Clips, dict[str, int]]:
-    """(names, (B, T, 3, R, R), clips of each split): of each of the first ``count`` classes of a split one clip that opens.
+def first_clips(
+    data_set: FileSet, settings: DataSettings, split: str, count: int, segments: Labels
+) -> tuple[list[str], Clips, dict[str, int]]:
+    """(names, (B, T, 3, R, R), split -> number of clips): one clip that opens of each of the first ``count`` classes.
 
-    Of its frames those in the middle of ``segments`` (T,), which rise. Only these clips are looked at, so that it takes seconds
-    on any set. Raises UserError as ``open_files``, and for an unknown split.
+    Its frames are the middle ones of ``segments`` (T,), which rise. No other clip is opened, so that this takes seconds on any
+    data set. Raises UserError as ``open_files``, and for an unknown split.
     """
     root, home = places(settings)
-    manifest = read_manifest(settings)
+    manifest = read_manifest(data_set, settings)
     if split not in manifest.splits:
         raise unknown("split", split, manifest.splits)
-    # Of several tasks the first, which is the one that a study searches for.
+    # The first of several tasks is the one that a study searches for.
     names = next(iter(manifest.tasks.values()))
     members: dict[int, list[Entry]] = {}
     for entry in manifest.splits[split]:
@@ -115,9 +148,9 @@ def first_clips(settings: DataSettings, split: str, count: int, segments: Labels
     clips: dict[int, Clip] = {}
     for attempt in range(_TRIES):
         entries = [members[label][attempt] for label in labels if label not in clips and attempt < len(members[label])]
-        for entry, seen in _probe_entries(settings, entries):
+        for entry, seen in _probe_entries(data_set, settings, entries):
             if seen.window(entry).broken is None:
-                clips[entry.labels[0]] = _clip(root, home, _frame_names(settings), entry, seen)
+                clips[entry.labels[0]] = _clip(root, home, _frame_names(data_set, settings), entry, seen)
     if not clips:
         raise UserError(f"no clip in {split} of {root} can be decoded; gsfnas data check says why")
 
@@ -132,32 +165,35 @@ def first_clips(settings: DataSettings, split: str, count: int, segments: Labels
 
 
 def problem_line(problem: Problem, root: Path | None = None) -> str:
-    """A problem as one line: where it is, below the root or, with ``root``, on the machine, and what."""
+    """A problem as one line: its path, relative to the root or, given ``root``, absolute, and the message."""
     place = str(root / problem.path) if root is not None and problem.path else problem.path or problem.id
     return printable(f"{place}: {problem.message}")
 
 
 def places(settings: DataSettings) -> tuple[Path, Path]:
-    """The root, and the folder in the cache that belongs to it. Raises UserError for the home of a user that is none."""
-    assert settings.root is not None
+    """The root, and its folder in the cache. Raises UserError without ``data.root``, and for the home of an unknown user."""
+    if not settings.root:
+        raise UserError(f"data set {settings.name!r} needs `data.root`, the folder with its clips")
     root = expanded("data.root", settings.root).absolute()
-    return root, cache_folder(settings.cache) / settings.name / _hash(str(real(root)))
+    return root, cache_folder(settings.cache) / settings.name.replace(":", ".") / _hash(str(real(root)))
 
 
 def probe_manifest(
+    data_set: FileSet,
     settings: DataSettings,
     manifest: Manifest,
     *,
     checks: bool = False,
     on_progress: OnProgress = lambda done, total: None,
 ) -> dict[str, list[tuple[Entry, FileInfo]]]:
-    """Split -> its clips, each with what its file holds; a clip whose file cannot be used is taken from another one of its."""
+    """Split -> its clips, each with what its file holds. Where a file is broken, a spare one of the same clip is used."""
     entries = [entry for split in SPLITS for entry in manifest.splits[split]]
-    seen = iter(_probe_entries(settings, entries, checks=checks, on_progress=on_progress))
+    seen = iter(_probe_entries(data_set, settings, entries, checks=checks, on_progress=on_progress))
     return {split: [next(seen) for _ in manifest.splits[split]] for split in SPLITS}
 
 
 def _probe_entries(
+    data_set: FileSet,
     settings: DataSettings,
     entries: Sequence[Entry],
     *,
@@ -165,7 +201,7 @@ def _probe_entries(
     on_progress: OnProgress = lambda done, total: None,
 ) -> list[tuple[Entry, FileInfo]]:
     root, home = places(settings)
-    names = _frame_names(settings)
+    names = _frame_names(data_set, settings)
     infos = probe_files(root, entries, home / INDEX, names=names, checks=checks, on_progress=on_progress)
 
     def is_broken(entry: Entry) -> bool:
@@ -177,21 +213,24 @@ def _probe_entries(
             tried[place] = replace(tried[place], path=tried[place].spare[0], spare=tried[place].spare[1:])
         paths = {tried[place].path for place in again}
         infos |= probe_files(root, [entry for entry in tried if entry.path in paths], home / INDEX, names=names, checks=checks)
-    # Where none is any better it is the first that is named.
+    # Where all are broken, the first one is reported.
     chosen = [entry if is_broken(other) else other for entry, other in zip(entries, tried, strict=True)]
     return [(entry, infos[entry.path]) for entry in chosen]
 
 
-def read_manifest(settings: DataSettings) -> Manifest:
+def read_manifest(data_set: FileSet, settings: DataSettings) -> Manifest:
     """What the annotations say, with all three splits. Raises UserError where they cannot be used."""
-    root, home = places(settings)
-    if settings.name == "folder" and settings.csv is None:
-        return read_folder(root, home, settings)
-    if settings.name == "folder":
-        assert settings.csv is not None
-        manifest = read_table(root, root / expanded("data.csv", settings.csv))
-    else:
-        manifest = _READERS[settings.name](root)
+    root, _ = places(settings)
+    try:
+        manifest = data_set.read(root, settings)
+    except UserError:
+        raise
+    except Exception as error:
+        if not component.is_outside(settings.name):
+            raise
+        raise UserError(f"data set {settings.name!r} cannot list its clips ({component.where(error)})") from error
+    if component.is_outside(settings.name):
+        _check_manifest(settings.name, manifest)
     splits = dict(manifest.splits)
     for split, share in (("test", settings.test_share), ("val", settings.val_share)):
         if split not in splits:
@@ -208,8 +247,44 @@ def _why_empty(manifest: Manifest) -> str:
     return f"{len(manifest.problems)} clips cannot be used, the first of them since {manifest.problems[0].message}"
 
 
-def _frame_names(settings: DataSettings) -> tuple[str, ...]:
-    return (settings.frame_names,) if settings.frame_names is not None else _FRAMES.get(settings.name, RGB)
+def _check_clip(clip: object) -> None:
+    if not isinstance(clip, LabelledClip):
+        raise UserError(f"`clips` must give values of LabelledClip, but one is {shown(clip)}")
+    for name in ("path", "label", "split"):
+        if not isinstance(getattr(clip, name), str):
+            raise UserError(f"`{name}` of a clip must be a string, but got {shown(getattr(clip, name))}")
+    for name in ("start_s", "stop_s", "fps"):
+        number = getattr(clip, name)
+        if number is not None and (not isinstance(number, int | float) or number != number):
+            raise UserError(f"`{name}` of the clip {clip.path!r} must be a number, but got {shown(number)}")
+
+
+def _check_manifest(name: str, manifest: object) -> None:
+    """For data sets from outside. Raises UserError for an impossible label or path."""
+
+    def wrong(what: str) -> UserError:
+        return UserError(f"the manifest of data set {name!r} {what}")
+
+    if not isinstance(manifest, Manifest):
+        raise wrong(f"must be a Manifest, but is {shown(manifest)}")
+    if not manifest.tasks:
+        raise wrong("has no task; it needs at least one, as {'class': names}")
+    if "train" not in manifest.splits or not set(manifest.splits) <= set(SPLITS):
+        raise wrong(f"has the splits {', '.join(manifest.splits) or 'none'}; it needs train, and may have val and test")
+    counts = [len(check_classes(f"task {task!r} of {name}", names)) for task, names in manifest.tasks.items()]
+    for entry in (entry for entries in manifest.splits.values() for entry in entries):
+        if len(entry.labels) != len(counts):
+            raise wrong(f"gives the clip {entry.id!r} {len(entry.labels)} labels for {len(counts)} tasks")
+        for label, (task, count) in zip(entry.labels, zip(manifest.tasks, counts, strict=True), strict=True):
+            if not isinstance(label, int) or not 0 <= label < count:
+                raise wrong(f"gives the clip {entry.id!r} the {task} {shown(label)}, which must be from 0 to {count - 1}")
+        if reason := why_refused(entry.path):
+            raise wrong(f"has the clip {entry.id!r}, whose path cannot be used: {reason}")
+
+
+def _frame_names(data_set: FileSet, settings: DataSettings) -> tuple[str, ...]:
+    names = data_set.frame_names if settings.frame_names is None else settings.frame_names
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _clip(root: Path, home: Path, names: tuple[str, ...], entry: Entry, seen: FileInfo) -> Clip:
@@ -219,19 +294,18 @@ def _clip(root: Path, home: Path, names: tuple[str, ...], entry: Entry, seen: Fi
     return Clip(root / entry.path, entry.labels, window.first, window.stop - window.first, seen.digest, index, names, is_part)
 
 
-def _flip_labels_of(tasks: Mapping[str, Sequence[str]], settings: DataSettings) -> Mapping[str, Labels] | None:
-    """Each task's classes of mirrored clips; None where the rule gives none to one of them."""
-    rule = settings.flip
+def _flip_labels_of(tasks: Mapping[str, Sequence[str]], rule: str, own: str) -> Mapping[str, Labels] | None:
+    """Each task's classes of mirrored clips; None where the rule, or that of the data set, gives none to one of them."""
     if rule == "auto" and len(tasks) > 1 and any(set(classes) == set(CLASSES) for classes in tasks.values()):
-        # Twins as a data set of several tasks: a verb that is mirrored makes another action, whose name no rule knows.
+        # Twins as one task of several: a mirrored verb makes another action, whose name no rule knows.
         return None
-    found = {task: flip_labels(classes, rule, settings.name) for task, classes in tasks.items()}
+    found = {task: flip_labels(classes, rule, own) for task, classes in tasks.items()}
     known = {task: mirror for task, mirror in found.items() if mirror is not None}
     return known if len(known) == len(found) else None
 
 
 def _augmented(settings: DataSettings, mirrors: Mapping[str, Labels] | None) -> list[object]:
-    """All that training does to a clip."""
+    """Everything in the settings that changes what training does to a clip."""
     classes = None if mirrors is None else {task: mirror.tolist() for task, mirror in mirrors.items()}
     return [settings.augment, settings.policy, classes]
 

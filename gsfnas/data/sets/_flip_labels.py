@@ -1,11 +1,11 @@
-"""Which class a clip belongs to once its left and right are swapped.
+"""The class of a clip after its left and right are swapped.
 
-For most data sets that is the same class, which is why training mirrors clips at all. Where a class speaks of left and right
-it is another one, and where no class fits the mirrored clip, the clip must not be mirrored.
+For most data sets it is the same class. For a class that mentions left or right it is another one, and where no class fits,
+the clip must not be mirrored.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,37 +15,27 @@ from gsfnas.errors import UserError, unknown
 
 RULES = ("auto", "none", "plain", "left_right", "twins")
 
-# What ``auto`` takes for a data set. Nothing is known of the classes of a folder.
-_OWN: Mapping[str, str] = {
-    "folder": "none",
-    "something_v1": "left_right",
-    "something_v2": "left_right",
-    "kinetics400": "plain",
-    "diving48": "plain",
-    "epic_kitchens_100": "plain",
-}
-
 # Whole words, also between underscores: neither "upright" nor "leftover".
 _SIDE = re.compile(r"(?<![^\W_])(left|right)(?![^\W_])", re.IGNORECASE)
 
 
-def flip_labels(classes: Sequence[str], rule: str, data_set: str) -> npt.NDArray[np.int64] | None:
+def flip_labels(classes: Sequence[str], rule: str, own: str) -> npt.NDArray[np.int64] | None:
     """(classes,) class of the mirrored clip, -1 where clips of a class are not to be mirrored; None: never mirror any.
 
     The rules: ``none``; ``plain``, where every class stays; ``left_right``, the class whose name has the words left and right
     swapped, -1 where there is none; ``twins``, by the names of Twins in any order; ``auto``, that of Twins for its names and
-    else the data set's own. Wherever a class is not -1, its mirror's mirror is itself. Raises UserError for an unknown rule,
-    and for ``twins`` with other classes.
+    else ``own``, the data set's. Wherever a class is not -1, its mirror's mirror is itself. Raises UserError for an unknown
+    rule, and for ``twins`` with other classes.
     """
     if rule not in RULES:
         raise unknown("mirror rule", rule, RULES)
     if rule == "auto":
-        rule = "twins" if set(classes) == set(twins.CLASSES) else _OWN[data_set]
+        rule = "twins" if set(classes) == set(twins.CLASSES) else own
     if rule == "none":
         return None
     if rule == "plain":
         return np.arange(len(classes), dtype=np.int64)
-    # By name, since a data set may list its classes in an order of its own.
+    # By name, since the order of classes differs between data sets.
     numbers = {name: number for number, name in enumerate(classes)}
     assert len(numbers) == len(classes)
     mirrored = _of_twins(classes) if rule == "twins" else [_swapped(name) for name in classes]

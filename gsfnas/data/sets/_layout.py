@@ -1,24 +1,29 @@
 """Finds the clips in a folder: ``train/ val/ test/`` with a folder a class in each, or a folder a class.
 
-A clip is a video file or a folder of images. Paths are relative to the root and never leave it, but that ``train``, ``val`` and
-``test`` may be links to another disk.
+A clip is a video file or a folder of images. Paths are relative to the root and never leave it, except that ``train``,
+``val`` and ``test`` may be links to another disk.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gsfnas.data._manifest import leads_out, real
+from gsfnas.data._manifest import REFUSED, UNREADABLE, leads_out, real
 from gsfnas.data._settings import SPLITS
 from gsfnas.data.sets._annotations import check_root
-from gsfnas.data.sets._media import is_folder, is_video, scan
+from gsfnas.data.sets._media import holds_other, is_folder, is_video, scan
 from gsfnas.data.video._decode import VIDEOS
 from gsfnas.data.video._frames import IMAGES
 from gsfnas.errors import UserError
 
 # Class -> paths of its clips, relative to the root, sorted.
 Listing = Mapping[str, tuple[str, ...]]
+# (path, kind of problem, message)
+Rejected = tuple[str, str, str]
 
+# Words in the name of a folder of a clip's RGB frames.
+_RGB = {"rgb", "color", "colour"}
 _KINDS = f"a video ({', '.join(suffix[1:] for suffix in VIDEOS)}) or a folder of images"
 
 
@@ -26,13 +31,13 @@ _KINDS = f"a video ({', '.join(suffix[1:] for suffix in VIDEOS)}) or a folder of
 class Layout:
     """What a folder holds: ``splits`` where it comes with train, val and test, or else ``clips`` without a split.
 
-    ``strangers`` are files among the clips that are none, each with its path and what is wrong.
+    ``rejected`` are files and folders that were found among the clips but cannot be used.
     """
 
     classes: tuple[str, ...]
     splits: Mapping[str, Listing] | None
     clips: Listing | None
-    strangers: tuple[tuple[str, str], ...]
+    rejected: tuple[Rejected, ...]
 
 
 def find_layout(root: Path) -> Layout:
@@ -44,29 +49,29 @@ def find_layout(root: Path) -> Layout:
     named = [name for name in SPLITS if name in folders]
     if not named:
         _refuse_clips(root, root)
-        strangers: list[tuple[str, str]] = []
-        clips = _listing(root, root, strangers)
-        return Layout(tuple(clips), None, clips, tuple(strangers))
+        rejected: list[Rejected] = []
+        clips = _listing(root, root, rejected)
+        return Layout(tuple(clips), None, clips, tuple(rejected))
     missing = [name for name in SPLITS if name not in folders]
     if missing:
         raise UserError(f"{root} has {'/, '.join(named)}/ but no {'/, '.join(missing)}/; give all three or class folders alone")
     extra = [name for name in folders if name not in SPLITS]
     if extra:
         raise UserError(f"{root} has train/, val/ and test/, and beside them {extra[0]}/, which belongs in one of the three")
-    strangers = []
+    rejected = []
     splits = {}
     for name in SPLITS:
         _refuse_clips(root / name, root)
-        splits[name] = _listing(root / name, root, strangers)
+        splits[name] = _listing(root / name, root, rejected)
     classes = tuple(splits["train"])
     for name in SPLITS[1:]:
         for label in splits[name]:
             if label not in classes:
                 raise UserError(f"{root / name / label} is a class that train/ does not have (it has {_some(classes)})")
-    return Layout(classes, splits, None, tuple(strangers))
+    return Layout(classes, splits, None, tuple(rejected))
 
 
-def _listing(folder: Path, root: Path, strangers: list[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+def _listing(folder: Path, root: Path, rejected: list[Rejected]) -> dict[str, tuple[str, ...]]:
     """Each class folder's clips."""
     classes = _folders(folder)
     if not classes:
@@ -80,9 +85,9 @@ def _listing(folder: Path, root: Path, strangers: list[tuple[str, str]]) -> dict
         for entry in scan(folder / name):
             path = Path(entry.path)
             relative = path.relative_to(root).as_posix()
-            if entry.is_symlink():
-                _refuse_outside(path, root)
-            if is_folder(entry):
+            if entry.is_symlink() and leads_out(root, relative, SPLITS):
+                rejected.append((relative, REFUSED, f"{relative} leads out of the root through a link"))
+            elif is_folder(entry):
                 _check_images(path, folder, root)
                 clips.append(relative)
             elif is_video(entry.name):
@@ -90,7 +95,7 @@ def _listing(folder: Path, root: Path, strangers: list[tuple[str, str]]) -> dict
             elif path.suffix.lower() in IMAGES:
                 raise UserError(f"{path} is an image in a class folder; the images of one clip belong in a folder of their own")
             else:
-                strangers.append((relative, f"it is not {_KINDS}"))
+                rejected.append((relative, UNREADABLE, f"it is not {_KINDS}"))
         if not clips:
             raise UserError(f"class {name!r} has no clip: {folder / name} must hold {_KINDS} a clip")
         found[name] = tuple(clips)
@@ -108,13 +113,28 @@ def _refuse_clips(folder: Path, root: Path) -> None:
 
 
 def _check_images(clip: Path, folder: Path, root: Path) -> None:
-    """A folder among the clips must hold images of its own; where it holds folders or videos, the root is too high."""
-    for entry in scan(clip):
-        if entry.is_symlink():
-            _refuse_outside(Path(entry.path), root)
+    """A folder among the clips must hold images of its own; where it holds folders or videos, the root is too high.
+
+    Images that are links out of the root are found when the files are probed.
+    """
+    entries = scan(clip)
+    kinds = [entry.name for entry in entries if is_folder(entry) and _is_kind_of_frames(entry.name)]
+    if kinds:
+        rgb = next((name for name in kinds if not holds_other(name)), kinds[0])
+        path = (clip / rgb).relative_to(root).as_posix()
+        raise UserError(
+            f"{clip} holds the folders {', '.join(kinds)}, but a clip is a single folder of images; list the folders to use in "
+            f"a table, data.csv=clips.csv, with the header path,label and lines such as {path},{clip.parent.name}"
+        )
+    for entry in entries:
         if is_folder(entry) or is_video(entry.name):
             hint = f"; did you mean data.root={clip.parent}?" if folder == root else ""
             raise UserError(f"{clip} stands where a clip is expected, but holds {entry.name}{hint}")
+
+
+def _is_kind_of_frames(folder: str) -> bool:
+    """Whether a folder's name says RGB, optical flow, depth or masks, of which a clip may have several."""
+    return holds_other(folder) or not _RGB.isdisjoint(re.split(r"[^a-z]+", folder.lower()))
 
 
 def _refuse_outside(path: Path, root: Path) -> None:

@@ -1,32 +1,15 @@
 """A user's own table of clips: a line each, with its path and its class, maybe its split and a window in seconds."""
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 
-from gsfnas.data._manifest import MISLABELLED, REFUSED, SHORT, UNREADABLE, Manifest, leads_out, why_refused
-from gsfnas.data._settings import SPLITS
-from gsfnas.data.sets._annotations import (
-    MAX_NUMBER,
-    Draft,
-    check_classes,
-    check_root,
-    near,
-    number_of,
-    read_lines,
-    read_rows,
-    shown,
-)
-from gsfnas.data.sets._media import Media, is_folder, is_video, scan
-from gsfnas.data.video._decode import VIDEOS
+from gsfnas.data._manifest import Manifest
+from gsfnas.data.sets._annotations import check_root, number_of, read_lines, read_rows, shown
+from gsfnas.data.sets._listed import MAX_FPS, Row, manifest_of
+from gsfnas.data.sets.base import LabelledClip
 from gsfnas.errors import UserError
 
 _DELIMITERS = (",", ";", "\t")
-_MAX_FPS = 1000
 _NO_FPS = "the table needs a column `fps`, their frames a second"
-# A number that is rounded, such as 0.033 for frame 1 at 30 a second, still names its frame.
-_SLACK_S = 0.0005
 
 
 def read_table(root: Path, csv: Path) -> Manifest:
@@ -39,54 +22,20 @@ def read_table(root: Path, csv: Path) -> Manifest:
     rows = [row for _, row in read_rows(csv, ("path", "label"), _delimiter(csv))]
     if not rows:
         raise UserError(f"{csv} has a header, but no clip")
-    has_window = "start" in rows[0]
-    if has_window != ("stop" in rows[0]):
+    if ("start" in rows[0]) != ("stop" in rows[0]):
         raise UserError(f"{csv}, line 1: of the columns start and stop there must be both or none")
-    given = {row.get("split", "train") for row in rows}
-    splits = [split for split in SPLITS if split == "train" or split in given]
-    classes = check_classes(csv, sorted({row["label"] for row in rows if row.get("split", "train") == "train"} - {""}))
-    numbers = {name: number for number, name in enumerate(classes)}
-    plain = {path: None if why_refused(path) else _plain(path) for path in {row["path"] for row in rows}}
-    media, folders, others = _find(root, csv, {path for path in plain.values() if path is not None})
-    draft = Draft({"class": classes}, media, splits)
-    for row in rows:
-        split, path = row.get("split", "train"), plain[row["path"]]
-        if path is None:
-            draft.reject(split, row["path"], "", REFUSED, why_refused(row["path"]) or "")
-            continue
-        start, stop = (number_of(row[name]) for name in ("start", "stop")) if has_window else (None, None)
-        clip = path if start is None else f"{path}@{start:.10g}" + ("" if stop is None else f"-{stop:.10g}")
-        if split not in SPLITS:
-            draft.reject(split, clip, path, MISLABELLED, f"the split {split!r} is none of {', '.join(SPLITS)}")
-        elif not draft.admit(split, clip):
-            continue
-        elif row["label"] not in numbers:
-            draft.reject_label(split, clip, path, repr(row["label"]), "class")
-        elif has_window and (row["start"] or row["stop"]) and (start is None or stop is None):
-            message = f"start {row['start']!r} and stop {row['stop']!r} must both be seconds, or both be empty"
-            draft.reject(split, clip, path, MISLABELLED, message)
-        elif path in others:
-            message = f"{path} is neither a video ({', '.join(suffix[1:] for suffix in VIDEOS)}) nor a folder of images"
-            draft.reject(split, clip, path, UNREADABLE, message)
-        elif start is None or stop is None:
-            draft.add(split, clip, (numbers[row["label"]],), media.find(path), path)
-        elif path not in folders or not 0 <= start < stop <= MAX_NUMBER:
-            draft.add(split, clip, (numbers[row["label"]],), media.find(path), path, (start, stop), "seconds")
-        elif (fps := number_of(row.get("fps", ""))) is None or not 0 < fps <= _MAX_FPS:
-            message = f"`fps` must be a number from above 0 to {_MAX_FPS}, but is {row['fps']!r}" if row.get("fps") else _NO_FPS
-            draft.reject(split, clip, path, MISLABELLED, f"{path} is a folder of images, which have no seconds: {message}")
-        elif (window := _frames(start, stop, fps)) is None:
-            message = f"no frame lies in {start:g} to {stop:g} seconds at {fps:g} frames a second"
-            draft.reject(split, clip, path, SHORT, message)
-        else:
-            draft.add(split, clip, (numbers[row["label"]],), media.find(path), path, window)
-    return draft.manifest()
+    return manifest_of(root, str(csv), [_row(row) for row in rows], _NO_FPS)
 
 
-def _frames(start_s: float, stop_s: float, fps: float) -> tuple[float, float] | None:
-    """Numbers [first, stop), from 0, of the frames that are shown in the seconds [start, stop); None where there is none."""
-    first, stop = (max(0, math.ceil((seconds - _SLACK_S) * fps)) for seconds in (start_s, stop_s))
-    return (first, stop) if first < stop else None
+def _row(row: dict[str, str]) -> Row:
+    start, stop = row.get("start", ""), row.get("stop", "")
+    start_s, stop_s, fps = number_of(start), number_of(stop), row.get("fps", "")
+    is_bad = bool(start or stop) and (start_s is None or stop_s is None)
+    return Row(
+        LabelledClip(row["path"], row["label"], row.get("split", "train"), start_s, stop_s, number_of(fps)),
+        f"start {start!r} and stop {stop!r} must both be seconds, or both be empty" if is_bad else "",
+        f"`fps` must be a number from above 0 to {MAX_FPS}, but is {fps!r}" if fps else "",
+    )
 
 
 def _delimiter(csv: Path) -> str:
@@ -96,56 +45,3 @@ def _delimiter(csv: Path) -> str:
         if {"path", "label"} <= {name.strip().strip('"').lower() for name in header.split(delimiter)}:
             return delimiter
     raise UserError(f"{csv}, line 1: it must be a header with path,label (maybe start,stop,split), but is {shown(header)}")
-
-
-def _plain(path: str) -> str:
-    """A path in one spelling, without ``./`` and ``//``."""
-    return "/".join(part for part in path.split("/") if part not in ("", "."))
-
-
-def _find(root: Path, csv: Path, paths: Iterable[str]) -> tuple[Media, set[str], set[str]]:
-    """The clips among ``paths`` that exist, which of them are folders, and what exists but is none.
-
-    Every folder is listed once.
-    """
-    wanted: dict[str, set[str]] = defaultdict(set)
-    for path in paths:
-        folder, _, name = path.rpartition("/")
-        wanted[folder].add(name)
-    clips: set[str] = set()
-    images: set[str] = set()
-    links: set[str] = set()
-    others: set[str] = set()
-    for folder, names in wanted.items():
-        if not _is_folder(root / folder):
-            continue
-        is_outside = leads_out(root, folder)
-        for entry in scan(root / folder):
-            if entry.name in names:
-                path = f"{folder}/{entry.name}" if folder else entry.name
-                if is_folder(entry):
-                    images.add(path)
-                (clips if path in images or is_video(path) else others).add(path)
-                if is_outside or entry.is_symlink():
-                    links.add(path)
-    if not clips:
-        first = min(paths, default="")
-        folder = next((str(folder) for folder in near(root) if first and _exists(folder / first)), "")
-        hint = f"; {first} is under {folder}: set data.root={folder}" if folder else ""
-        raise UserError(f"no clip of {csv} is under {root}{hint}")
-    return Media(root, {path: (path,) for path in clips}, frozenset(links)), images, others
-
-
-def _is_folder(path: Path) -> bool:
-    """Also of a path that is too long for a path."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False

@@ -6,12 +6,23 @@ Li, Li and Vasconcelos, "RESOUND: towards action recognition without representat
 from pathlib import Path
 
 from gsfnas.data._manifest import Manifest
+from gsfnas.data._settings import DataSettings
 from gsfnas.data.sets._annotations import Draft, check_classes, find_annotation, read_json, read_objects, shown
+from gsfnas.data.sets._files import FileSet
 from gsfnas.data.sets._media import find_media, videos_first
 from gsfnas.errors import UserError
 
 _FOLDERS = ("rgb", "videos", "rawframes", "frames", "rgb_frames", "")
 _FIELDS = {"vid_name": (str,), "label": (int,), "start_frame": (int,), "end_frame": (int,)}
+
+
+class Diving48(FileSet):
+    """Test is its own test set; validation is drawn from train."""
+
+    flip = "plain"
+
+    def read(self, root: Path, settings: DataSettings) -> Manifest:
+        return read_diving48(root)
 
 
 def read_diving48(root: Path) -> Manifest:
@@ -33,7 +44,7 @@ def read_diving48(root: Path) -> Manifest:
             paths, wanted = videos_first(media.find(clip)), f"rgb/{clip}.mp4"
             window = (item["start_frame"], item["end_frame"])
             if 0 <= item["label"] < len(classes):
-                # From 0 to 0 is all of it.
+                # 0 to 0 means the whole video.
                 draft.add(split, clip, (item["label"],), paths, wanted, None if window == (0, 0) else window)
             else:
                 draft.reject_label(split, clip, next(iter(paths), wanted), f"label {shown(item['label'])}", "class")

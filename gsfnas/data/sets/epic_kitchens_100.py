@@ -8,7 +8,9 @@ import re
 from pathlib import Path
 
 from gsfnas.data._manifest import MISLABELLED, REFUSED, Manifest, Unit, why_refused
+from gsfnas.data._settings import DataSettings
 from gsfnas.data.sets._annotations import Draft, check_classes, find_annotation, number_of, read_rows, shown, whole_number_of
+from gsfnas.data.sets._files import FileSet
 from gsfnas.data.sets._media import Step, find_media, is_video
 from gsfnas.errors import UserError
 
@@ -18,6 +20,15 @@ _STAMPS = ("start_timestamp", "stop_timestamp")
 _COLUMNS = ("narration_id", "participant_id", "video_id", *_STAMPS, *_FRAMES, "verb_class", "noun_class")
 # Folders directly below the root that may be links to another disk.
 _FOLDERS = re.compile(r"P\d+|EPIC-KITCHENS|frames_rgb_flow|rgb_frames|videos")
+
+
+class EpicKitchens100(FileSet):
+    """Actions, verbs and nouns. The validation set is test; validation is drawn from train."""
+
+    flip = "plain"
+
+    def read(self, root: Path, settings: DataSettings) -> Manifest:
+        return read_epic_kitchens_100(root)
 
 
 def read_epic_kitchens_100(root: Path) -> Manifest:
@@ -50,7 +61,7 @@ def read_epic_kitchens_100(root: Path) -> Manifest:
             paths, wanted = media.find(video), f"{row['participant_id']}/videos/{video}.MP4"
             verb, noun = verbs.get(row["verb_class"]), nouns.get(row["noun_class"])
             in_frames = bool(paths) and not is_video(paths[0])
-            # The window of a recording is in frames or in seconds.
+            # Windows are in frames for images, and in seconds for videos, so only one kind can be used.
             paths = tuple(path for path in paths if is_video(path) != in_frames)
             first = next(iter(paths), wanted)
             window = _frames(row) if in_frames else _seconds(row)
@@ -83,16 +94,16 @@ def _classes(file: Path) -> tuple[tuple[str, ...], dict[str, int]]:
 
 
 def _at_folder(path: str) -> Step:
-    """Frames of a recording that is in no list are not walked through, there being millions."""
+    """Skips recordings that are in no list, since they may hold millions of frames."""
     return "pass" if re.fullmatch(r"P\d+_\d+", path.rpartition("/")[2]) else "enter"
 
 
 def _frames(row: dict[str, str]) -> tuple[float, float] | None:
-    """The window in frames from 0; the annotation numbers them from 1, as the files are, up to but without the last."""
+    """The window [first, stop) in frames from 0; annotations and files count from 1."""
     start, stop = (number_of(row[name]) for name in _FRAMES)
     if start is None or stop is None:
         return None
-    # An action at time 0 is given the frame 0, which has no file.
+    # An action at time 0 has the start frame 0, for which there is no file.
     return max(0, int(start) - 1), int(stop) - 1
 
 

@@ -4,14 +4,26 @@ import hashlib
 import json
 from pathlib import Path
 
-from gsfnas.data._manifest import UNREADABLE, Entry, Manifest, Problem, is_text
+from gsfnas.data._manifest import Entry, Manifest, Problem, is_text
 from gsfnas.data._settings import DataSettings
 from gsfnas.data.sets._annotations import check_classes
+from gsfnas.data.sets._files import FileSet, places
 from gsfnas.data.sets._layout import find_layout
 from gsfnas.data.sets._split import recorded_split
+from gsfnas.data.sets._table import read_table
+from gsfnas.data.video._cache import expanded
 from gsfnas.escape import printable
 
 _TASK = "class"
+
+
+class Folder(FileSet):
+    """Clips in class folders, or with ``data.csv`` those of a table."""
+
+    def read(self, root: Path, settings: DataSettings) -> Manifest:
+        if settings.csv is not None:
+            return read_table(root, root / expanded("data.csv", settings.csv))
+        return read_folder(root, places(settings)[1], settings)
 
 
 def read_folder(root: Path, home: Path, settings: DataSettings) -> Manifest:
@@ -33,7 +45,7 @@ def read_folder(root: Path, home: Path, settings: DataSettings) -> Manifest:
         split: tuple(Entry(path, path, (numbers[folder],)) for folder, paths in listing.items() for path in paths)
         for split, listing in listings.items()
     }
-    problems = tuple(Problem("", path, path, UNREADABLE, message) for path, message in layout.strangers)
-    # Names of classes go to records and reports, which are UTF-8.
+    problems = tuple(Problem("", path, path, kind, message) for path, kind, message in layout.rejected)
+    # Class names go into records and reports, which are UTF-8.
     names = [folder if is_text(folder) else printable(folder) for folder in layout.classes]
     return Manifest({_TASK: check_classes(root, names)}, splits, problems)

@@ -1,4 +1,4 @@
-"""Kinetics-400: tables of YouTube clips, and whatever of them is still there, cut to its ten seconds.
+"""Kinetics-400: tables of YouTube clips, and those of them that are still available, cut to ten seconds.
 
 Carreira and Zisserman, "Quo vadis, action recognition? A new model and the Kinetics dataset", CVPR 2017. ``test`` is the
 validation set.
@@ -9,23 +9,34 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gsfnas.data._manifest import MISLABELLED, Manifest
+from gsfnas.data._settings import DataSettings
 from gsfnas.data.sets._annotations import Draft, check_classes, find_annotation, number_of, read_rows
+from gsfnas.data.sets._files import FileSet
 from gsfnas.data.sets._media import Media, Step, find_media, videos_first
 
 _FILES = {"train": ("train",), "test": ("val", "validate", "validation")}
 _PREFIXES = ("", "kinetics400_", "kinetics_400_", "kinetics-400_", "k400_", "kinetics_")
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
-# Frames of a clip in no list are not looked through, there may be thousands.
+# Folders of clips that are in no list are not searched, since they may hold thousands of frames.
 _CLIP = re.compile(r".{11}_\d{6}_\d{6}")
 # Words in the names of the folders that tools make: train, val_256, rawframes_train, replacement.
 _FOLDERS = {"train", "val", "validate", "validation", "test", "videos", "rawframes", "frames", "replacement"}
 
 
+class Kinetics400(FileSet):
+    """The validation set is test; validation is drawn from train."""
+
+    flip = "plain"
+
+    def read(self, root: Path, settings: DataSettings) -> Manifest:
+        return read_kinetics400(root)
+
+
 def read_kinetics400(root: Path) -> Manifest:
     """Videos ``YOUTUBEID_START_END.mp4`` or folders of frames of this name anywhere below the root, ``train.csv``, ``val.csv``.
 
-    Of several of a name those in a folder ``replacement``, which are there since the others are damaged, come first, and
-    videos before frames.
+    Of several with one name, those in a folder ``replacement`` come first, since they replace damaged ones; then videos, then
+    frames.
     """
     files = {
         split: find_annotation(root, [f"{prefix}{name}.csv" for prefix in _PREFIXES for name in names])
@@ -47,7 +58,7 @@ def read_kinetics400(root: Path) -> Manifest:
                 continue
             if not draft.admit(split, clip):
                 continue
-            # Some mirrors leave the times out of the names.
+            # Some copies of the data set leave the times out of the names.
             paths = _in_order(media.find(clip, youtube))
             if row["label"] in numbers:
                 draft.add(split, clip, (numbers[row["label"]],), paths, f"{clip}.mp4")

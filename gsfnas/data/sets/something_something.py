@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gsfnas.data._manifest import Manifest
+from gsfnas.data._settings import DataSettings
 from gsfnas.data.sets._annotations import (
     Draft,
     check_classes,
@@ -19,14 +20,38 @@ from gsfnas.data.sets._annotations import (
     shown,
     whole_number_of,
 )
+from gsfnas.data.sets._files import FileSet
 from gsfnas.data.sets._media import Media, find_media, holds_other, is_folder, scan, videos_first
+from gsfnas.data.video._frames import RGB
 from gsfnas.errors import UserError
 
 _V1 = "20bn-something-something-v1"
 _V2 = "20bn-something-something-v2"
 _FILES = {"train": "train", "test": "validation"}
-# What tools call the folder of the frames that they make.
+# Names that tools give to the folder of extracted frames.
 _FRAMES = ("rawframes", "frames")
+
+
+class SomethingV1(FileSet):
+    """The validation set is test; validation is drawn from train."""
+
+    flip = "left_right"
+    # Frames may be named by their number alone.
+    frame_names = ("*", *RGB)
+
+    def read(self, root: Path, settings: DataSettings) -> Manifest:
+        return read_something_v1(root)
+
+
+class SomethingV2(FileSet):
+    """The validation set is test; validation is drawn from train."""
+
+    flip = "left_right"
+    # Frames may be named by their number alone.
+    frame_names = ("*", *RGB)
+
+    def read(self, root: Path, settings: DataSettings) -> Manifest:
+        return read_something_v2(root)
 
 
 def read_something_v1(root: Path) -> Manifest:
@@ -60,7 +85,7 @@ def read_something_v2(root: Path) -> Manifest:
 def _manifest(
     classes: tuple[str, ...], clips: Mapping[str, Iterable[tuple[str, str]]], media: Media, before: str, after: str = ""
 ) -> Manifest:
-    """From (id, class name) of each clip; its file should be ``before``, the id, ``after``."""
+    """The manifest of (id, class name) pairs; a missing clip is reported as ``before`` + id + ``after``."""
     numbers = {name: number for number, name in enumerate(classes)}
     draft = Draft({"class": classes}, media)
     for split, pairs in clips.items():
@@ -100,7 +125,7 @@ def _frames_folder(root: Path) -> str:
 
 
 def _holders(root: Path) -> list[str]:
-    """The folders directly below the root that hold numbered folders. What links lead to is not looked into."""
+    """The folders directly below the root that hold numbered folders. Links are not followed."""
     folders = [entry for entry in scan(root) if is_folder(entry) and not entry.is_symlink() and not holds_other(entry.name)]
     return [folder.name for folder in folders if _holds_numbered(Path(folder.path))]
 
@@ -130,6 +155,6 @@ def _numbered_classes(file: Path) -> tuple[str, ...]:
 
 
 def _templates(file: Path) -> list[tuple[str, str]]:
-    """(id, class name) of each clip; templates are class names with brackets around what the clip fills in."""
+    """(id, class name) of each clip; a template is the class name with placeholders in brackets."""
     items = read_objects(file, {"id": (str, int), "template": (str,)})
     return [(str(item["id"]), item["template"].replace("[", "").replace("]", "")) for item in items]

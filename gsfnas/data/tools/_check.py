@@ -1,4 +1,4 @@
-"""A whole data set read once: what is missing, unreadable, too short or mislabelled, a row each."""
+"""Reads a whole data set and lists what is missing, unreadable, too short or mislabelled."""
 
 import csv
 from collections import Counter
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsfnas.data._manifest import EMPTY, MISSING, SHORT, UNREADABLE, UNSTAMPED, empty_classes
+from gsfnas.data._open import data_set_of
 from gsfnas.data._settings import DataSettings
-from gsfnas.data.sets._files import places, probe_manifest, read_manifest
+from gsfnas.data.sets._files import FileSet, places, probe_manifest, read_manifest
 from gsfnas.data.video._probe import OnProgress
 from gsfnas.errors import UserError
 from gsfnas.escape import csv_cell
@@ -16,7 +17,7 @@ from gsfnas.files import replacing
 
 @dataclass(frozen=True)
 class CheckRow:
-    """One thing that is wrong with a clip or a class; ``is_used`` where training takes the clip all the same."""
+    """A problem of a clip or a class; ``is_used`` if training uses the clip all the same."""
 
     split: str
     id: str
@@ -33,7 +34,7 @@ class CheckRow:
 
 @dataclass(frozen=True)
 class Check:
-    """``clips`` that each split has that can be used, and what was found wrong."""
+    """The number of usable ``clips`` of each split, and a row for each problem."""
 
     clips: dict[str, int]
     rows: tuple[CheckRow, ...]
@@ -46,7 +47,7 @@ class Check:
     def write(self, path: Path) -> None:
         """The rows as CSV: ``split, id, path, problem, says, used``. Raises UserError where it cannot be written.
 
-        Hidden characters are written out, and what a spreadsheet would take for a formula has an apostrophe before it.
+        Invisible characters are escaped, and text that a spreadsheet would run as a formula gets an apostrophe before it.
         """
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -57,20 +58,22 @@ class Check:
 
 
 def check(settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> Check:
-    """Decodes every clip of a data set; what is condemned is remembered, and left out of training from then on.
+    """Decodes every clip of a data set; broken clips are remembered, and left out of training from then on.
 
-    A check that was stopped goes on where it was. ``on_progress(done, total)`` counts files. Raises UserError for a root or
+    An interrupted check goes on where it stopped. ``on_progress(done, total)`` counts files. Raises UserError for a root or
     annotations that cannot be used at all.
     """
-    if settings.name == "twins":
-        raise UserError("twins is rendered, so there is nothing to check; export it and check the files")
+    data_set = data_set_of(settings)
+    if not isinstance(data_set, FileSet):
+        hint = "; export it and check the files" if settings.name == "twins" else ""
+        raise UserError(f"{settings.name} is rendered, so there is nothing to check{hint}")
     root, _ = places(settings)
-    manifest = read_manifest(settings)
+    manifest = read_manifest(data_set, settings)
     rows = [
         CheckRow(problem.split, problem.id, problem.path, problem.kind, problem.message, is_used=False)
         for problem in manifest.problems
     ]
-    files = probe_manifest(settings, manifest, checks=True, on_progress=on_progress)
+    files = probe_manifest(data_set, settings, manifest, checks=True, on_progress=on_progress)
     for split, entry, seen in [(split, entry, seen) for split, found in files.items() for entry, seen in found]:
         window = seen.window(entry)
         if window.broken is not None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from gsfnas.data._open import data_set_of, open_data
 from gsfnas.data._settings import SPLITS, DataSettings
-from gsfnas.data.sets._files import first_clips
-from gsfnas.data.twins._data_set import open_twins
+from gsfnas.data.sets._files import FileSet, first_clips
 from gsfnas.data.video._cache import expanded
-from gsfnas.data.video._clips import Clips, Labels
+from gsfnas.data.video._clips import Clips, Labels, VideoData
 from gsfnas.escape import printable
 from gsfnas.files import replacing
 
@@ -18,7 +18,7 @@ _GAP = 3
 _MARGIN = 28
 _CAPTION = 30
 _FRAME = 64
-# A longer clip shows so many of its frames.
+# Most frames of a clip that are shown.
 _FRAMES = 16
 _WIDTH = 1280
 _PAPER = (255, 255, 255)
@@ -31,7 +31,11 @@ def preview(settings: DataSettings, path: Path | str, *, split: str = "test", cl
     In Twins each action stands beside its reversal. Raises UserError for an unknown split and where the file cannot be written.
     """
     places = np.unique(np.linspace(0, settings.frames - 1, _FRAMES).round().astype(int))
-    shown, read, counts = (_of_twins if settings.name == "twins" else first_clips)(settings, split, classes, places)
+    data_set = data_set_of(settings)
+    if isinstance(data_set, FileSet):
+        shown, read, counts = first_clips(data_set, settings, split, classes, places)
+    else:
+        shown, read, counts = _first_opened(open_data(settings), split, classes, places)
     clips = " / ".join(str(counts[name]) for name in SPLITS)
     size = f"{settings.frames} frames at {settings.resolution} px"
     title = f"{settings.name}: {clips} clips (train / val / test), {len(shown)} classes of {split}, {size}"
@@ -44,10 +48,10 @@ def preview(settings: DataSettings, path: Path | str, *, split: str = "test", cl
     return path
 
 
-def _of_twins(settings: DataSettings, split: str, count: int, places: Labels) -> tuple[list[str], Clips, dict[str, int]]:
-    data = open_twins(settings)
+def _first_opened(data: VideoData, split: str, count: int, places: Labels) -> tuple[list[str], Clips, dict[str, int]]:
+    """As ``first_clips``, for a data set whose clips are not files."""
     clips = data.split(split)
-    ((task, names),) = data.tasks.items()
+    task, names = next(iter(data.tasks.items()))
     labels = clips.labels[task]
     firsts = {name: int(np.argmax(labels == label)) for label, name in enumerate(names[:count]) if label in labels}
     read = np.concatenate([clips.read(np.array([index]), None)[:, places] for index in firsts.values()])

@@ -7,7 +7,7 @@ model that is blind to order gives both the same answer, of which at most one is
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +21,24 @@ from gsfnas.data.twins._render import VERSION, render
 from gsfnas.data.video._augment import multi_scale_crop
 from gsfnas.data.video._cache import Array, cache_folder, cached_array
 from gsfnas.data.video._clips import ALL, Clips, ClipSplit, Labels, Read, VideoData
+from gsfnas.data.video._probe import OnProgress
 from gsfnas.errors import UserError
 
 TASK = "class"
 
 
+class Twins:
+    """The data set ``twins``: nothing is downloaded, and nothing can be missing."""
+
+    def tasks(self, settings: DataSettings) -> Mapping[str, tuple[str, ...]]:
+        return {TASK: CLASSES}
+
+    def open(self, settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> VideoData:
+        return open_twins(settings)
+
+
 def open_twins(settings: DataSettings) -> VideoData:
-    """Twins as ``settings`` say, rendered into the cache where they are not there yet."""
+    """Twins, rendered into the cache unless they are there."""
     labels = {split: twins_labels(split, count) for split, count in _counts(settings).items()}
     specification = _specification(settings)
     mirror = {TASK: np.array(MIRROR)} if settings.flip != "none" else None
@@ -48,7 +59,7 @@ def open_twins(settings: DataSettings) -> VideoData:
             names=tuple(f"{split}/{index}" for index in range(shape[0])),
             open_views=functools.partial(_open_views, settings),
         )
-    # What differs from the default alone, so that runs of before keep their name.
+    # Only what differs from the defaults, so that runs of earlier versions keep their ids.
     training = {
         name: getattr(settings, name) for name in ("augment", "policy") if getattr(settings, name) not in ("light", "none")
     }
@@ -68,7 +79,7 @@ def twins_labels(split: str, count: int) -> Labels:
 def twins_clip(split: str, index: int, settings: DataSettings) -> Array:
     """Clip ``index`` of a split, (T, 3, H, W); it depends on no other clip, nor on how many there are."""
     label = int(twins_labels(split, index + 1)[index])
-    # In training each clip is a draw of its own; elsewhere two in a row are one draw, forwards and backwards.
+    # In train each clip is drawn on its own; elsewhere two in a row are the same one, forwards and backwards.
     scene = index if split == "train" else index // 2
     clip = render(
         split,
@@ -84,7 +95,7 @@ def twins_clip(split: str, index: int, settings: DataSettings) -> Array:
 
 @dataclass(frozen=True)
 class _Rendered:
-    """Clips of a split from the file of (clips, T, 3, H, W); in training, where it is asked for, a crop of a random scale."""
+    """Reads clips of a split from a file of (clips, T, 3, H, W); training may crop them at a random scale."""
 
     path: Path
     resolution: int
@@ -103,7 +114,7 @@ class _Rendered:
         return array
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A map travels to another process as its name, not as its bytes.
+        # To another process goes the path of a memory map, not its bytes.
         return _Rendered, (self.path, self.resolution, self.is_cropped)
 
 
@@ -126,7 +137,7 @@ def _counts(settings: DataSettings) -> dict[str, int]:
 
 
 def _specification(settings: DataSettings) -> dict[str, object]:
-    """All that the pixels of a clip depend on."""
+    """Everything that the pixels of a clip depend on."""
     return {
         "version": VERSION,
         "seed": settings.seed,

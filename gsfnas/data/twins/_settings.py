@@ -1,0 +1,33 @@
+"""What the settings of Twins must be. Nothing heavy is imported here."""
+
+from collections.abc import Mapping
+
+from gsfnas.errors import UserError
+
+# What a disk holds of a split.
+_MAX_SPLIT_BYTES = 2**40
+FLIPS = ("auto", "none", "twins")
+
+
+def check_files(root: str | None, frame_names: str | None) -> None:
+    """Raises UserError for settings of data sets on disk."""
+    for name, value in (("root", root), ("frame_names", frame_names)):
+        if value:
+            raise UserError(f"`data.{name}` belongs to a data set on disk, but this one is 'twins' (got {value!r})")
+
+
+def check_clips(counts: Mapping[str, int], frames: int, resolution: int, difficulty: float, flip: str) -> None:
+    """``counts``: setting -> number of clips. Raises UserError for what cannot be rendered or would fill the disk."""
+    if flip not in FLIPS:
+        raise UserError(f"`data.flip` of twins is {', '.join(FLIPS[:-1])} or {FLIPS[-1]}, but got {flip!r}")
+    most = _MAX_SPLIT_BYTES // (frames * 3 * resolution**2)
+    for name, clips in counts.items():
+        if clips % 2 and name != "train_clips":
+            raise UserError(f"`data.{name}` must be even, since each clip stands beside its reversal, but got {clips}")
+        if clips > most:
+            raise UserError(
+                f"`data.{name}` must be up to {most} at {frames} frames of {resolution} px, which take a disk "
+                f"of {_MAX_SPLIT_BYTES / 2**40:.0f} TB, but got {clips}"
+            )
+    if not 0 <= difficulty <= 1:
+        raise UserError(f"`data.difficulty` must be a number from 0 to 1, but got {difficulty}")
