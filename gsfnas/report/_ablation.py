@@ -1,4 +1,4 @@
-"""A published table beside ours, as numbers: costs, accuracies over seeds, differences, and whether the published order holds.
+"""A published table and our numbers for its rows: costs, accuracies over seeds, differences, agreement with its order.
 
 Accuracies are in percent and differences in points, as the paper prints them; differences are paired by replicate, with 95 %
 intervals of Student's t.
@@ -22,7 +22,7 @@ _METRIC = "test_top1"
 
 @dataclass(frozen=True)
 class RowCost:
-    """Of one clip: parameters in 10^6, operations in 10^9 under the row's convention and by fvcore."""
+    """Cost of one clip: parameters in 10^6; operations in 10^9, under the row's convention and as fvcore counts."""
 
     params_m: float
     gmacs: float
@@ -40,7 +40,7 @@ class Difference:
 
     @property
     def sign(self) -> int:
-        """1 or -1 where the interval leaves out zero, else 0."""
+        """1 or -1 if the interval excludes zero, else 0."""
         if self.low is None or self.high is None or self.low <= 0 <= self.high:
             return 0
         return 1 if self.value > 0 else -1
@@ -48,7 +48,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Order:
-    """Of the pairs of rows that the paper sets in an order and that were run: how many hold, are reversed, are undecided."""
+    """For how many pairs of rows our runs confirm the published order, reverse it, or leave it undecided."""
 
     holds: int = 0
     reversed: int = 0
@@ -61,7 +61,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows that the paper sets in an order, the higher printed first: by how many points, and what ours differ by."""
+    """Two rows with different published accuracies, the higher one first: the published difference in points, and ours."""
 
     higher: str
     lower: str
@@ -70,13 +70,13 @@ class Pair:
 
     @property
     def agreement(self) -> int:
-        """1 where the published order holds, -1 where it is reversed, 0 where that cannot be told."""
+        """1 if the published order holds, -1 if it is reversed, 0 if that is undecided."""
         return self.ours.sign
 
 
 @dataclass(frozen=True)
 class StudyRows:
-    """What one study says of a table's rows.
+    """One study's results for the rows of a table.
 
     ``top1`` maps row -> replicate -> percent; ``changed`` are rows that were another candidate when the study ran. ``setting``
     is in words. ``is_papers`` where data and every network are the paper's.
@@ -93,7 +93,7 @@ class StudyRows:
 
 @dataclass(frozen=True)
 class AblationLine:
-    """One row: what is printed, and what is ours as far as it is known. ``top1`` maps replicate -> percent."""
+    """One row of a table: the published numbers, and those of ours that are known. ``top1`` maps replicate -> percent."""
 
     row: PaperRow
     key: str | None = None
@@ -126,7 +126,7 @@ class AblationLine:
 
 @dataclass(frozen=True)
 class AblationTable:
-    """A published table with a line a row; ``study`` filled the accuracies, ``others`` could have."""
+    """A published table with one line per row. The accuracies are from ``study``; ``others`` are studies of the same rows."""
 
     table: PaperTable
     lines: tuple[AblationLine, ...]
@@ -135,7 +135,7 @@ class AblationTable:
 
     @cached_property
     def differences(self) -> Mapping[str, Difference]:
-        """Row -> its difference to the table's baseline, where both were run and are not the same network."""
+        """Row -> its difference to the table's baseline, if both were run and are different networks."""
         baseline = next((line for line in self.lines if line.row.name == self.table.baseline), None)
         if baseline is None:
             return {}
@@ -144,7 +144,7 @@ class AblationTable:
 
     @cached_property
     def orders(self) -> Mapping[str, Order]:
-        """Row -> how its pairs with the other rows stand."""
+        """Row -> agreement with the published order, over its pairs with the other rows."""
         return {
             line.row.name: _order(pair for pair in self.pairs if line.row.name in (pair.higher, pair.lower))
             for line in self.lines
@@ -152,12 +152,12 @@ class AblationTable:
 
     @cached_property
     def order(self) -> Order:
-        """How all pairs of rows stand."""
+        """Agreement with the published order, over all pairs of rows."""
         return _order(self.pairs)
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
-        """The pairs of rows that the paper prints with different accuracies and that were both run, as the rows stand."""
+        """The pairs of rows that have different published accuracies and were both run, in the order of the rows."""
         run = [line for line in self.lines if line.top1 and "top1" in line.row.printed]
         found = []
         for pair in combinations(run, 2):
@@ -176,7 +176,7 @@ class AblationTable:
         ]
         if len(both) < 3:
             return None
-        # Imported late: scipy takes a second that a table without accuracies should not pay.
+        # Imported late: scipy takes a second to import, and a table without accuracies does not need it.
         from scipy import stats
 
         tau = float(stats.kendalltau(*zip(*both, strict=True)).statistic)
@@ -184,7 +184,7 @@ class AblationTable:
 
 
 def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference | None:
-    """The difference of two rows over the replicates that both have; None where they share none."""
+    """The difference of two rows, paired by replicate; None if they have no replicate in common."""
     shared = sorted(ours.keys() & theirs.keys())
     gaps = [ours[replicate] - theirs[replicate] for replicate in shared]
     if not gaps:
@@ -201,7 +201,7 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference
 def study_rows(
     study: StudyRecord, table: PaperTable, current: Mapping[str, str], papers: Mapping[str, str], setting: Mapping[str, str]
 ) -> StudyRows:
-    """What ``study`` says of the rows of ``table``.
+    """The results of ``study`` for the rows of ``table``.
 
     ``current`` maps row -> key as the space now says it on the study's own backbone, ``papers`` row -> key in the paper's own
     setting; ``setting`` has ``data``, ``backbone`` and ``size``. Numbers of rows that have changed since are left out. Raises
@@ -248,7 +248,7 @@ def ablation_table(
     elsewhere: Mapping[str, tuple[str, Mapping[int, float]]] | None = None,
     latencies: Mapping[str, Sequence[Latency]] | None = None,
 ) -> AblationTable:
-    """Puts a table together. ``keys`` and ``costs`` are by row, for the rows that are candidates.
+    """Fills a published table with our numbers. ``keys`` and ``costs`` are by row, for the rows that are candidates.
 
     ``elsewhere`` maps row -> (study, accuracies) for tables without a study of their own: runs of the very candidate on the
     table's own data.

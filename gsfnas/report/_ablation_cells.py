@@ -14,7 +14,7 @@ EQUAL, NOT_PRINTED, PUBLISHED, OTHER_SETTING, CHANGED = (
     "other setting",
     "rows changed",
 )
-# How many 10^6 parameters a printed number may lie from ours.
+# How far a published parameter count may be from ours, in 10^6.
 PARAMS_TOLERANCE = 0.01
 _LABELS = {
     "top1": "top-1",
@@ -33,9 +33,9 @@ class Column:
 
 
 def verdict(printed: float | None, ours: float | None, decimals: int = COST_DECIMALS, tolerance: float | None = None) -> str:
-    """How our number stands to a printed one, both rounded as it is printed: equal, or by how much it differs.
+    """Compares our number with a published one, both rounded as published: equal, or by how much it differs.
 
-    A difference of up to ``tolerance`` says so.
+    A difference within ``tolerance`` is marked as such.
     """
     if ours is None:
         return NOT_RUN
@@ -48,7 +48,7 @@ def verdict(printed: float | None, ours: float | None, decimals: int = COST_DECI
 
 
 def verdicts(found: AblationTable, line: AblationLine) -> dict[str, str]:
-    """``params``, ``gmacs`` and ``top1`` of one row, each a verdict; a peer's row is published and nothing else."""
+    """Verdicts on ``params``, ``gmacs`` and ``top1`` of one row; a row of another network is ``published`` throughout."""
     if line.key is None:
         return dict.fromkeys(("params", "gmacs", "top1"), PUBLISHED)
     printed = line.row.printed
@@ -70,7 +70,7 @@ def _gmacs_tolerance(line: AblationLine) -> float | None:
 
 
 def summary(found: AblationTable, line: AblationLine) -> str:
-    """All verdicts of a row in one cell: what agrees is said once."""
+    """The verdicts of a row in one cell; equal verdicts on both costs are merged."""
     each = verdicts(found, line)
     if line.key is None:
         return PUBLISHED
@@ -81,7 +81,7 @@ def summary(found: AblationTable, line: AblationLine) -> str:
 
 
 def columns(found: AblationTable) -> list[Column]:
-    """What a reader sees; a column that would be empty is left out."""
+    """The columns of the table, without those that would be empty."""
     table = found.table
     shown = [Column("row", lambda line: line.row.name, is_number=False)]
     if "params_m" in table.printed:
@@ -113,40 +113,44 @@ def columns(found: AblationTable) -> list[Column]:
 
 
 def notes(found: AblationTable) -> list[str]:
-    """What a reader must know of the numbers above, a sentence or two each."""
+    """Notes below the table, one or two sentences each."""
     table = found.table
-    said = [f"ptflops{_rows_of(found, one)} is counted as {one.name}: {one.says}." for one in table.conventions]
-    said.append(f"Parameters and fvcore are with {_heads(table.classes)}.")
+    messages = [f"ptflops{_rows_of(found, one)} is counted as {one.name}: {one.says}." for one in table.conventions]
+    messages.append(f"Parameters and fvcore are with {_heads(table.classes)}.")
     if table.note:
-        said.append(table.note.strip())
-    said += [f"{line.row.name}: {line.row.note}." for line in found.lines if line.row.note]
+        messages.append(table.note.strip())
+    messages += [f"{line.row.name}: {line.row.note}." for line in found.lines if line.row.note]
     conditions = {f"{one.device}, {one.threads} threads" for line in found.lines for one in line.latencies}
     if conditions:
-        said.append(f"Latency here: {'; '.join(sorted(conditions))}, batch 1, medians; another device than the printed one.")
+        messages.append(
+            f"Latency here: {'; '.join(sorted(conditions))}, batch 1, medians; another device than the printed one."
+        )
     study = found.study
     if study is not None:
         where = "the paper's data and networks" if study.is_papers else "not the paper's setting"
-        said.append(f"Top-1: study {study.name} ({study.setting}), {where}. Test clips, mean ± standard deviation over seeds.")
+        messages.append(
+            f"Top-1: study {study.name} ({study.setting}), {where}. Test clips, mean ± standard deviation over seeds."
+        )
         if study.changed:
             rows = ", ".join(study.changed)
             again = f"gsfnas study run {table.study} study.name={study.name}-again"
-            said.append(
+            messages.append(
                 f"Changed since study {study.name} ran, and left out: {rows}. To run them as they are: {again}, then gsfnas "
                 f"table {table.number} --study {study.name}-again."
             )
     elif table.study is not None:
-        said.append(f"No accuracy was measured: gsfnas study run {table.study} fills the column.")
+        messages.append(f"No accuracy was measured: gsfnas study run {table.study} fills the column.")
     if found.others:
-        said.append(f"Other studies of these rows: {', '.join(found.others)} (--study NAME).")
+        messages.append(f"Other studies of these rows: {', '.join(found.others)} (--study NAME).")
     if found.differences:
-        said.append(f"− baseline: the difference to {table.baseline}, seed by seed, with its 95 % interval.")
+        messages.append(f"− baseline: the difference to {table.baseline}, seed by seed, with its 95 % interval.")
     if order_text(found):
-        said.append(order_text(found))
-    return said
+        messages.append(order_text(found))
+    return messages
 
 
 def order_text(found: AblationTable) -> str:
-    """Whether the published order holds, in one sentence; nothing where no pair of rows was run."""
+    """One sentence on whether the published order holds; empty if no pair of rows was run."""
     order = found.order
     if not order.pairs:
         return ""
@@ -179,7 +183,7 @@ def _latency(precision: str) -> Column:
 
 
 def _rows_of(found: AblationTable, rule: Convention) -> str:
-    """Which rows a rule is for, where there are several."""
+    """Which rows a counting convention applies to, if the table has several conventions."""
     if len(found.table.conventions) == 1:
         return ""
     rows = [line.row for line in found.lines if line.row.convention == rule and line.row.reference is not None]

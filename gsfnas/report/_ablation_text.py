@@ -1,4 +1,4 @@
-"""The old place of what ``pages.ablation`` holds, until its callers ask there."""
+"""Alias of ``gsfnas.report.pages.ablation``, for callers that still import from here."""
 
 from gsfnas.report.pages.ablation import columns, latex, markdown, notes, to_csv
 

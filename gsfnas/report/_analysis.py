@@ -1,4 +1,4 @@
-"""What the records say, as numbers: one row a run, ranks, the Pareto front, the spread over seeds, and who is who."""
+"""What is computed from a study's records: ranking, Pareto front, spread over seeds, effects of sites, one row per run."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from gsfnas.errors import UserError
 from gsfnas.record import Latency, Record, StudyRecord, pareto_front
 from gsfnas.spec import label
 
-# pandas and scipy take seconds that whoever imports gsfnas.report should not pay: they are imported where they are needed.
+# pandas and scipy take seconds to import, so they are imported where they are used.
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COSTS = ("params", "macs_fvcore", "macs_ptflops", "activations", "saved_bytes")
 LATENCY = ("latency_median_ms", "latency_low_ms", "latency_high_ms", "latency_device", "latency_threads", "latency_precision")
-# In the order of trials.csv; the final metrics that a study has besides come after the two accuracies.
+# The columns of trials.csv in order. A study's other final metrics come between COLUMNS and TAIL.
 COLUMNS = (
     *("rank", "number", "key", "phase", "replicate", "seed", "outcome", "on_front", "sites", "num_insertions"),
     *COSTS,
@@ -33,7 +33,7 @@ TAIL = ("error", "device", "run_id", "source", "environment", "configuration", "
 
 @dataclass(frozen=True)
 class Spread:
-    """One candidate's accuracy over its seeds, as fractions; ``std`` is the sample's and None for a single seed."""
+    """One candidate's accuracy over its seeds, as fractions; ``std`` is the sample standard deviation, None for one seed."""
 
     seeds: int
     mean: float
@@ -42,14 +42,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class Noise:
-    """How much the same candidate differs from seed to seed: pooled standard deviation (fraction) and degrees of freedom."""
+    """Variation between seeds of the same candidate: pooled standard deviation (a fraction) and its degrees of freedom."""
 
     std: float
     freedom: int
 
     @property
     def smallest_difference(self) -> float:
-        """Two single runs must differ by more than this to differ at the 95 % level: t * sqrt(2) * std."""
+        """The smallest difference between two single runs that is significant at the 95 % level: t * sqrt(2) * std."""
         from scipy import stats
 
         return float(stats.t.ppf(0.975, self.freedom)) * math.sqrt(2) * self.std
@@ -57,19 +57,19 @@ class Noise:
 
 @dataclass(frozen=True)
 class StudyAnalysis:
-    """A study and all that is computed from it. Absent things (no baseline yet, nothing complete) are None or empty."""
+    """A study and everything that is computed from it. What the study does not have (yet) is None or empty."""
 
     study: StudyRecord
 
     @cached_property
     def ranked(self) -> tuple[Record, ...]:
-        """The complete records, best validation accuracy first; of equals the cheaper, then the smaller key."""
+        """The complete records, best validation accuracy first; ties are broken by cost, then by key."""
         done = [record for record in self.study.records if _is_complete(record)]
         return tuple(sorted(done, key=lambda one: (-one.top1, one.cost.get("macs_fvcore", math.inf), one.candidate.key)))
 
     @cached_property
     def unfinished(self) -> tuple[Record, ...]:
-        """Records of this study and its replicates that have no final accuracy."""
+        """Records and replicates without a final accuracy."""
         return tuple(record for record in (*self.study.records, *self.study.replicates) if not _is_complete(record))
 
     @cached_property
@@ -84,7 +84,7 @@ class StudyAnalysis:
 
     @property
     def best(self) -> Record | None:
-        """The first of the ranking: the validation accuracy of the first seed decides, test does not."""
+        """The first of the ranking, which looks at the validation accuracy of the first seed only."""
         return self.ranked[0] if self.ranked else None
 
     @cached_property
@@ -105,10 +105,11 @@ class StudyAnalysis:
         }
 
     def spread(self, record: Record | None, metric: str) -> Spread | None:
+        """The spread of a record's candidate; None if there is none."""
         return None if record is None else self.spreads.get((record.candidate.key, metric))
 
     def noise(self, metric: str = "val_top1") -> Noise | None:
-        """Pooled over all candidates that ran with several seeds; None where none did."""
+        """Variation between seeds, pooled over all candidates that ran with several; None if none did."""
         several = [spread for (_, name), spread in self.spreads.items() if name == metric and spread.std is not None]
         freedom = sum(spread.seeds - 1 for spread in several)
         if not freedom:
@@ -118,7 +119,7 @@ class StudyAnalysis:
 
     @cached_property
     def latency_conditions(self) -> tuple[tuple[str, int, str, int], ...]:
-        """(device, threads, precision, batch) under which latencies were measured, the most frequent first."""
+        """The conditions (device, threads, precision, batch) of the measured latencies, most frequent first."""
         found = [_conditions(latency) for latency in self.study.latencies]
         return tuple(sorted(dict.fromkeys(found), key=lambda one: -found.count(one)))
 
@@ -130,14 +131,14 @@ class StudyAnalysis:
 
     @cached_property
     def sites(self) -> tuple[str, ...]:
-        """Names in depth order: the space's, then any other that a candidate holds."""
+        """Names of the sites in depth order: those of the space, then any others that a candidate uses."""
         names = [site.name for site in self.study.sites]
         held = {name for record in self.study.records for name, _ in record.candidate.insertions}
         return (*names, *sorted(held - set(names)))
 
     @cached_property
     def effects(self) -> "Mapping[str, Effects]":
-        """Metric -> what each site and each option is worth."""
+        """Metric -> estimated effects of each site and each option."""
         from gsfnas.report._effects import Run, effects_of
 
         runs = [
@@ -149,34 +150,34 @@ class StudyAnalysis:
 
     @cached_property
     def named(self) -> Mapping[str, Record]:
-        """The candidates that the report sets side by side, as far as they are complete; one candidate may have two names."""
+        """``baseline``, ``full`` and ``best``, if complete; one candidate may have two of these names."""
         names = {"baseline": self.baseline, "full": self.full, "best": self.best}
         return {name: record for name, record in names.items() if record is not None}
 
     @property
     def is_of_rows(self) -> bool:
-        """Whether the study asks for rows by name: then there is no design, and what a site is worth cannot be said."""
+        """Whether the study evaluates named rows. It then has no design from which effects of sites could be estimated."""
         return bool(self.study.rows)
 
     @cached_property
     def titled(self) -> Mapping[str, Record]:
-        """The candidates by the names that figures and tables give them: those of the rows, or else ``named``."""
+        """The candidates that have a name in figures and tables: the named rows of a study of rows, else ``named``."""
         complete = {record.candidate.key: record for record in self.ranked}
         rows = {name: complete[key] for name, key in self.study.rows if key in complete}
         return rows if self.is_of_rows else self.named
 
     def titles(self, record: Record) -> tuple[str, ...]:
-        """Every name of a candidate."""
+        """All names of a record's candidate; empty for most."""
         return tuple(name for name, other in self.titled.items() if other is record)
 
     @cached_property
     def total_seconds(self) -> float:
-        """Of all runs, replicates and failed ones included."""
+        """Total time of all runs in seconds, including replicates and failed runs."""
         return sum(record.seconds for record in (*self.study.records, *self.study.replicates))
 
     @cached_property
     def runs(self) -> "pd.DataFrame":
-        """One row a run: the ranked records, the other records, then the replicates. These are the columns of trials.csv."""
+        """One row per run: the ranked records, the other records, then the replicates. Written as trials.csv."""
         import pandas as pd
 
         ranks = {record.candidate.key: rank for rank, record in enumerate(self.ranked, start=1)}
@@ -218,7 +219,7 @@ class StudyAnalysis:
 
     @cached_property
     def data_name(self) -> str | None:
-        """The data set's name, read from the resolved study or a configuration; None where neither says it."""
+        """The data set's name, from the resolved study or else from a configuration; None if neither has it."""
         try:
             resolved = plain_yaml.load(self.study.study_yaml, "the configuration of the study")
         except UserError:
@@ -232,7 +233,7 @@ class StudyAnalysis:
 
 
 def held_text(candidate: Candidate) -> str:
-    """What stands where, on one line; ``none`` for the plain network."""
+    """The insertions of a candidate on one line, as ``site=module``; ``none`` for the plain network."""
     return " ".join(f"{site}={label(insertion)}" for site, insertion in candidate.insertions) or "none"
 
 

@@ -1,4 +1,4 @@
-"""Writes a report: everything is made in a folder beside, then each file takes its place at once."""
+"""Writes a report: into a temporary folder first, then each finished file replaces the old one."""
 
 import json
 import shutil
@@ -19,13 +19,17 @@ PAGE = "report.html"
 def build_report(
     study: StudyRecord, folder: Path, sections: Sequence[SectionLike] | None = None, *, is_from_data: bool = False
 ) -> Path:
-    """The report of ``study`` in ``folder`` (``reports/<study>``), made if need be; returns the path of ``report.html``.
+    """Writes the report of ``study`` to ``folder``, which is created if necessary; returns the path of ``report.html``.
 
-    ``study`` may be unfinished: what nobody ran says so. A reader never sees half a file, and where making the report fails the
-    old one stays. ``sections`` are those of the pages in their order, the shipped ones unless given: names of ``SECTIONS``,
-    ``default`` (all of these), ``package.module:object``, classes, instances, functions. Who names code here trusts it, so pass
-    ``is_from_data`` for names that were read from a file. Raises UserError where the folder cannot be written, and for a
-    section that is none or fails, which it names.
+    ``study`` may be unfinished: missing results are shown as ``not run``. Files are replaced as a whole, and an error leaves
+    the old report as it was.
+
+    ``sections`` are the sections of the pages, in order; all shipped ones if None. Each is a name in ``SECTIONS``, ``default``
+    (stands for all of these), ``package.module:object``, a class, an instance or a function. Naming code here means trusting
+    it: pass ``is_from_data=True`` for names that were read from a file.
+
+    Raises UserError if the folder cannot be written, if a section does not exist or is not trusted, and if a section fails;
+    the message names the section.
     """
     folder = Path(folder)
     loaded = load_sections(sections, is_from_data=is_from_data)
@@ -35,7 +39,7 @@ def build_report(
         try:
             _write_all(study, loaded, made)
             folder.mkdir(exist_ok=True)
-            # The page last: who sees a new page sees the new files that it names.
+            # The page comes last, so that the files it refers to are there before it.
             for path in sorted(made.iterdir(), key=lambda path: (path.name == PAGE, path.name)):
                 path.replace(folder / path.name)
         finally:
@@ -48,7 +52,7 @@ def build_report(
 
 
 def _write_all(study: StudyRecord, sections: Mapping[str, Section], folder: Path) -> None:
-    # Imported late: templates and drawing take time that no other command should pay.
+    # Imported late: no other command needs the templates and the drawing.
     from gsfnas.report._contents import contents_of, draw
     from gsfnas.report.pages import html, markdown
 

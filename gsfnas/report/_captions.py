@@ -7,7 +7,7 @@ from gsfnas.report._metrics import METRICS, NOT_RUN, Metric
 
 
 def title(analysis: StudyAnalysis) -> str:
-    """What the report as a whole is called."""
+    """The title of the report."""
     records = analysis.study.records
     backbone = f" in {records[0].candidate.backbone}" if records else ""
     return f"{analysis.study.name}: temporal modules{backbone}"
@@ -23,7 +23,7 @@ def holding(record: Record, sites: int) -> str:
 
 
 def big(number: int) -> str:
-    """A count for people: all digits below 10^9, then a power of ten."""
+    """A large count as text: all digits below 10^9, a power of ten above."""
     if number < 10**9:
         return f"{number:,}"
     mantissa, _, exponent = f"{number:.1e}".partition("e+")
@@ -31,7 +31,7 @@ def big(number: int) -> str:
 
 
 def spread_text(spread: Spread | None, metric: Metric) -> str:
-    """``74.2 ± 0.9 (3)``: mean, standard deviation and number of seeds; without the deviation for one seed."""
+    """``74.2 ± 0.9 (3)``: mean, standard deviation (if there are several seeds) and number of seeds."""
     if spread is None:
         return NOT_RUN
     deviation = "" if spread.std is None else f" ± {metric.text(spread.std)}"
@@ -39,7 +39,7 @@ def spread_text(spread: Spread | None, metric: Metric) -> str:
 
 
 def effect_text(effect: Effect) -> str:
-    """``+9.1 [+4.2, +14.0] *`` in points; the star where the interval leaves out zero."""
+    """``+9.1 [+4.2, +14.0] *`` in points; the star if the interval excludes zero."""
     metric = METRICS["val_top1"]
     if effect.value is None:
         return NOT_RUN

@@ -1,4 +1,4 @@
-"""Cells that several tables share."""
+"""Cells that occur in several tables."""
 
 from gsfnas.candidate import Candidate
 from gsfnas.record import Record
@@ -20,14 +20,14 @@ def key_cell(record: Record, mark: str = "") -> Cell:
 
 
 def strip_cell(analysis: StudyAnalysis, candidate: Candidate) -> Cell:
-    """A candidate as a small strip; its text names each module and its site."""
+    """A candidate as a strip of sites; the text lists each module and its site."""
     strip = strip_of(candidate, analysis.sites)
     held = ", ".join(f"{label} at {site}" for site, label in zip(analysis.sites, strip, strict=True) if label)
     return Cell(held or "no module", float(len(candidate.insertions)), strip=strip)
 
 
 def value_of(analysis: StudyAnalysis, record: Record | None, key: str) -> float | None:
-    """A cost, a metric or the latency of a candidate; None where nobody measured it."""
+    """A cost, a metric or the latency of a candidate; None if it was not measured."""
     if record is None:
         return None
     if key == "latency_median_ms":

@@ -1,4 +1,4 @@
-"""What a report holds: each section asked once, checked, and drawn; the pages only lay it out."""
+"""The contents of a report: calls each section once and checks what it returns. Pages only lay it out."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Contents:
-    """What the pages lay out. ``sections`` and ``plots`` (Plotly's JSON) are by the section's name, in the report's order.
+    """What the pages lay out. ``sections`` and ``plots`` (Plotly's JSON) are keyed by the name of the section, in order.
 
-    ``colours`` and ``signs`` say how a module is drawn in a strip of sites.
+    ``colours`` and ``signs`` map a module to its colour and its character in a strip of sites.
     """
 
     study: str
@@ -34,14 +34,14 @@ class Contents:
 
     @property
     def drawn(self) -> dict[str, Figure]:
-        """By the section's name: the figures that are files beside the page."""
+        """Section -> its figure, for the figures that become files."""
         return {
             name: one.figure for name, one in self.sections.items() if one.figure is not None and one.figure.draw is not None
         }
 
     @property
     def files_note(self) -> str:
-        """What else lies in the folder of a report."""
+        """A sentence that lists the other files of the report."""
         first, *others = [f"`{name}`" for name in sorted(figure.name for figure in self.drawn.values())] or [""]
         figures = f"{first[:-1]}.png` and `.svg`, " if first else ""
         if others:
@@ -53,7 +53,7 @@ class Contents:
 
 
 def contents_of(analysis: StudyAnalysis, sections: Mapping[str, Section]) -> Contents:
-    """Asks every section that applies. Raises UserError, naming it, for one that fails or shows what it must not."""
+    """Calls every section that applies. Raises UserError, naming the section, if one fails or returns something unusable."""
     shown_by: dict[str, Shown] = {}
     plots: dict[str, str] = {}
     for name, section in sections.items():
@@ -74,10 +74,10 @@ def contents_of(analysis: StudyAnalysis, sections: Mapping[str, Section]) -> Con
 
 
 def draw(contents: Contents) -> dict[str, bytes]:
-    """The figures that are files, by file name. Raises UserError, naming it, for a section whose figure cannot be drawn."""
+    """Draws the figures: file name -> content. Raises UserError, naming the section, if a figure cannot be drawn."""
     files: dict[str, bytes] = {}
     for name, figure in contents.drawn.items():
-        # Imported late: a report of tables alone needs no matplotlib.
+        # Imported late: a report without figures does not need matplotlib.
         from gsfnas.report._matplotlib import drawn
 
         files |= {f"{figure.name}{suffix}": content for suffix, content in asked(name, drawn, figure).items()}
@@ -85,7 +85,7 @@ def draw(contents: Contents) -> dict[str, bytes]:
 
 
 def asked(name: str, call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-    """What a section answers. Raises UserError, on one line with the section's name, for whatever it raises."""
+    """The result of a call into a section. Whatever it raises becomes a UserError, one line with the name of the section."""
     try:
         return call(*arguments, **options)
     except MemoryError:

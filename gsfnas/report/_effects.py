@@ -17,7 +17,7 @@ from scipy import stats
 from gsfnas.candidate import Candidate, Insertion, Site
 
 RESAMPLES = 2000
-# A share of the channels enters as a number; its effect is told for this step.
+# The effect of the share of channels is reported for a step of this size.
 SHARE_STEP = 0.25
 
 Matrix = NDArray[np.float64]
@@ -25,7 +25,7 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Run:
-    """What an effect is computed from; ``is_balanced`` where a sampler had no say in it."""
+    """One run, as effects are computed from it; ``is_balanced`` if no sampler chose the candidate."""
 
     candidate: Candidate
     metrics: Mapping[str, float]
@@ -34,7 +34,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Effect:
-    """How much of the metric (a fraction) ``name`` adds; None where the runs cannot say. ``held`` of ``runs`` had it."""
+    """By how much ``name`` changes the metric (a fraction); None if the runs cannot tell. ``held`` of ``runs`` had it."""
 
     name: str
     value: float | None
@@ -45,13 +45,13 @@ class Effect:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval excludes zero."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True)
 class Factor:
-    """One option of the insertions that varies (``gate``, ``fuse``): levels against the reference, an insertion each."""
+    """One varying option of the insertions (``gate``, ``fuse``): effects of its levels against ``reference``, per insertion."""
 
     name: str
     reference: str
@@ -60,7 +60,7 @@ class Factor:
 
 @dataclass(frozen=True)
 class Effects:
-    """Sites in depth order, then the options that vary. ``freedom`` is 0 where no least squares was possible."""
+    """Effects of sites, in depth order, and of the options that vary. ``freedom`` is 0 if least squares was not possible."""
 
     metric: str
     method: str
@@ -122,7 +122,7 @@ def _column(runs: Sequence[Run], values: Sequence[float], width: int) -> Matrix:
 def _least_squares(columns: Matrix, values: Matrix, spare: int) -> tuple[list[float], list[float], int, float] | None:
     """Coefficients (the intercept first), half-widths of their 95 % intervals, degrees of freedom, residual deviation.
 
-    None where there are fewer rows than parameters + ``spare``, or the columns are linearly dependent.
+    None if there are fewer rows than parameters + ``spare``, or the columns are linearly dependent.
     """
     design = np.column_stack([np.ones(len(values)), columns])
     rows, parameters = design.shape
@@ -137,7 +137,7 @@ def _least_squares(columns: Matrix, values: Matrix, spare: int) -> tuple[list[fl
 
 
 def _mean_difference(runs: Sequence[Run], name: str, metric: str) -> Effect:
-    """With minus without, and the bootstrap's 2.5 % and 97.5 % points; None unless both happened twice."""
+    """Mean with minus mean without, and bootstrap quantiles (2.5 %, 97.5 %); None unless there are two runs of each."""
     values = _values(runs, metric)
     held = np.array([_holds(run.candidate, name) for run in runs], dtype=bool)
     with_it, without = values[held], values[~held]
@@ -150,7 +150,7 @@ def _mean_difference(runs: Sequence[Run], name: str, metric: str) -> Effect:
 
 
 def _factors(runs: Sequence[Run], sites: Mapping[str, Site | None], metric: str) -> tuple[Factor, ...]:
-    """One least squares an option: on the number of insertions and on how many of them have each level but the reference."""
+    """One least squares per option: on the number of insertions, and on how many have each level other than the reference."""
     described = [[_levels(insertion, sites.get(site)) for site, insertion in run.candidate.insertions] for run in runs]
     names = _varying(runs, sites)
     factors = []
@@ -163,7 +163,7 @@ def _factors(runs: Sequence[Run], sites: Mapping[str, Site | None], metric: str)
             tested = [f"+{SHARE_STEP:.0%} of the channels".replace("%", " %")]
             reference = "the same sites"
         else:
-            # The level that most insertions have is what the others are compared with; of equals the first by name.
+            # The reference is the most frequent level; of equally frequent ones the first by name.
             chosen = max(levels, key=lambda level: sum(run.count(level) for run in held))
             rest = [level for level in levels if level != chosen]
             columns = [[float(run.count(level)) for run in held] for level in rest]
@@ -181,7 +181,7 @@ def _factors(runs: Sequence[Run], sites: Mapping[str, Site | None], metric: str)
 
 
 def _varying(runs: Sequence[Run], sites: Mapping[str, Site | None]) -> list[str]:
-    """The options that differ at one and the same site; what differs between sites only cannot be told from the site."""
+    """The options that vary at one and the same site. One that varies between sites only is confounded with the site."""
     seen: dict[str, dict[str, set[str | float]]] = {}
     for run in runs:
         for site, insertion in run.candidate.insertions:

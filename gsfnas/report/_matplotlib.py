@@ -1,4 +1,4 @@
-"""Figures as PNG and SVG, on canvases of their own: no backend is chosen and no style outlives a call."""
+"""Draws figures as PNG and SVG. Neither the backend nor the style of the process is changed."""
 
 import io
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "gsfnas",
 }
-# Nothing of the day or of the program: the same data give the same bytes.
+# Neither date nor program version is written: the same data give the same bytes.
 OPTIONS: dict[str, Any] = {
     "png": {"dpi": 160, "metadata": {"Software": None}},
     "svg": {"metadata": {"Date": None, "Creator": None}},
@@ -43,7 +43,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def drawn(figure: Figure) -> dict[str, bytes]:
-    """``figure`` in the report's style, as the bytes of a file by its suffix: ``.png`` and ``.svg``."""
+    """Draws ``figure`` in the report's style: suffix (``.png``, ``.svg``) -> content of the file."""
     assert figure.draw is not None, "a figure for the screen alone is no file"
     files = {}
     with mpl.rc_context({**sns.axes_style("whitegrid"), **STYLE}):
@@ -58,5 +58,5 @@ def drawn(figure: Figure) -> dict[str, bytes]:
 
 
 def say(axes: "Axes", text: str) -> None:
-    """A word in the middle of a panel without data."""
+    """Writes a message in the middle of a panel without data."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=QUIET)

@@ -1,17 +1,17 @@
-"""The one table of metrics: every table, figure and sentence takes label, unit and direction from here."""
+"""The table of metrics: labels, units and directions for all tables, figures and sentences."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-# What stands in a cell that nobody measured.
+# The text of a cell without a measurement.
 NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of a run: its column in the trials, how people call it, and how it is written.
+    """A number of a run: its column in trials.csv, its label, and how it is formatted.
 
     A value is shown times ``scale`` in ``unit``; a difference of two is shown in ``difference_unit`` (percentages differ by
     points). ``better`` says which way is up; ``short`` heads a
@@ -40,14 +40,14 @@ class Metric:
         return value * self.scale
 
     def decimals(self, values: Iterable[float]) -> int:
-        """Decimals that suit all of ``values``, so that a column of them lines up."""
+        """The number of decimals for a column with these ``values``."""
         if self.digits is not None:
             return self.digits
         largest = max((abs(self.shown(value)) for value in values if math.isfinite(value)), default=0.0)
         return min(6, max(0, 3 - math.floor(math.log10(largest)))) if largest > 0 else 0
 
     def text(self, value: float | None, decimals: int | None = None) -> str:
-        """``value`` as people read it, without the unit; ``not run`` where there is none."""
+        """``value`` as text, without the unit; ``not run`` if it is None or not finite."""
         if value is None or not math.isfinite(value):
             return NOT_RUN
         return f"{self.shown(value):,.{self.decimals([value]) if decimals is None else decimals}f}"
@@ -83,7 +83,7 @@ METRICS: dict[str, Metric] = {
 
 
 def duration(seconds: float) -> str:
-    """A time span in the two largest units that it has."""
+    """A time span as text, in its two largest units."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

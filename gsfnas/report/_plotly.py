@@ -1,4 +1,4 @@
-"""What every figure of the page shares, as Plotly's JSON. Colours of text and lines come from the page's style."""
+"""What all interactive figures share, as Plotly's JSON: layout, axes, titles of panels."""
 
 import html
 import json
@@ -10,9 +10,9 @@ FONT = {"family": "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial,
 
 
 def to_json(plot: Any) -> str:
-    """For a script element: nothing in it can end the element or begin a comment. Takes Plotly's own figures too.
+    """A plot, or a Plotly figure, as JSON for a script element: escaped so that it cannot end the element or open a comment.
 
-    Raises ValueError for a number that is not finite, TypeError for what is no JSON.
+    Raises ValueError for a number that is not finite, TypeError for a value that JSON does not have.
     """
     if hasattr(plot, "to_plotly_json"):
         plot = json.loads(plot.to_json())
@@ -72,5 +72,5 @@ def axis(title: str, **rest: Any) -> dict[str, Any]:
 
 
 def plain(text: str) -> str:
-    """Plotly reads a little markup in its texts; names are none."""
+    """Escapes a text: Plotly would interpret tags such as ``<b>`` in it."""
     return html.escape(text, quote=False)

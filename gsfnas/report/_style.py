@@ -1,4 +1,4 @@
-"""Colours and signs that every section and page shares, and how a candidate becomes a strip of sites."""
+"""Colours, signs, and strips of sites, for all sections and pages."""
 
 import string
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from gsfnas.spec import FAMILY, label
 if TYPE_CHECKING:
     from gsfnas.report._analysis import StudyAnalysis
 
-# Okabe and Ito's palette, told apart with any colour vision, in mid tones that read on white and on black.
+# Okabe and Ito's palette for any colour vision, in mid tones that are legible on white and on black.
 PALETTE = ("#2a83c4", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#b5a815")
 FRONT_COLOUR = "#d55e00"
-# The phases of a run: what they are called, and their colour.
+# Phase -> label and colour.
 PHASES: dict[str, tuple[str, str]] = {
     "anchor": ("anchor", "#7f7f7f"),
     "design": ("balanced design", "#2a83c4"),
@@ -23,7 +23,7 @@ PHASES: dict[str, tuple[str, str]] = {
 
 
 def strip_of(candidate: Candidate, sites: Sequence[str]) -> tuple[str, ...]:
-    """The module's label at each site, empty where nothing stands."""
+    """The label of the module at each site; an empty text at sites without a module."""
     held = dict(candidate.insertions)
     return tuple(label(held[site]) if site in held else "" for site in sites)
 
@@ -34,7 +34,7 @@ def module_of(cell: str) -> str:
 
 
 def module_colours(analysis: "StudyAnalysis") -> dict[str, str]:
-    """Module -> colour, the named points of the family first, for the modules that occur."""
+    """Module -> colour, for the modules of a study; those of the gate-shift-fuse family come first."""
     cells = {cell for record in analysis.study.records for cell in strip_of(record.candidate, analysis.sites) if cell}
     order = list(FAMILY)
     modules = sorted({module_of(cell) for cell in cells}, key=lambda name: (order.index(name) if name in order else 99, name))
@@ -42,6 +42,6 @@ def module_colours(analysis: "StudyAnalysis") -> dict[str, str]:
 
 
 def module_signs(analysis: "StudyAnalysis") -> dict[str, str]:
-    """Module -> the character that stands for it where there are no colours."""
+    """Module -> character, for pages without colours."""
     modules = list(module_colours(analysis))
     return dict(zip(modules, "■" if len(modules) == 1 else string.ascii_uppercase, strict=False))

@@ -1,4 +1,4 @@
-"""A table as data: cells with a text, a value to sort by and what else a page may draw; no markup here."""
+"""Tables as data. Pages turn them into markup."""
 
 import re
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from gsfnas.errors import UserError, shown
 
-# What names a table, a figure and the files of a figure.
+# Names of tables and figures, which become ids on the page and names of files.
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """``sort`` orders a column (None last); ``strip`` is one module a site to be drawn; ``copy`` a text to be copied."""
+    """One cell. ``sort``: sort key, None comes last. ``strip``: one module per site, to be drawn. ``copy``: text to copy."""
 
     text: str
     sort: float | str | None = None
@@ -23,7 +23,7 @@ class Cell:
 
     @staticmethod
     def of(value: object) -> "Cell":
-        """A value as a cell that sorts by it: a cell as it is, None as nothing."""
+        """A cell for a number (sorted by its value) or a text. None gives an empty cell; a cell is returned as it is."""
         if isinstance(value, Cell):
             return value
         if isinstance(value, int | float):
@@ -33,7 +33,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """``is_copy`` for a column of texts to be copied, which only a page with buttons can use."""
+    """One column. ``is_copy``: its cells are texts to be copied, which only a page with buttons shows."""
 
     label: str
     is_number: bool = False
@@ -42,10 +42,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """``caption`` says what it shows; every row has one cell a column, the first being the row's name.
+    """A table. Every row has one cell per column; the first cell is the heading of the row.
 
-    ``name`` is lower case letters, digits and underscores. ``marked`` are the indices of rows that stand out. ``width`` is how
-    much of a wide page it may take. Raises UserError for a name that is none and for rows of another length.
+    ``name`` consists of lower case letters, digits and underscores. ``caption`` says what the table shows. ``marked`` holds the
+    indices of highlighted rows. ``width`` is the width on a wide page. Raises UserError for an invalid name, and for rows with
+    the wrong number of cells.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Table:
 
     @classmethod
     def of(cls, name: str, caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]], **options: Any) -> "Table":
-        """A table of plain values: numbers, texts, cells. A column of numbers alone is set as numbers."""
+        """A table from plain values: numbers, texts, None or cells. A column that holds only numbers is aligned as such."""
         cells = tuple(tuple(Cell.of(value) for value in row) for row in rows)
         numeric = [
             all(isinstance(row[index], int | float) for row in rows if index < len(row)) for index in range(len(columns))
@@ -76,7 +77,7 @@ class Table:
 
 
 def check_name(kind: str, name: object) -> None:
-    """Raises UserError for what cannot name a table or a figure; ``plots`` is the page's own."""
+    """Raises UserError for an invalid name of a table or a figure; ``plots`` is an id of the page itself."""
     if not isinstance(name, str) or not NAME.fullmatch(name) or name == "plots":
         raise UserError(
             f"the name of a {kind} must be lower case letters, digits and underscores, and not `plots`, but got {shown(name)}"

@@ -126,7 +126,7 @@ def test_the_suite_sees_what_is_wrong(tmp_path: Path) -> None:
         suite.test_the_same_study_gives_the_same_files(changing, tmp_path)
     with pytest.raises(AssertionError):
         suite.test_changes_nothing_of_the_study(guilty, "placement")
-    with pytest.raises(AssertionError, match="leave it out"):
+    with pytest.raises(AssertionError, match="leave out what is not known"):
         suite.test_shows_any_study(not_a_number, "placement")
     with pytest.raises(UserError, match="two report sections have a table named 'candidates'"):
         suite.test_stands_beside_all_others(clashing, "placement")
@@ -300,6 +300,19 @@ def test_code_that_a_file_names_is_run_only_where_the_user_names_it_too(
         check_sections(["my_figures:mine"])
         with pytest.raises(UserError, match=r"report section 'my_figures:mine' failed \(KeyError: 'a'"):
             built(tmp_path, "my_figures:mine", is_from_data=True)
+
+
+def test_the_section_of_the_guide_works(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="utf-8")
+    names = re.search(r"`gsfnas.report.SECTIONS` names the shipped ones, in order: (.*?)\. A section", guide, re.DOTALL)
+    assert names is not None
+    assert re.findall(r"`(\w+)`", names[1]) == list(SECTIONS)
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "class SlowestRuns" in block)
+    scope: dict[str, Any] = {"__name__": "my_package.sections"}
+    exec(code, scope)
+    page, _ = built(tmp_path, scope["SlowestRuns"])
+    assert "The slowest runs" in Page(page).words()
+    assert (tmp_path / "report" / "slowest.svg").exists()
 
 
 def test_checking_loads_no_shipped_section() -> None:

@@ -1,1 +1,1 @@
-"""Pages of a report: each loops over what the sections show."""
+"""Pages lay out what the sections return: ``html`` and ``markdown`` for a study, ``ablation`` for a published table."""

@@ -1,4 +1,4 @@
-"""A published table beside ours, as Markdown, LaTeX and CSV."""
+"""A published table with our numbers beside it, as Markdown, LaTeX and CSV."""
 
 import csv
 import io
@@ -24,6 +24,7 @@ _TEX = {
 
 
 def markdown(found: AblationTable) -> str:
+    """A table, its notes and the pairs of rows, under a heading of the second level."""
     shown = columns(found)
     lines = [
         f"## Table {found.table.number}: {found.table.title}",
@@ -42,7 +43,7 @@ def latex(found: AblationTable) -> str:
     """A ``table*`` environment, the notes below it; the document needs booktabs and graphicx."""
     shown = columns(found)
     body = [" & ".join(_tex(column.cell(line)) for column in shown) + r" \\" for line in found.lines]
-    said = [rf"    \item {_tex(note)}" for note in notes(found)]
+    items = [rf"    \item {_tex(note)}" for note in notes(found)]
     return "\n".join(
         [
             "% needs \\usepackage{booktabs,graphicx}",
@@ -59,7 +60,7 @@ def latex(found: AblationTable) -> str:
             r"    \bottomrule",
             r"  \end{tabular}}",
             r"  \begin{itemize}\footnotesize",
-            *said,
+            *items,
             r"  \end{itemize}",
             r"\end{table*}",
             "",
@@ -68,7 +69,7 @@ def latex(found: AblationTable) -> str:
 
 
 def to_csv(found: Sequence[AblationTable]) -> str:
-    """One line a row of each table. Costs of one clip in 10^6 and 10^9, accuracies in percent, differences in points."""
+    """One line per row of each table: costs of one clip in 10^6 and 10^9, accuracies in percent, differences in points."""
     rows = [_csv_row(one, line) for one in found for line in one.lines]
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
@@ -120,7 +121,7 @@ def _csv_row(found: AblationTable, line: AblationLine) -> dict[str, object]:
 
 
 def _pairs(found: AblationTable) -> list[str]:
-    """Every pair of rows that the paper sets in an order, a line each, where they were run."""
+    """A table of all pairs of rows with different published accuracies; empty if none was run."""
     if not found.pairs:
         return []
     verdicts = {1: "holds", -1: "reversed", 0: "undecided"}

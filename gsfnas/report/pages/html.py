@@ -1,4 +1,4 @@
-"""The report as one HTML file that loads nothing. The templates escape every text; figures are Plotly's JSON or an image."""
+"""The report as one HTML file that loads nothing. The templates escape all text."""
 
 import base64
 import re
@@ -14,14 +14,14 @@ from gsfnas.report._plotly import to_json
 from gsfnas.report._style import module_of
 from gsfnas.report.sections.base import StripChart
 
-# The page may run what it carries, and fetch nothing.
+# The page may run its own scripts, and must not load anything.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
-# Longer texts of a table's cell are broken into lines.
+# Cells with longer texts may break into lines.
 LONG = 48
 
 
 def page(contents: Contents, images: Mapping[str, bytes]) -> str:
-    """The whole of report.html; ``images`` are the figures' files, of which those without an interactive figure are shown."""
+    """The content of report.html. ``images``: the files of the figures, used for figures that have no interactive form."""
     from plotly.offline import get_plotlyjs
 
     plots = ",".join(f"{to_json(name)}:{plot}" for name, plot in contents.plots.items())
@@ -45,7 +45,7 @@ def page(contents: Contents, images: Mapping[str, bytes]) -> str:
 
 
 def prose(text: str) -> Markup:
-    """Escaped, `names` set as code, and numbers kept on one line with their signs."""
+    """Escapes a text, sets `names` as code, and keeps numbers on one line with their units."""
     kept = text.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(kept))))
 
@@ -65,7 +65,7 @@ def _environment() -> Environment:
 
 
 def _resource(name: str) -> Markup:
-    """A file of ours, as it is."""
+    """A file of this package, not escaped."""
     return Markup(files("gsfnas.report.pages").joinpath(name).read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""The report as Markdown, for a repository's pages: figures are the PNG files beside it."""
+"""The report as Markdown. Figures are the PNG files in the same folder."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from gsfnas.report.sections.base import Shown
 
 
 def page(contents: Contents) -> str:
-    """The whole of report.md."""
+    """The content of report.md."""
     parts = [f"# {prose(contents.title)}"]
     for section in contents.sections.values():
         parts += _section(section, contents.signs)
@@ -19,13 +19,13 @@ def page(contents: Contents) -> str:
 
 
 def prose(text: str) -> str:
-    """Markup characters of names lose their meaning; `names` stay code."""
+    """Escapes a text; `names` stay code."""
     pieces = re.split(r"(`[^`]+`)", text)
     return "".join(_code(piece[1:-1]) if piece.startswith("`") else _plain(piece) for piece in pieces)
 
 
 def _section(section: Shown, signs: Mapping[str, str]) -> list[str]:
-    """Nothing of a section that is for the screen alone."""
+    """The parts of a section; nothing if it has only an interactive figure."""
     sentence = section.sentence if section.printed_sentence is None else section.printed_sentence
     parts = [
         *_figure(section),
@@ -51,12 +51,12 @@ def _plain(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """As code, unless it holds what would end the code, the cell, or read as markup to a lax reader."""
+    """A text as code, unless it holds characters that would end the code or the cell, or that some readers take for markup."""
     return _plain(text) if set("`|<&") & set(text) else f"`{text}`"
 
 
 def _table(table: Table, signs: Mapping[str, str]) -> str:
-    """Without columns that only a page with buttons can use."""
+    """A table, without columns of texts to be copied."""
     kept = [index for index, column in enumerate(table.columns) if not column.is_copy]
     columns = [table.columns[index] for index in kept]
     lines = [

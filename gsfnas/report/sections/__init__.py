@@ -1,4 +1,4 @@
-"""The sections of a report, in its order; each is loaded when a report is made."""
+"""The sections of a report. ``SECTIONS`` lists the shipped ones in the order of the page; each is imported on use."""
 
 from gsfnas.report.sections.base import Figure, Plot, Section, Shown, StripChart, StripRow
 

@@ -1,4 +1,4 @@
-"""Sections asked for by name, class, instance or function."""
+"""Loads sections that are given by name, class, instance or function."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 KIND = "report section"
 METHODS = ("applies", "show")
-# Stands for all shipped sections, in their order, in a list of sections.
+# In a list of sections, stands for all shipped ones.
 DEFAULT = "default"
 
 SectionLike = str | type[Section] | Section | Callable[["StudyAnalysis"], Shown | None]
@@ -24,7 +24,7 @@ SectionLike = str | type[Section] | Section | Callable[["StudyAnalysis"], Shown 
 
 @dataclass(frozen=True)
 class FunctionSection(Section):
-    """A function from the analysis to what is shown, as a section."""
+    """Wraps a function as a section."""
 
     function: Callable[["StudyAnalysis"], Shown | None]
 
@@ -33,18 +33,18 @@ class FunctionSection(Section):
 
 
 def check_sections(given: Sequence[SectionLike] | None, *, is_from_data: bool = False) -> None:
-    """Raises UserError where ``load_sections`` would: before a study runs, not at its end. Loads no shipped section."""
+    """Raises UserError if ``load_sections`` would. Quick, as it imports no shipped section: call it before a study runs."""
     for one in _expanded(given):
         if not isinstance(one, str) or one not in SECTIONS:
             _load(one, is_from_data=is_from_data)
 
 
 def load_sections(given: Sequence[SectionLike] | None = None, *, is_from_data: bool = False) -> dict[str, Section]:
-    """Name -> section, in order: of shipped names, ``default`` (all of them), ``package.module:object``, classes, instances and
-    functions; all shipped ones where ``given`` is None.
+    """Name -> section, in the given order; all shipped sections if ``given`` is None.
 
-    Who names code here trusts it, so pass ``is_from_data`` for names that were read from a file. Raises UserError for what is
-    no section or cannot be loaded, for one that is given twice, and for code that nobody trusts.
+    Each entry is a shipped name, ``default`` (stands for all shipped ones), ``package.module:object``, a class, an instance or
+    a function. Naming code here means trusting it: pass ``is_from_data=True`` for names that were read from a file. Raises
+    UserError for an entry that is not a section, cannot be loaded, is given twice, or is not trusted.
     """
     found: dict[str, Section] = {}
     for one in _expanded(given):
@@ -77,7 +77,7 @@ def _load(one: SectionLike, *, is_from_data: bool) -> tuple[str, Section]:
 
 
 def _named(one: Any) -> str:
-    """What an object is called in an error and on the page: the name of its class or function."""
+    """The name of an object's class or function, for errors and for ids on the page."""
     while isinstance(one, functools.partial):
         one = one.func
     named = one if hasattr(one, "__qualname__") else type(one)
@@ -85,7 +85,7 @@ def _named(one: Any) -> str:
 
 
 def _section(name: str, found: Any) -> Section:
-    """``found`` made, where it is a class, and wrapped, where it is a function."""
+    """Instantiates a class, wraps a function, and checks the methods."""
     if isinstance(found, type):
         try:
             found = found()

@@ -1,4 +1,4 @@
-"""Top-1 accuracy against GMACs of every candidate, with the Pareto front: validation, and test beside it."""
+"""Accuracy against GMACs of all candidates, with the Pareto front: validation on the left, test on the right."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _PANELS = ("Validation (selects the front)", "Test (reported beside)")
 
 
 class Accuracy(Section):
-    """The figure that the whole study is about."""
+    """The main figure of a study."""
 
     def show(self, analysis: StudyAnalysis) -> Shown:
         points = accuracy_points(analysis)
@@ -46,7 +46,7 @@ class Accuracy(Section):
 
 @dataclass(frozen=True)
 class Point:
-    """One candidate; accuracies are fractions of its first seed, ``spreads`` those of several seeds where there are."""
+    """One candidate. ``accuracy``: of the first seed, as fractions. ``spreads``: over the seeds, if there are several."""
 
     key: str
     names: tuple[str, ...]
@@ -59,7 +59,7 @@ class Point:
 
 
 def accuracy_points(analysis: StudyAnalysis) -> tuple[Point, ...]:
-    """Every complete candidate, best first."""
+    """The data of the figure: all complete candidates, best first."""
     front = {record.candidate.key for record in analysis.front}
     return tuple(
         Point(
@@ -81,7 +81,7 @@ def accuracy_points(analysis: StudyAnalysis) -> tuple[Point, ...]:
 
 
 def front_note(analysis: StudyAnalysis) -> str:
-    """How to read accuracy against MACs."""
+    """The caption: how to read the figure."""
     bars = " Bars are mean ± standard deviation over seeds; the point itself is the first seed." if analysis.noise() else ""
     seen = "" if analysis.is_of_rows else "which the search saw and "
     return (
@@ -92,7 +92,7 @@ def front_note(analysis: StudyAnalysis) -> str:
 
 
 def draw(canvas: "Canvas", points: Sequence[Point], title: str) -> None:
-    """Validation left and test right."""
+    """Draws the figure for paper."""
     panels = canvas.subplots(1, 2, sharex=True, sharey=True)
     for axes, metric, heading in zip(panels, ("val_top1", "test_top1"), _PANELS, strict=True):
         _panel(axes, points, metric)
@@ -158,7 +158,7 @@ def _panel(axes: "Axes", points: Sequence[Point], metric: str) -> None:
 
 
 def _label(axes: "Axes", points: Sequence[Point], metric: str) -> None:
-    """Names beside the anchors and the best, on the side where the panel has room."""
+    """Writes names beside the named candidates, on the side where the panel has room."""
     named = [point for point in points if point.names and metric in point.accuracy]
     middle = (min((p.gmacs for p in points), default=0) + max((p.gmacs for p in points), default=0)) / 2
     for point in named:
@@ -178,7 +178,7 @@ def _label(axes: "Axes", points: Sequence[Point], metric: str) -> None:
 
 
 def plot(points: Sequence[Point]) -> dict[str, Any]:
-    """Accuracy against GMACs: validation with the front on the left, the same candidates on test on the right."""
+    """The interactive figure."""
     traces: list[dict[str, Any]] = []
     for side, metric in (("", "val_top1"), ("2", "test_top1")):
         known = [point for point in points if metric in point.accuracy]
@@ -266,7 +266,7 @@ def _spread_traces(points: Sequence[Point], metric: str, side: str) -> Iterable[
 
 
 def _names(points: Sequence[Point], metric: str, side: str) -> Iterable[dict[str, Any]]:
-    """Names beside the anchors and the best: inwards, the best above its point and the others below."""
+    """Annotations with the names of candidates: towards the middle, above the point for the best and below for others."""
     middle = (min((p.gmacs for p in points), default=0) + max((p.gmacs for p in points), default=0)) / 2
     for point in points:
         if point.names and metric in point.accuracy:

@@ -1,7 +1,8 @@
-"""What a section of a report is, and what it shows. Pages loop over sections; a section knows no page.
+"""The protocol of a section of a report, and what a section returns.
 
-A section of your own is a class with these two methods, or a function from the analysis to ``Shown`` (or None where it does not
-apply). Compute the data in one function and draw it in another: the test then looks at the data.
+A section of your own is a class with the two methods of ``Section``, or a function that takes the analysis and returns a
+``Shown``, or None if it does not apply. Compute the data in one function and draw them in another, so that a test can look at
+the data.
 """
 
 from abc import abstractmethod
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
     from gsfnas.report._analysis import StudyAnalysis
 
-# Plotly's JSON: ``data`` and ``layout``.
+# Plotly's JSON, with ``data`` and ``layout``.
 Plot = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class StripRow:
-    """One candidate as a row: one cell a site in depth order, the module's label or nothing."""
+    """One candidate: ``cells`` holds the module's label for each site in depth order, or an empty text."""
 
     key: str
     names: tuple[str, ...]
@@ -34,7 +35,7 @@ class StripRow:
 
 @dataclass(frozen=True)
 class StripChart:
-    """Candidates as rows of coloured sites, best first; ``colours`` maps module -> colour."""
+    """Candidates as rows of coloured cells, one per site, best candidate first; ``colours`` maps module -> colour."""
 
     sites: tuple[str, ...]
     rows: tuple[StripRow, ...]
@@ -43,13 +44,14 @@ class StripChart:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure, drawn for paper and for the screen.
+    """A figure in up to two forms, for paper and for the screen.
 
-    ``draw`` draws on a matplotlib figure of ``size`` (inches), which becomes ``<name>.png`` and ``.svg`` beside the page; style
-    and saving are the report's. ``interactive`` is Plotly's JSON, a Plotly figure, or a ``StripChart``; without it the page
-    holds the PNG. ``is_empty`` where there is no data yet: the page then says so. ``alt`` says what it shows to those who
-    cannot see it, ``caption`` how to read it. Raises UserError for a name that is not lower case letters, digits and
-    underscores, and for a figure that is drawn in neither way.
+    ``draw`` draws on a matplotlib figure of ``size`` (inches). The report sets the style and saves it as ``<name>.png`` and
+    ``<name>.svg``. ``interactive`` is Plotly's JSON, a Plotly figure, or a ``StripChart``; without it the HTML page shows the
+    PNG. ``is_empty``: there are no data yet, and the HTML page says ``not run``. ``alt`` describes the figure for readers who
+    cannot see it; ``caption`` says how to read it.
+
+    Raises UserError for a name that is not lower case letters, digits and underscores, and for a figure that has neither form.
     """
 
     name: str
@@ -72,10 +74,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a section shows, from top to bottom; a page takes what it can show. All texts are plain, with `names` as code.
+    """What a section shows, from top to bottom. All texts are plain; text in `backticks` is set as code.
 
-    ``title`` heads it on one line. ``sentence`` says how to read what follows; ``printed_sentence`` stands for it on a page
-    without buttons. ``paragraphs``, ``bullets`` and ``code`` are more text, a list, and text that keeps its lines.
+    ``title`` is the heading, one line. ``sentence`` explains the section, in the style ``tone``; a page without buttons uses
+    ``printed_sentence`` instead, if given. ``paragraphs`` are further text, ``bullets`` a list, ``code`` preformatted text.
+    Raises UserError for a value of the wrong type.
     """
 
     title: str = ""
@@ -108,15 +111,15 @@ class Shown:
 
 
 class Section(Protocol):
-    """One part of a report. Made without arguments where it is given by name or as a class."""
+    """One section of a report. A class that is given by name, or as such, is instantiated without arguments."""
 
     def applies(self, analysis: "StudyAnalysis") -> bool:
-        """Whether the report of this study has the section; it has, unless overridden."""
+        """Whether the section belongs in the report of this study; True unless overridden."""
         return True
 
     @abstractmethod
     def show(self, analysis: "StudyAnalysis") -> Shown | None:
-        """What it shows; None, like ``applies`` false, leaves it out."""
+        """What the section shows; None leaves it out, as if ``applies`` were false."""
         ...
 
 

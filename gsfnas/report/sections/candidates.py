@@ -1,4 +1,4 @@
-"""Every candidate in one table, ranked by validation accuracy."""
+"""A table of all candidates, ranked by validation accuracy."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ COPY_NOTE = (
 
 
 class Candidates(Section):
-    """The table that a reader sorts and copies from."""
+    """All candidates, to be sorted and copied."""
 
     def show(self, analysis: StudyAnalysis) -> Shown:
         legend = _legend(module_signs(analysis))
@@ -24,7 +24,7 @@ class Candidates(Section):
 
 
 def candidates(analysis: StudyAnalysis) -> Table:
-    """Every candidate, ranked by validation accuracy; those without a result stand last."""
+    """One row per candidate, ranked by validation accuracy; candidates without a result come last."""
     records = [*analysis.ranked, *(one for one in analysis.unfinished if one.phase != "replicate")]
     front = {record.candidate.key for record in analysis.front}
     metrics = [METRICS[key] for key in (*PER_RUN, "val_top1", "test_top1")]
@@ -76,7 +76,7 @@ def candidates(analysis: StudyAnalysis) -> Table:
 
 
 def _legend(signs: Mapping[str, str]) -> str:
-    """What the strips of a page without colours mean."""
+    """Explains the signs of the strips, for pages without colours."""
     if not signs:
         return ""
     meaning = ", ".join(f"{sign} {module}" for module, sign in signs.items())

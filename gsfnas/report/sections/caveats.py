@@ -1,4 +1,4 @@
-"""What a reader should hold against the numbers."""
+"""Reservations about the numbers: noise, selection, length of training, the data set."""
 
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._captions import count
@@ -9,14 +9,14 @@ _PERCENT = METRICS["val_top1"]
 
 
 class Caveats(Section):
-    """A list of reservations, for whatever the study did."""
+    """Reservations about the numbers, as a list."""
 
     def show(self, analysis: StudyAnalysis) -> Shown:
         return Shown("What to hold against these numbers", bullets=tuple(caveats(analysis)))
 
 
 def caveats(analysis: StudyAnalysis) -> list[str]:
-    """What a reader should hold against the numbers."""
+    """The reservations that apply to this study, a sentence or two each."""
     found = [_noise(analysis)]
     if analysis.ranked:
         found += [

@@ -1,4 +1,4 @@
-"""Baseline, full and best side by side, and what the best adds."""
+"""Baseline, full and best candidate side by side, and the difference between best and baseline."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from gsfnas.report.sections.base import Section, Shown
 
 
 class Comparison(Section):
-    """The candidates that every study has, one column each."""
+    """The named candidates, one column each."""
 
     def applies(self, analysis: StudyAnalysis) -> bool:
         return bool(comparison(analysis).rows)
@@ -22,10 +22,10 @@ class Comparison(Section):
 
 
 def comparison(analysis: StudyAnalysis) -> Table:
-    """Baseline, full and best side by side, and the best minus the baseline; nothing of rows that have no baseline."""
+    """One column per named candidate, and best minus baseline. Without rows for a study of rows that has no baseline."""
     named = analysis.named
     baseline, best = named.get("baseline"), named.get("best")
-    # Rows have no candidate that holds everything their space allows.
+    # A study of rows has no full candidate.
     names = ("baseline", "best") if analysis.is_of_rows else ("baseline", "full", "best")
     if analysis.is_of_rows and baseline is None:
         return Table("comparison", "", (), ())
@@ -67,6 +67,6 @@ def comparison(analysis: StudyAnalysis) -> Table:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """What the columns of the comparison are."""
+    """The columns, for the caption."""
     full = ", full (a module at every site)" if "full" in names else ""
     return f"Baseline (no module){full} and the best"

@@ -1,4 +1,4 @@
-"""The resolved study, as it can be composed again."""
+"""The resolved study, from which it can be run again."""
 
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._metrics import NOT_RUN
@@ -6,7 +6,7 @@ from gsfnas.report.sections.base import Section, Shown
 
 
 class Configuration(Section):
-    """The study's own YAML, word for word."""
+    """The YAML of the study, unchanged."""
 
     def show(self, analysis: StudyAnalysis) -> Shown:
         return Shown("The resolved study", code=analysis.study.study_yaml.strip() or NOT_RUN)

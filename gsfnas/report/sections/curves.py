@@ -1,4 +1,4 @@
-"""Accuracy and loss over the epochs, for the candidates that the study names. On the page alone: there is no file of it."""
+"""Accuracy and loss over the epochs, for the named candidates. An interactive figure only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from gsfnas.report._plotly import axis, layout_of, panel_titles, plain
 from gsfnas.report._style import PALETTE
 from gsfnas.report.sections.base import Figure, Section, Shown
 
-# The three candidates that every search names.
+# Colours of the candidates that every search names.
 NAMED = {"baseline": "#7f7f7f", "full": "#2a83c4", "best": "#d55e00"}
 
 
 class Curves(Section):
-    """Where a named candidate has finished an epoch."""
+    """Applies if a named candidate has finished an epoch."""
 
     def applies(self, analysis: StudyAnalysis) -> bool:
         return bool(_panels(analysis))
@@ -29,7 +29,7 @@ class Curves(Section):
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric of one run over its epochs; the first seed is drawn strong, the others faint."""
+    """One metric of one run over its epochs. ``is_first``: the run of the first seed, which is drawn strong."""
 
     name: str
     metric: str
@@ -39,7 +39,7 @@ class Curve:
 
 
 def curves(analysis: StudyAnalysis, metric: str) -> tuple[Curve, ...]:
-    """Those of the named candidates, each candidate once, under all its names."""
+    """The curves of the named candidates; a candidate with two names has its curves once, under both."""
     found = []
     drawn: set[str] = set()
     for record in analysis.titled.values():
@@ -57,13 +57,13 @@ def curves(analysis: StudyAnalysis, metric: str) -> tuple[Curve, ...]:
 
 
 def _panels(analysis: StudyAnalysis) -> list[tuple[Metric, tuple[Curve, ...]]]:
-    """The metrics that are drawn, with their curves; one without curves is left out."""
+    """The metrics to be drawn and their curves, without metrics that have none."""
     found = [(METRICS[key], curves(analysis, key)) for key in ("val_top1", "train_loss")]
     return [(metric, drawn) for metric, drawn in found if drawn]
 
 
 def plot(panels: Sequence[tuple[Metric, Sequence[Curve]]]) -> dict[str, Any]:
-    """Learning curves of the named candidates, one panel a metric; further seeds are faint."""
+    """The interactive figure: one panel per metric; further seeds are faint."""
     traces: list[dict[str, Any]] = []
     width = 1 / max(1, len(panels))
     layout = layout_of(height=350, legend=True)

@@ -1,4 +1,4 @@
-"""What each site is worth: the figure, the table, and how far the runs can say. ``_effects`` holds the method."""
+"""The effect of a module at each site, as a figure and a table. ``_effects`` computes it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ _PERCENT = METRICS["val_top1"]
 
 
 class SiteEffects(Section):
-    """Where the study has a design: rows that are asked for by name have none."""
+    """Applies to all studies but those of named rows, which have no design."""
 
     def applies(self, analysis: StudyAnalysis) -> bool:
         return not analysis.is_of_rows
@@ -46,7 +46,7 @@ class SiteEffects(Section):
 
 
 def sites(analysis: StudyAnalysis) -> Table:
-    """What a module at each site is worth, in points, on validation and on test."""
+    """One row per site: its effect on validation and on test, in points."""
     known = {site.name: site for site in analysis.study.sites}
     rows = []
     for val, test in zip(analysis.effects["val_top1"].sites, analysis.effects["test_top1"].sites, strict=True):
@@ -72,7 +72,7 @@ def sites(analysis: StudyAnalysis) -> Table:
 
 
 def effects_note(analysis: StudyAnalysis) -> str:
-    """How the effects were computed, and what to make of them."""
+    """How the effects were computed, and how to read them."""
     effects = analysis.effects["val_top1"]
     if not effects.runs:
         return "No run is complete, so nothing can be said about the sites."
@@ -98,12 +98,12 @@ def effects_note(analysis: StudyAnalysis) -> str:
 
 
 def is_warned(effects: Effects) -> bool:
-    """Whether the effects stand on less than a balanced design."""
+    """Whether the effects were computed without a sufficient balanced design."""
     return bool(effects.runs) and not effects.is_least_squares
 
 
 def draw(canvas: "Canvas", effects: Effects) -> None:
-    """In points with the 95 % interval, the first site on top."""
+    """Draws the figure for paper: points with 95 % intervals, the first site on top."""
     axes = canvas.subplots()
     for row, effect in enumerate(effects.sites):
         if effect.value is None:
@@ -123,7 +123,7 @@ def draw(canvas: "Canvas", effects: Effects) -> None:
 
 
 def plot(effects: Effects) -> dict[str, Any]:
-    """What each site is worth, in points with the 95 % interval; the first site on top."""
+    """The interactive figure: points with 95 % intervals, the first site on top."""
     traces: list[dict[str, Any]] = []
     for is_clear, name, colour, symbol in (
         (True, "interval leaves out zero", "#2a83c4", "circle"),

@@ -1,4 +1,4 @@
-"""Where the runs ran, what ran there, and how long it took in all."""
+"""Machine, packages, and total time of the runs."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,14 +11,14 @@ from gsfnas.report.sections.base import Section, Shown
 
 
 class Environment(Section):
-    """Runs, machine and packages."""
+    """A table of machine, packages and times."""
 
     def show(self, analysis: StudyAnalysis) -> Shown:
         return Shown("How and where it ran", table=environment(analysis))
 
 
 def environment(analysis: StudyAnalysis) -> Table:
-    """Where the runs ran, what ran there, and how long it took in all."""
+    """Number of runs, times, devices, environments, and where latency was measured."""
     study = analysis.study
     everything = (*study.records, *study.replicates)
     count: dict[str, int] = {}
@@ -42,7 +42,7 @@ def environment(analysis: StudyAnalysis) -> Table:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Nested mappings as dotted names and texts."""
+    """Flattens nested mappings to dotted names and texts."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")

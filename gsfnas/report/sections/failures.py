@@ -1,4 +1,4 @@
-"""The runs without a result, and why."""
+"""Runs without a result, and the reasons."""
 
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._cells import key_cell, strip_cell
@@ -7,7 +7,7 @@ from gsfnas.report.sections.base import Section, Shown
 
 
 class Failures(Section):
-    """Where a run failed or did not end."""
+    """Applies if a run failed or did not end."""
 
     def applies(self, analysis: StudyAnalysis) -> bool:
         return bool(failures(analysis).rows)
@@ -17,7 +17,7 @@ class Failures(Section):
 
 
 def failures(analysis: StudyAnalysis) -> Table:
-    """Runs without a result, and why."""
+    """One row per run without a result, with its error."""
     rows = [
         (
             Cell(str(record.number)),

@@ -1,4 +1,4 @@
-"""Every latency measured, where the conditions differ."""
+"""All measured latencies, if they were measured under different conditions."""
 
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._metrics import METRICS
@@ -7,7 +7,7 @@ from gsfnas.report.sections.base import Section, Shown
 
 
 class Latencies(Section):
-    """Where latencies were measured under more than one set of conditions."""
+    """Applies if there is more than one set of conditions."""
 
     def applies(self, analysis: StudyAnalysis) -> bool:
         return bool(latencies(analysis).rows)
@@ -17,7 +17,7 @@ class Latencies(Section):
 
 
 def latencies(analysis: StudyAnalysis) -> Table:
-    """Every latency measured, where there is more than one set of conditions; else empty."""
+    """One row per latency; without rows if all were measured under the same conditions."""
     metric = METRICS["latency_median_ms"]
     rows = [
         (

@@ -1,4 +1,4 @@
-"""What each option of an insertion is worth: gate, fusion, share of the channels."""
+"""The effect of each option of an insertion: gate, fusion, share of the channels."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ OPTIONS_NOTE = (
 
 
 class Options(Section):
-    """Where the space has several options at one site, and runs that no sampler chose."""
+    """Applies if an option varies at one site, except in studies of named rows, which have no design."""
 
     def applies(self, analysis: StudyAnalysis) -> bool:
         return not analysis.is_of_rows and bool(options(analysis).rows)
@@ -25,7 +25,7 @@ class Options(Section):
 
 
 def options(analysis: StudyAnalysis) -> Table:
-    """What each option of an insertion is worth against its reference; empty where the space has one option."""
+    """One row per level of each option, compared with the reference level; without rows if no option varies."""
     pairs = zip(analysis.effects["val_top1"].factors, analysis.effects["test_top1"].factors, strict=False)
     rows = [row for val, test in pairs for row in _option_rows(val, test)]
     columns = (

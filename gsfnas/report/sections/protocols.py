@@ -1,4 +1,4 @@
-"""The runs whose weights were tested under a protocol beside the study's own."""
+"""Runs whose weights were also tested under another protocol."""
 
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._metrics import METRICS
@@ -7,7 +7,7 @@ from gsfnas.report.sections.base import Section, Shown
 
 
 class Protocols(Section):
-    """Where weights were tested in several views of each video."""
+    """Applies if weights were tested under another protocol."""
 
     def applies(self, analysis: StudyAnalysis) -> bool:
         return bool(protocols(analysis).rows)
@@ -17,7 +17,7 @@ class Protocols(Section):
 
 
 def protocols(analysis: StudyAnalysis) -> Table:
-    """The runs whose weights were tested under a protocol beside the study's own; else empty."""
+    """One row per run and protocol."""
     test, macs = METRICS["test_top1"], METRICS["macs_fvcore"]
     scores = analysis.study.protocols
     decimals = macs.decimals(one.macs_fvcore for one in scores)

@@ -1,4 +1,4 @@
-"""The candidates that ran with several seeds, and what each seed gave."""
+"""Candidates that ran with several seeds, and the result of each seed."""
 
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._captions import spread_text
@@ -9,7 +9,7 @@ from gsfnas.report.sections.base import Section, Shown
 
 
 class Seeds(Section):
-    """Where a candidate ran with more than one seed."""
+    """Applies if a candidate ran with several seeds."""
 
     def applies(self, analysis: StudyAnalysis) -> bool:
         return bool(seeds(analysis).rows)
@@ -19,7 +19,7 @@ class Seeds(Section):
 
 
 def seeds(analysis: StudyAnalysis) -> Table:
-    """Every candidate that ran with more than one seed, and what each seed gave."""
+    """One row per candidate that ran with several seeds."""
     again = {record.candidate.key for record in analysis.study.replicates}
     rows = []
     for record in (one for one in analysis.ranked if one.candidate.key in again):

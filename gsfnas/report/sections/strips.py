@@ -1,4 +1,4 @@
-"""The best candidates as rows of sites: what stands where."""
+"""The best candidates as rows of sites: which module is where."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ MAX_STRIPS = 60
 
 
 class Strips(Section):
-    """One row a candidate, one cell a site."""
+    """One row per candidate, one cell per site."""
 
     def show(self, analysis: StudyAnalysis) -> Shown:
         chart = strips(analysis)
@@ -33,7 +33,7 @@ class Strips(Section):
 
 
 def strips(analysis: StudyAnalysis) -> StripChart:
-    """The best ``MAX_STRIPS`` candidates, best first."""
+    """The data of the figure: the best ``MAX_STRIPS`` candidates, best first."""
     rows = tuple(
         StripRow(
             key=record.candidate.key,
@@ -55,7 +55,7 @@ def strips_note(analysis: StudyAnalysis) -> str:
 
 
 def draw(canvas: "Canvas", chart: StripChart) -> None:
-    """Candidates as rows of coloured cells, best first, with their validation top-1."""
+    """Draws the figure for paper: rows of coloured cells, labelled with the validation top-1."""
     sites, rows = chart.sites, chart.rows
     axes = canvas.subplots()
     for row, strip in enumerate(rows):

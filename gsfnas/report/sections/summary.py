@@ -1,4 +1,4 @@
-"""The opening: how much was tried, the best candidate against the baseline, the front, and which sites are worth most."""
+"""The first paragraphs: what was tried, the best candidate against the baseline, the front, the strongest sites."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _GMACS = METRICS["macs_fvcore"]
 
 
 class Summary(Section):
-    """The page's first paragraphs, under its title."""
+    """The text below the title of the page."""
 
     def show(self, analysis: StudyAnalysis) -> Shown:
         more = tuple(text for text in (front(analysis), worth(analysis)) if text)
@@ -22,12 +22,12 @@ class Summary(Section):
 
 
 def summary(analysis: StudyAnalysis) -> str:
-    """In plain words, for whatever there is: nothing, a few runs, a whole study."""
+    """What was tried and what came out, also for a study without runs or with a few."""
     return " ".join([_tried(analysis), *_best(analysis), *_left_out(analysis)])
 
 
 def front(analysis: StudyAnalysis) -> str:
-    """How many are on the front, and which cheaper candidate is as good as the best for all that one run can tell."""
+    """The size of the front, and the cheapest candidate that single runs cannot tell apart from the best."""
     best, noise = analysis.best, analysis.noise()
     if best is None or len(analysis.ranked) < 3:
         return ""
@@ -48,7 +48,7 @@ def front(analysis: StudyAnalysis) -> str:
 
 
 def worth(analysis: StudyAnalysis) -> str:
-    """The strongest sites by name; nothing where the runs cannot say."""
+    """The strongest sites by name; empty if there is no sufficient design."""
     if analysis.is_of_rows or not analysis.effects["val_top1"].is_least_squares:
         return ""
     effects = analysis.effects["val_top1"]
@@ -84,7 +84,7 @@ def _tried(analysis: StudyAnalysis) -> str:
 
 
 def _left_out(analysis: StudyAnalysis) -> list[str]:
-    """How many clips of the data set nothing was trained or tested on, where there are any."""
+    """How many clips were left out as unusable; empty if none."""
     most = max((len(found.get("files_left_out", ())) for found in analysis.study.environments.values()), default=0)
     return (
         [f"{count(most, 'clip')} of the data set could not be used and {'is' if most == 1 else 'are'} left out."]
@@ -125,7 +125,7 @@ def _best(analysis: StudyAnalysis) -> list[str]:
 
 
 def _accuracy(analysis: StudyAnalysis, record: Record, metric: str) -> str:
-    """``74.1 ± 0.9 %``, over the seeds there are."""
+    """``74.1 ± 0.9 %``: mean and standard deviation over the seeds."""
     spread = analysis.spread(record, metric)
     if spread is None:
         return NOT_RUN
@@ -134,7 +134,7 @@ def _accuracy(analysis: StudyAnalysis, record: Record, metric: str) -> str:
 
 
 def _gap(analysis: StudyAnalysis, record: Record, other: Record, metric: str) -> str:
-    """``40.1 points above``, means over seeds."""
+    """``40.1 points above``: the difference of the means over seeds."""
     ours, theirs = analysis.spread(record, metric), analysis.spread(other, metric)
     if ours is None or theirs is None:
         return "to be compared with"
