@@ -13,7 +13,7 @@ from gsfnas.backbone import backbone_ref
 from gsfnas.candidate import Candidate
 from gsfnas.config import load_space
 from gsfnas.convention import FVCORE
-from gsfnas.cost import counted, measure_latency
+from gsfnas.cost import count_operations, measure_latency
 from gsfnas.errors import UserError
 from gsfnas.model import build_model
 from gsfnas.paper import NUMBERS, PaperTable, Reference, load_table
@@ -142,7 +142,7 @@ def _row(bound: BoundSpace, name: str) -> Candidate:
 def _cost(table: PaperTable, name: str, candidate: Candidate) -> RowCost:
     rule = table.row(name).convention
     assert rule is not None, "a row that is a candidate has a convention"
-    own, fvcore = (counted(candidate, one, table.classes) for one in (rule, FVCORE))
+    own, fvcore = (count_operations(candidate, one, table.classes) for one in (rule, FVCORE))
     return RowCost(own.params_m, own.giga, fvcore.giga)
 
 

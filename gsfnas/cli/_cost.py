@@ -113,9 +113,9 @@ def cost(
     classes = classes or 1000
     fused = fused_activations(priced.backbone, priced.resolution) * priced.frames
     if rules:
-        from gsfnas.cost import counted
+        from gsfnas.cost import count_operations
 
-        counts = [(rule, counted(priced, rule, {"class": classes})) for rule in rules]
+        counts = [(rule, count_operations(priced, rule, {"class": classes})) for rule in rules]
         _show.counts(priced, counts, classes, crops, clips, format.value)
         if any(rule.counter == "ptflops" for rule in rules):
             _show.fused(price(priced, {"class": classes}), fused, format.value)

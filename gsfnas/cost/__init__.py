@@ -1,6 +1,6 @@
 """What a candidate costs: parameters, operations and activations in closed form; memory and latency measured."""
 
-from gsfnas.cost._convention import Counted, counted, fused_activations
+from gsfnas.cost._convention import Counted, count_operations, fused_activations
 from gsfnas.cost._count import Count, count_fvcore, count_ptflops
 from gsfnas.cost._latency import measure_latency
 from gsfnas.cost._memory import peak_inference_bytes, saved_bytes
@@ -12,8 +12,8 @@ __all__ = [
     "Counted",
     "Pricer",
     "count_fvcore",
+    "count_operations",
     "count_ptflops",
-    "counted",
     "fused_activations",
     "measure_latency",
     "peak_inference_bytes",

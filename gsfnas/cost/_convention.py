@@ -35,7 +35,7 @@ class Counted:
         return self.operations / 1e9
 
 
-def counted(candidate: Candidate, convention: Convention, heads: Mapping[str, int] = DEFAULT_HEADS) -> Counted:
+def count_operations(candidate: Candidate, convention: Convention, heads: Mapping[str, int] = DEFAULT_HEADS) -> Counted:
     """What one clip of ``candidate`` costs under ``convention``, with the heads (task -> classes). Raises UserError."""
     params = price(candidate, heads).total.params
     if convention.head_classes is not None:

@@ -5,7 +5,7 @@ import pytest
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate
 from gsfnas.config import load_space
-from gsfnas.cost import counted
+from gsfnas.cost import count_operations
 from gsfnas.paper import NUMBERS, PaperRow, Reference, load_table
 from gsfnas.space import BoundRows
 
@@ -34,7 +34,7 @@ def candidate_of(reference: Reference) -> Candidate:
 def test_printed_costs_come_out(number: int, row: PaperRow) -> None:
     assert row.reference is not None
     assert row.convention is not None
-    ours = counted(candidate_of(row.reference), row.convention, load_table(number).classes)
+    ours = count_operations(candidate_of(row.reference), row.convention, load_table(number).classes)
     assert abs(ours.params_m - row.printed["params_m"]) <= PARAMS_BAR
     bar = INCEPTION_BAR if row.reference.backbone in ("bninception", "inception_v3") else RESNET_BAR
     assert abs(ours.giga - row.printed["gmacs"]) <= bar * row.reference.frames / 8
@@ -53,7 +53,7 @@ def test_all_but_six_cells_are_equal_to_the_printed_digits() -> None:
     for number, row in ROWS:
         assert row.reference is not None
         assert row.convention is not None
-        ours = counted(candidate_of(row.reference), row.convention, load_table(number).classes)
+        ours = count_operations(candidate_of(row.reference), row.convention, load_table(number).classes)
         cells = {"params_m": ours.params_m, "gmacs": ours.giga}
         differing += [
             f"{number}: {row.name}, {name}" for name, one in cells.items() if abs(round(one, 2) - row.printed[name]) > 1e-9

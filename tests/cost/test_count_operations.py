@@ -10,7 +10,7 @@ from torch import nn
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate
 from gsfnas.convention import CONVENTIONS
-from gsfnas.cost import count_fvcore, count_ptflops, counted, fused_activations, price
+from gsfnas.cost import count_fvcore, count_operations, count_ptflops, fused_activations, price
 from gsfnas.model import build_model, counting_form
 from gsfnas.space import Space
 
@@ -38,10 +38,10 @@ def test_operations_are_what_the_counters_say(name: str, options: dict[str, floa
 
     heads = {"class": 7}
     fvcore = count_fvcore(form(7), clip).operations
-    assert counted(candidate, CONVENTIONS["fvcore"], heads).operations == fvcore
-    assert counted(candidate, CONVENTIONS["flops"], heads).operations == 2 * fvcore
-    assert counted(candidate, CONVENTIONS["ptflops"], heads).operations == count_ptflops(form(7), clip)
-    resnet = counted(candidate, CONVENTIONS["paper-resnet"], heads)
+    assert count_operations(candidate, CONVENTIONS["fvcore"], heads).operations == fvcore
+    assert count_operations(candidate, CONVENTIONS["flops"], heads).operations == 2 * fvcore
+    assert count_operations(candidate, CONVENTIONS["ptflops"], heads).operations == count_ptflops(form(7), clip)
+    resnet = count_operations(candidate, CONVENTIONS["paper-resnet"], heads)
     assert resnet.operations == count_ptflops(form(1000), clip)
     assert resnet.params == sum(parameter.numel() for parameter in form(7).parameters())
 
@@ -52,7 +52,7 @@ def test_operations_are_what_the_counters_say(name: str, options: dict[str, floa
             module.register_forward_hook(lambda layer, args, output: pooled.append(args[0].numel()))
     with torch.no_grad():
         once(clip)
-    assert counted(candidate, CONVENTIONS["paper-inception"], heads).operations == resnet.operations - sum(pooled)
+    assert count_operations(candidate, CONVENTIONS["paper-inception"], heads).operations == resnet.operations - sum(pooled)
 
 
 @pytest.mark.parametrize("name", ["mobilenetv3_small_050", "resnet10t", "resnet18"])
@@ -74,7 +74,10 @@ def test_activations_fused_with_batchnorm_are_what_plain_ptflops_does_not_see(na
 def test_several_heads_are_all_counted_and_the_papers_head_replaces_them() -> None:
     candidate = candidate_of(*NETWORKS[0])
     one, two = {"verb": 5}, {"verb": 5, "noun": 9}
-    assert counted(candidate, CONVENTIONS["fvcore"], two).operations > counted(candidate, CONVENTIONS["fvcore"], one).operations
-    paper = [counted(candidate, CONVENTIONS["paper-resnet"], heads) for heads in (one, two)]
+    assert (
+        count_operations(candidate, CONVENTIONS["fvcore"], two).operations
+        > count_operations(candidate, CONVENTIONS["fvcore"], one).operations
+    )
+    paper = [count_operations(candidate, CONVENTIONS["paper-resnet"], heads) for heads in (one, two)]
     assert paper[0].operations == paper[1].operations
     assert paper[0].params < paper[1].params
