@@ -5,7 +5,7 @@ from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._build import build_report
 from gsfnas.report._table import Cell, Column, Table
 from gsfnas.report.sections import SECTIONS
-from gsfnas.report.sections._load import check_sections
+from gsfnas.report.sections._load import SectionLike, check_sections
 from gsfnas.report.sections.base import Figure, Section, Shown, StripChart, StripRow
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Figure",
     "RowCost",
     "Section",
+    "SectionLike",
     "Shown",
     "StripChart",
     "StripRow",

@@ -93,7 +93,7 @@ def asked(name: str, call: Callable[P, T], *arguments: P.args, **options: P.kwar
     except UserError as error:
         raise UserError(f"{KIND} {shown(name)}: {shortened(str(error))}") from error
     except Exception as error:
-        raise UserError(f"{KIND} {shown(name)} failed ({shortened(component.one_line(error))})") from error
+        raise UserError(f"{KIND} {shown(name)} failed ({shortened(component.where(error))})") from error
 
 
 def _show(section: Section, analysis: StudyAnalysis) -> Shown | None:

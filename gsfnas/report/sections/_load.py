@@ -3,11 +3,10 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gsfnas import component
-from gsfnas.errors import UserError, shown, unknown
+from gsfnas.errors import UserError, shown
 from gsfnas.report.sections import SECTIONS
 from gsfnas.report.sections.base import Section, Shown
 
@@ -68,12 +67,8 @@ def _load(one: SectionLike, *, is_from_data: bool) -> tuple[str, Section]:
         return _named(one), _section(_named(one), one)
     if component.is_outside(one) and not is_from_data:
         component.trust(one)
-    if component.is_outside(one):
-        return one, _section(one, component.load(one, KIND))
-    if one not in SECTIONS:
-        raise unknown(KIND, one, [*SECTIONS, DEFAULT])
-    module, _, attribute = SECTIONS[one].partition(":")
-    return one, _section(one, getattr(import_module(module), attribute))
+    # `default` is never looked up, but is one of the choices.
+    return one, _section(one, component.find(one, SECTIONS | {DEFAULT: ""}, KIND))
 
 
 def _named(one: Any) -> str:
@@ -90,7 +85,7 @@ def _section(name: str, found: Any) -> Section:
         try:
             found = found()
         except Exception as error:
-            raise UserError(f"{KIND} {shown(name)} cannot be made without arguments ({component.one_line(error)})") from error
+            raise UserError(f"{KIND} {shown(name)} cannot be made without arguments ({component.where(error)})") from error
     elif callable(found) and not hasattr(found, "show"):
         return FunctionSection(found)
     missing = [method for method in METHODS if not callable(getattr(found, method, None))]
