@@ -298,9 +298,7 @@ def test_code_that_a_file_names_is_run_only_where_the_user_names_it_too(
             check_sections(["my_figures:mine"], is_from_data=True)
         assert "my_figures" not in sys.modules
         check_sections(["my_figures:mine"])
-        with pytest.raises(
-            UserError, match=r"section 'my_figures:mine' failed \(KeyError: 'a', .*my_figures.py, line 2"
-        ):
+        with pytest.raises(UserError, match=r"section 'my_figures:mine' failed \(KeyError: 'a', .*my_figures.py, line 2"):
             built(tmp_path, "my_figures:mine", is_from_data=True)
 
 
