@@ -81,7 +81,7 @@ def check(
     settings = compose_data(name, overrides or (), config_root)
     with ConsoleWatcher().counting("checking files") as on_progress:
         found = check(settings, on_progress)
-    path = out or Path(f"{name}-check.csv")
+    path = out or Path(f"{name.replace(':', '-')}-check.csv")
     found.write(path)
     _show.checked(found, path)
 

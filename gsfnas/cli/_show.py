@@ -79,7 +79,7 @@ def space(bound: BoundSpace) -> None:
 
 def checked(found: "Check", path: Path) -> None:
     """What a check of a data set found: how often each problem, the first of them, and where all of them stand."""
-    rows = [(row.problem, row.split or "-", row.id, row.says) for row in found.rows[:_CHECK_ROWS]]
+    rows = [(row.problem, row.split or "-", row.id, row.message) for row in found.rows[:_CHECK_ROWS]]
     if rows:
         _print(_table(("problem", "split", "clip", "what is wrong"), rows, wrap="what is wrong"))
     if len(found.rows) > len(rows):

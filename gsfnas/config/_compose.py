@@ -156,9 +156,10 @@ def compose_data(name: str, overrides: Sequence[str] = (), config_root: Path | N
     rewrite = Rewriter(roots, _fields({"data": DataSettings}), {}, ("data",))
     path = roots.file("data", "folder" if is_outside(name) else name, "data set")
     found = ConfigFiles(roots).compose(rewrite([f"data={name}", *overrides]), path)
-    if is_outside(name):
-        trust(name)
-    return to_settings(DataSettings, _section(found.values, "data", path), "data")
+    settings = to_settings(DataSettings, _section(found.values, "data", path), "data")
+    if is_outside(settings.name) and names_part([f"data={name}", *overrides], "data", settings.name):
+        trust(settings.name)
+    return settings
 
 
 def compose_run(
@@ -334,6 +335,8 @@ def _written(settings: Mapping[str, Any], found: Resolved) -> dict[str, dict[str
         section: {
             name: found.written[section][name] if (section, name) in found.from_environment else escaped(value)
             for name, value in dataclasses.asdict(values).items()
+            # Options are those of a data set from outside.
+            if (section, name) != ("data", "options") or value
         }
         for section, values in settings.items()
     }

@@ -229,7 +229,7 @@ def test_a_device_that_is_not_there_is_refused(tmp_path, settings, data):
 
 def test_the_evaluator_can_be_pickled_and_names_its_conditions(settings, data):
     evaluator = pickle.loads(pickle.dumps(TrainEvaluator(settings, data)))
-    assert evaluator.recipe_hash == settings.recipe_hash()
+    assert evaluator.identity.recipe == settings.recipe_hash()
     assert evaluator.data_fingerprint == open_data(data).fingerprint
     assert evaluator.heads == {"class": 24}
 
