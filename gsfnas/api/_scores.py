@@ -14,12 +14,12 @@ from gsfnas.cost import price
 from gsfnas.data import VideoData
 from gsfnas.escape import csv_cell
 from gsfnas.files import write
-from gsfnas.train import ProtocolSettings, Trained, VideoScores
+from gsfnas.train import ProtocolSettings, TrainedModel, VideoScores
 from gsfnas.train._checkpoint import WEIGHTS
 
 
 def save_scores(
-    scores: VideoScores, protocol: ProtocolSettings, split: str, out: Path, trained: Trained, data: VideoData
+    scores: VideoScores, protocol: ProtocolSettings, split: str, out: Path, trained: TrainedModel, data: VideoData
 ) -> Path:
     """Into ``out``: every score (npz, whose path is returned), the metrics (JSON), and one line a class (CSV).
 
@@ -60,6 +60,6 @@ def save_scores(
     return out / f"{stem}.npz"
 
 
-def gmacs_of(trained: Trained) -> float:
+def gmacs_of(trained: TrainedModel) -> float:
     """fvcore's MACs of one view, in units of 10^9."""
     return price(trained.candidate, dict(trained.heads)).gmacs

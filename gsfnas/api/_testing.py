@@ -7,7 +7,7 @@ from gsfnas.api._watcher import Watcher
 from gsfnas.data import DataSettings, VideoData
 from gsfnas.executors.local import num_cores
 from gsfnas.record import ProtocolScore, Record
-from gsfnas.train import ProtocolSettings, Trained, TrainSettings, VideoScores, resolve_device, run_test
+from gsfnas.train import ProtocolSettings, TrainedModel, TrainSettings, VideoScores, resolve_device, run_test
 
 
 def protocol_name(protocol: ProtocolSettings, split: str, data: VideoData) -> tuple[str, int, int, str, str]:
@@ -16,7 +16,7 @@ def protocol_name(protocol: ProtocolSettings, split: str, data: VideoData) -> tu
 
 
 def tested(
-    trained: Trained,
+    trained: TrainedModel,
     settings: DataSettings,
     train: TrainSettings,
     protocol: ProtocolSettings,
@@ -52,7 +52,7 @@ def score(
     weights: Path,
 ) -> ProtocolScore:
     """A run's weights under a protocol, as a study records it; every score goes into a folder of its own in ``out``."""
-    trained = Trained.of(weights)
+    trained = TrainedModel.of(weights)
     found = tested(trained, settings, train, protocol, split, data, record.candidate.key, watcher)
     save_scores(found, protocol, split, out / f"{record.candidate.key}-{record.seed}", trained, data)
     return ProtocolScore(

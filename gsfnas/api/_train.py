@@ -28,10 +28,10 @@ from gsfnas.executors.local import num_cores
 from gsfnas.files import write
 from gsfnas.record import ProtocolScore, Record, StudyRecord
 from gsfnas.study import FileLock, data_of_study, differences, load_study, measure_study
-from gsfnas.train import ProtocolSettings, Trained, VideoScores
+from gsfnas.train import ProtocolSettings, TrainedModel, VideoScores
 from gsfnas.train._checkpoint import LAST, PREVIOUS, WEIGHTS, is_whole
+from gsfnas.train._distributed import ProcessDiedError
 from gsfnas.train._log import RunLog
-from gsfnas.train._ranks import ProcessDiedError
 
 _RUN = "run.yaml"
 
@@ -41,7 +41,7 @@ class Tested:
     """What a test found, on what, and the file that holds every score."""
 
     scores: VideoScores
-    trained: Trained
+    trained: TrainedModel
     protocol: ProtocolSettings
     split: str
     data: VideoData
@@ -103,7 +103,7 @@ def train(
                     f"memory runs out even where a batch of {config.train.batch_size} is computed clip by clip; more "
                     "train.devices or a smaller data.resolution may help"
                 ) from None
-        return _test(Trained.of(folder), config, "test", folder, data, watcher)
+        return _test(TrainedModel.of(folder), config, "test", folder, data, watcher)
 
 
 def _find_run(folder: Path, watcher: Watcher) -> bool:
@@ -143,7 +143,7 @@ def test(
 ) -> Tested:
     """Tests a run's or a file's weights; a run is tested on its own data unless others are asked for."""
     watcher = watcher or Watcher()
-    trained = Trained.of(path)
+    trained = TrainedModel.of(path)
     base = _settings_of(trained.path.parent) if trained.path.name == WEIGHTS else {}
     if "data" not in base and not any(override.lstrip("+").startswith("data=") for override in overrides):
         raise UserError(f"{trained.path} does not say on what it is to be tested; name a data set, such as data=something_v2")
@@ -202,7 +202,7 @@ def test_study(
     return TestedStudy(scores, config.protocol, split, data, len(after.protocols) - len(study.protocols), folder)
 
 
-def _test(trained: Trained, config: RunConfig, split: str, out: Path, data: VideoData, watcher: Watcher) -> Tested:
+def _test(trained: TrainedModel, config: RunConfig, split: str, out: Path, data: VideoData, watcher: Watcher) -> Tested:
     protocol = config.protocol
     scores = tested(trained, config.data, config.train, protocol, split, data, f"testing under {protocol}", watcher)
     path = save_scores(scores, protocol, split, out, trained, data)

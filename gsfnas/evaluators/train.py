@@ -19,7 +19,7 @@ from gsfnas.model import build_model
 from gsfnas.train import _checkpoint
 from gsfnas.train._checkpoint import Checkpoint, RunIdentity
 from gsfnas.train._device import devices_from, make_fabric, resolve_device, resolve_precision
-from gsfnas.train._ranks import Tell, in_ranks
+from gsfnas.train._distributed import Tell, launch
 from gsfnas.train._run import RunPlan, run_epochs
 from gsfnas.train._settings import TrainSettings
 from gsfnas.weights import initialise
@@ -162,7 +162,7 @@ class TrainEvaluator(Evaluator):
             return
         devices = devices_from(self._device, plan.settings.devices)
         work = _RankWork(plan, self.data, None if found is None else path)
-        for told in in_ranks(work, self._device, precision, devices, max(1, context.threads // len(devices))):
+        for told in launch(work, self._device, precision, devices, max(1, context.threads // len(devices))):
             if isinstance(told, Measurement):
                 yield told
             else:

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from gsfnas.train._evaluate import Score as Score
     from gsfnas.train._evaluate import evaluate_split as evaluate_split
     from gsfnas.train._fit import fit_epoch as fit_epoch
+    from gsfnas.train._inference import TrainedModel as TrainedModel
+    from gsfnas.train._inference import run_test as run_test
     from gsfnas.train._scores import TaskScores as TaskScores
     from gsfnas.train._scores import VideoScores as VideoScores
     from gsfnas.train._scores import read_scores as read_scores
-    from gsfnas.train._testing import Trained as Trained
-    from gsfnas.train._testing import run_test as run_test
 
 __all__ = [
     "ProtocolSettings",
     "Score",
     "TaskScores",
     "TrainSettings",
-    "Trained",
+    "TrainedModel",
     "VideoScores",
     "estimate_seconds",
     "evaluate_split",
@@ -39,14 +39,14 @@ __all__ = [
 _HOME = {
     "Score": "_evaluate",
     "TaskScores": "_scores",
-    "Trained": "_testing",
+    "TrainedModel": "_inference",
     "VideoScores": "_scores",
     "estimate_seconds": "_estimate",
     "evaluate_split": "_evaluate",
     "fit_epoch": "_fit",
     "read_scores": "_scores",
     "resolve_device": "_device",
-    "run_test": "_testing",
+    "run_test": "_inference",
 }
 
 

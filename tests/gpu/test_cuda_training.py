@@ -25,7 +25,7 @@ from gsfnas.storages.journal import JournalStorage
 from gsfnas.study import Afterwards, Circumstances, Parts, StudySettings, run_study
 from gsfnas.train import (
     ProtocolSettings,
-    Trained,
+    TrainedModel,
     TrainSettings,
     _checkpoint,
     evaluate_split,
@@ -166,7 +166,7 @@ def test_a_run_begun_on_the_device_ends_on_a_cpu_and_is_tested_there(tmp_path, d
     on_cpu = dataclasses.replace(settings, device="cpu")
     rest = run(tmp_path, on_cpu, data, candidate)
     assert [one.epoch for one in rest] == [1, 2, 3]
-    trained = Trained.of(tmp_path / f"{candidate.key}-7")
+    trained = TrainedModel.of(tmp_path / f"{candidate.key}-7")
     scores = [run_test(trained, data, recipe, ProtocolSettings()).tasks["class"].scores for recipe in (settings, on_cpu)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)
 

@@ -8,7 +8,7 @@ from gsfnas.candidate import BackboneRef, Candidate, Insertion
 from gsfnas.data import DataSettings
 from gsfnas.errors import UserError
 from gsfnas.model import build_model
-from gsfnas.train import ProtocolSettings, Trained, TrainSettings, run_test
+from gsfnas.train import ProtocolSettings, TrainedModel, TrainSettings, run_test
 from gsfnas.train._checkpoint import save_weights
 from gsfnas.weights import InputNormalization
 from gsfnas.weights._normalization import CAFFE, IMAGENET
@@ -53,7 +53,7 @@ def weights(folder, candidate=TOY, heads=None, pixels: InputNormalization | None
             value.uniform_(-0.3, 0.3, generator=generator)
     metadata = {"candidate": candidate.to_json(), "heads": str(heads).replace("'", '"')}
     path = save_weights(folder, model.state_dict(), metadata | ({} if pixels is None else {"pixels": pixels.to_text()}))
-    return model, Trained.of(path)
+    return model, TrainedModel.of(path)
 
 
 def by_hand(model, video, places, corners):
@@ -147,7 +147,7 @@ def test_files_that_are_no_trained_network(tmp_path):
         "headless": "has no head, only a backbone",
     }.items():
         with pytest.raises(UserError, match=said) as caught:
-            Trained.of(tmp_path / place)
+            TrainedModel.of(tmp_path / place)
         assert "\n" not in str(caught.value)
 
 
@@ -157,7 +157,7 @@ def test_files_that_are_no_trained_network(tmp_path):
 def test_heads_that_are_none(tmp_path, heads):
     save_weights(tmp_path, {"a": torch.zeros(1)}, {"candidate": TOY.to_json(), "heads": heads})
     with pytest.raises(UserError, match="does not say of which candidate it is"):
-        Trained.of(tmp_path)
+        TrainedModel.of(tmp_path)
 
 
 def test_weights_that_are_not_their_candidates_are_one_line(settings, tmp_path):
@@ -165,7 +165,7 @@ def test_weights_that_are_not_their_candidates_are_one_line(settings, tmp_path):
     state = {name: value for name, value in model.state_dict().items() if "layer2" not in name}
     save_weights(tmp_path, state, {"candidate": TOY.to_json(), "heads": '{"class": 3}'})
     with pytest.raises(UserError, match="does not fit its candidate") as caught:
-        run_test(Trained.of(tmp_path), settings, CPU, ProtocolSettings())
+        run_test(TrainedModel.of(tmp_path), settings, CPU, ProtocolSettings())
     assert "\n" not in str(caught.value)
 
 

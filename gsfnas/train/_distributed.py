@@ -42,7 +42,7 @@ Tell = Callable[[Any], None]
 Work = Callable[[Fabric, Tell], None]
 
 
-def in_ranks(work: Work, device: torch.device, precision: str, devices: Sequence[int], threads: int) -> Iterator[Any]:
+def launch(work: Work, device: torch.device, precision: str, devices: Sequence[int], threads: int) -> Iterator[Any]:
     """What rank 0 tells while ``len(devices)`` processes do ``work``, each with ``threads`` threads.
 
     Raises ProcessDiedError where a process dies, and what one of them raised: UserError, FloatingPointError and out of memory

@@ -18,8 +18,8 @@ from gsfnas.model import VideoModel, build_model
 from gsfnas.train._batch import to_frames
 from gsfnas.train._checkpoint import LAST, WEIGHTS
 from gsfnas.train._device import devices_from, make_fabric, resolve_device, resolve_precision
+from gsfnas.train._distributed import Tell, launch
 from gsfnas.train._protocol import ProtocolSettings
-from gsfnas.train._ranks import Tell, in_ranks
 from gsfnas.train._scores import TaskScores, VideoScores, joined
 from gsfnas.train._settings import TrainSettings
 from gsfnas.weights import InputNormalization, read_metadata, read_state
@@ -31,7 +31,7 @@ OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """What a file of weights says that it is: a candidate, the classes of its heads, the pixels that it expects."""
 
     path: Path
@@ -40,7 +40,7 @@ class Trained:
     pixels: InputNormalization
 
     @classmethod
-    def of(cls, path: Path) -> "Trained":
+    def of(cls, path: Path) -> "TrainedModel":
         """Of a run's folder or a safetensors file. Raises UserError where there are no weights that say what they are."""
         if path.is_dir():
             if not (path / WEIGHTS).is_file():
@@ -80,7 +80,7 @@ class Trained:
         return network.eval()
 
 
-def check_data(trained: Trained, settings: DataSettings, data: VideoData) -> None:
+def check_data(trained: TrainedModel, settings: DataSettings, data: VideoData) -> None:
     """Raises UserError where weights and data do not go together."""
     candidate = trained.candidate
     if (candidate.frames, candidate.resolution) != (settings.frames, settings.resolution):
@@ -97,7 +97,7 @@ def check_data(trained: Trained, settings: DataSettings, data: VideoData) -> Non
 
 
 def run_test(
-    trained: Trained,
+    trained: TrainedModel,
     settings: DataSettings,
     train: TrainSettings,
     protocol: ProtocolSettings,
@@ -126,7 +126,7 @@ def run_test(
         return score_split(trained, data, split, protocol, fabric, on_progress)
     work = _RankTest(trained, settings, split, protocol)
     parts: VideoScores | None = None
-    for told in in_ranks(work, device, precision, devices, max(1, threads // len(devices))):
+    for told in launch(work, device, precision, devices, max(1, threads // len(devices))):
         if isinstance(told, VideoScores):
             parts = told
         else:
@@ -137,7 +137,7 @@ def run_test(
 
 @torch.inference_mode()
 def score_split(
-    trained: Trained, data: VideoData, split: str, protocol: ProtocolSettings, fabric: Fabric, on_progress: OnProgress
+    trained: TrainedModel, data: VideoData, split: str, protocol: ProtocolSettings, fabric: Fabric, on_progress: OnProgress
 ) -> VideoScores:
     """(n, classes) logits of each task, the mean over the views.
 
@@ -185,7 +185,7 @@ def _logits(
 class _RankTest:
     """What each of several processes does for one test."""
 
-    trained: Trained
+    trained: TrainedModel
     settings: DataSettings
     split: str
     protocol: ProtocolSettings

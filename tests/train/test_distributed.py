@@ -17,8 +17,8 @@ from gsfnas.data import open_data
 from gsfnas.errors import UserError
 from gsfnas.evaluators.base import Context
 from gsfnas.evaluators.train import TrainEvaluator
-from gsfnas.train import ProtocolSettings, Trained, run_test
-from gsfnas.train._ranks import in_ranks
+from gsfnas.train import ProtocolSettings, TrainedModel, run_test
+from gsfnas.train._distributed import launch
 
 CPU = torch.device("cpu")
 
@@ -55,7 +55,7 @@ def test_two_processes_lose_what_one_loses_at_the_same_batch(tmp_path, recipe, d
 
 def test_what_they_measure_is_what_one_process_measures_of_their_weights(recipe, data, candidate, two):
     found, folder = two
-    trained = Trained.of(folder)
+    trained = TrainedModel.of(folder)
     scores = run_test(trained, data, recipe, ProtocolSettings(), data=open_data(data))
     assert len(scores.names) == 48
     assert found[-1].metrics["test_top1"] == scores.metrics()["test_top1"]
@@ -67,7 +67,7 @@ def test_what_they_measure_is_what_one_process_measures_of_their_weights(recipe,
 
 
 def test_a_test_by_three_processes_counts_every_video_once(recipe, data, two):
-    trained = Trained.of(two[1])
+    trained = TrainedModel.of(two[1])
     one = run_test(trained, data, recipe, ProtocolSettings())
     three = run_test(trained, data, dataclasses.replace(recipe, devices=3), ProtocolSettings())
     assert three.names == one.names
@@ -116,7 +116,7 @@ class Fails:
 
 def test_where_one_dies_all_end():
     began = time.monotonic()
-    stream = in_ranks(Dies(), CPU, "32-true", [0, 1], 1)
+    stream = launch(Dies(), CPU, "32-true", [0, 1], 1)
     assert next(stream) == "begun"
     with pytest.raises(RuntimeError, match=r"process 2 of 2 died"):
         list(stream)
@@ -129,7 +129,7 @@ def test_where_one_dies_all_end():
 )
 def test_what_one_raises_reaches_the_caller(kind, expected):
     with pytest.raises(expected, match="a clip is gone"):
-        list(in_ranks(Fails(kind), CPU, "32-true", [0, 1], 1))
+        list(launch(Fails(kind), CPU, "32-true", [0, 1], 1))
 
 
 def test_a_run_whose_process_is_killed_fails_and_leaves_none(tmp_path, recipe, data, candidate):
@@ -158,7 +158,7 @@ PROGRAM = """
 import multiprocessing, os, sys, time
 import torch
 from gsfnas.cli._signals import stopping
-from gsfnas.train._ranks import in_ranks
+from gsfnas.train._distributed import launch
 
 class Waits:
     def __call__(self, fabric, tell):
@@ -168,7 +168,7 @@ class Waits:
 if __name__ == "__main__":
     with stopping(to_the_end=True) as stop:
         try:
-            for told in in_ranks(Waits(), torch.device("cpu"), "32-true", [0, 1], 1):
+            for told in launch(Waits(), torch.device("cpu"), "32-true", [0, 1], 1):
                 print(*(child.pid for child in multiprocessing.active_children()), flush=True)
         except KeyboardInterrupt:
             print("stopped")
