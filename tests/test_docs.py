@@ -73,6 +73,8 @@ def test_a_command_of_the_docs_parses_and_its_settings_compose(words, tmp_path, 
 @pytest.mark.parametrize("code", list(blocks("python", PAGES)))
 def test_what_the_docs_import_is_there(code):
     imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    # A page that has the reader write a module calls it my_...
+    imports = [node for node in imports if not (getattr(node, "module", None) or node.names[0].name).startswith("my_")]
     exec(compile(ast.Module(imports, []), "docs", "exec"), {})
 
 
@@ -81,7 +83,7 @@ def test_the_python_of_the_readme_runs(code):
     exec(compile(code, "README", "exec"), {})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_between_the_docs_lead_somewhere(page):
     text = re.sub(r"<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
