@@ -19,7 +19,7 @@ from gsfnas.model import build_model
 from gsfnas.paper import NUMBERS, PaperTable, Reference, load_table
 from gsfnas.record import Latency, StudyRecord
 from gsfnas.report import AblationTable, RowCost, StudyRows, ablation_table, accuracies, study_rows
-from gsfnas.report._ablation_text import latex, markdown, to_csv
+from gsfnas.report.pages.ablation import latex, markdown, to_csv
 from gsfnas.space import BoundRows, BoundSpace
 from gsfnas.study import load_study, study_names
 from gsfnas.train import resolve_device

@@ -6,7 +6,7 @@ import typer
 
 from gsfnas.cli import _show
 from gsfnas.report import AblationTable
-from gsfnas.report._ablation_text import columns, latex, markdown, notes, to_csv
+from gsfnas.report.pages.ablation import columns, latex, markdown, notes, to_csv
 
 
 def tables(found: Sequence[AblationTable], format: str) -> None:
