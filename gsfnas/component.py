@@ -6,9 +6,11 @@ mention it, which imports nothing until the user has named it too. What is trust
 """
 
 import dataclasses
+import errno
 import functools
 import hashlib
 import inspect
+import os
 import re
 import sys
 import sysconfig
@@ -20,7 +22,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
-from gsfnas.errors import UserError, shown, unknown
+from gsfnas.errors import UserError, is_out_of_memory, shown, unknown
 from gsfnas.typed import to_settings
 
 # Packages (``package``) and single parts (``package.module:object``) that the user of this process has named.
@@ -55,13 +57,15 @@ def trusted() -> tuple[str, ...]:
 
 @contextmanager
 def trusting(names: Iterable[str]) -> Iterator[None]:
-    """Trusts these within the block; afterwards all is as it was."""
-    before = set(_TRUSTED)
+    """Trusts these within the block; afterwards all is as it was, and processes that are started load what they loaded before."""
+    before, loaded_before = set(_TRUSTED), list(_LOADED)
     try:
         trust(*names)
         yield
     finally:
         _TRUSTED.intersection_update(before)
+        for module in [module for module in _LOADED if module not in loaded_before]:
+            del _LOADED[module]
 
 
 def load(name: str, kind: str) -> Any:
@@ -126,12 +130,15 @@ def make(given: Any, options: Mapping[str, Any], section: str) -> Any:
     """
     if not callable(given):
         raise UserError(f"{section} {shown(given)} cannot be called, so it makes no {section}")
+    cls, set_already = (given.func, given.keywords) if isinstance(given, functools.partial) else (given, {})
+    if lacking := sorted(getattr(cls, "__abstractmethods__", ())):
+        raise UserError(f"{section} {cls.__qualname__!r} has no method {lacking[0]!r}")
     if dataclasses.is_dataclass(given) and isinstance(given, type):
         return to_settings(given, options, section)
     try:
-        accepted = inspect.signature(given).parameters.values()
+        accepted = [one for one in inspect.signature(cls).parameters.values() if one.name not in set_already]
     except (TypeError, ValueError):
-        accepted = {}.values()
+        accepted = []
     names = [one.name for one in accepted if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     if not any(one.kind is one.VAR_KEYWORD for one in accepted):
         for option in options:
@@ -142,19 +149,44 @@ def make(given: Any, options: Mapping[str, Any], section: str) -> Any:
     except UserError:
         raise
     except Exception as error:
-        name = getattr(given, "__qualname__", shown(given))
+        name = getattr(cls, "__qualname__", shown(cls))
         raise UserError(f"{section} {name!r} cannot be made ({where(error)})") from error
 
 
-def check_methods(part: Any, methods: Iterable[str], kind: str) -> Any:
-    """The part. Raises UserError where it lacks one of the methods that its kind must have."""
+def check_methods(part: Any, methods: Iterable[str], kind: str, attributes: Iterable[str] = ()) -> Any:
+    """The part. Raises UserError where it lacks one of the methods or attributes that its kind must have.
+
+    No property is asked: it may open a data set.
+    """
     if isinstance(part, type):
         raise UserError(f"{kind} {part.__qualname__!r} is a class; give one of it: {part.__qualname__}()")
     missing = [name for name in methods if not callable(getattr(part, name, None))]
     if missing:
         has = f"{kind} {type(part).__qualname__!r}"
         raise UserError(f"{has} has no method {missing[0]!r}; every {kind} has {', '.join(methods)}")
+    nothing = object()
+    for name in attributes:
+        if inspect.getattr_static(part, name, nothing) is nothing:
+            has = f"{kind} {type(part).__qualname__!r}"
+            raise UserError(f"{has} has no attribute {name!r}; every {kind} has {', '.join(attributes)}")
     return part
+
+
+@contextmanager
+def blaming(part: Any, kind: str) -> Iterator[None]:
+    """Within, an error of a part from outside becomes one line that names the part, and the file and line that raised it.
+
+    Parts of this package fail as they do; so does whatever runs out of memory or of space on a disk.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if is_full or is_out_of_memory(error) or not fingerprint(part):
+            raise
+        raise UserError(f"{kind} {type(part).__qualname__!r} failed ({where(error)})") from error
 
 
 def fingerprint(part: Any) -> str:
@@ -186,11 +218,21 @@ def fingerprint(part: Any) -> str:
 
 
 def where(error: BaseException) -> str:
-    """``Kind: first line``, and the file and line that raised it where that is the user's own."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
-    last = frames[-1] if frames else None
-    ours = str(Path(__file__).parent)
-    return one_line(error) + (f", {last.filename}, line {last.lineno}" if last and not last.filename.startswith(ours) else "")
+    """``Kind: first line``, and where it was raised: the user's own file and line, else that of a library which is not ours."""
+    ours, library = f"{Path(__file__).parent}{os.sep}", sysconfig.get_path("stdlib")
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(("<frozen", ours))
+        and (_is_installed(frame.filename) or not frame.filename.startswith(library))
+    ]
+    own = [frame for frame in frames if not _is_installed(frame.filename)]
+    last = (own or frames)[-1:]
+    return one_line(error) + "".join(f", {frame.filename}, line {frame.lineno}" for frame in last)
+
+
+def _is_installed(path: str) -> bool:
+    return "site-packages" in Path(path).parts
 
 
 def one_line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """Code comes in through one gate, and only where the user has named it."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import gsfnas
 from gsfnas.backbone import backbone_ref, backbone_sites, build_backbone
 from gsfnas.candidate import BackboneRef, Candidate
-from gsfnas.component import load, trust, trusted, trusting
+from gsfnas.component import load, loaded, make, trust, trusted, trusting
 from gsfnas.errors import UserError
 from gsfnas.model import build_model
 
@@ -122,3 +123,36 @@ def test_what_is_no_name_is_refused(name: str) -> None:
         with pytest.raises(UserError):
             backbone_ref(name)
     assert name not in trusted()
+
+
+def test_what_was_loaded_within_a_block_is_not_loaded_by_later_workers(tmp_path, monkeypatch):
+    (tmp_path / "my_short_lived.py").write_text("def part():\n    pass\n")
+    monkeypatch.chdir(tmp_path)
+    with trusting(["my_short_lived"]):
+        load("my_short_lived:part", "sampler")
+        assert "my_short_lived" in loaded()
+    assert "my_short_lived" not in loaded()
+    sys.modules.pop("my_short_lived", None)
+
+
+def test_a_place_is_the_users_own_and_not_that_of_a_library(tmp_path, monkeypatch):
+    """Where a library failed, the line that called it; where nothing but the import failed, none."""
+    (tmp_path / "my_reader.py").write_text("import json\n\n\nclass Reader:\n    def __init__(self):\n        json.loads('{')\n")
+    monkeypatch.chdir(tmp_path)
+    with trusting(["my_reader", "my_missing"]):
+        with pytest.raises(UserError, match=r"sampler 'Reader' cannot be made \(JSONDecodeError: .*my_reader.py, line 6\)$"):
+            make(load("my_reader:Reader", "sampler"), {}, "sampler")
+        with pytest.raises(UserError, match=r"\(ModuleNotFoundError: No module named 'my_missing'\)$"):
+            load("my_missing:Reader", "sampler")
+    sys.modules.pop("my_reader", None)
+
+
+def test_arguments_that_are_given_already_are_no_options():
+    class Part:
+        def __init__(self, data, clips=3):
+            self.data, self.clips = data, clips
+
+    assert make(partial(Part, data=1), {"clips": 4}, "evaluator").clips == 4
+    for option in ("data", "clip"):
+        with pytest.raises(UserError, match=f"unknown setting 'evaluator.{option}'.*choices: evaluator.clips"):
+            make(partial(Part, data=1), {option: 4}, "evaluator")
