@@ -1,18 +1,25 @@
 """The exchangeable parts of a study: by name, as a class, or as an instance."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from gsfnas.component import check_methods, find, is_outside, make, trust
+from gsfnas.component import check_methods, find, is_outside, make, trust, where
 from gsfnas.config import CHOICES, StudyConfig
+from gsfnas.errors import UserError
 from gsfnas.study import Parts
 
 # What each part must be able to do.
 METHODS = {
-    "sampler": ("propose",),
+    "sampler": ("propose", "plan", "num_left"),
     "stopper": ("stops",),
-    "evaluator": ("evaluate",),
+    "evaluator": ("evaluate", "check", "take", "prepare_once", "prepare", "close"),
     "executor": ("run",),
     "storage": ("holds", "open", "running", "is_running"),
+}
+ATTRIBUTES = {
+    "sampler": ("phase", "sees"),
+    "evaluator": ("budget", "devices", "takes_data", "identity", "heads"),
+    "executor": ("workers",),
 }
 
 
@@ -27,7 +34,7 @@ def part(section: str, given: Any, **options: Any) -> Any:
             trust(given)
         given = find(given, CHOICES[section], section)
     made = make(given, options, section) if isinstance(given, type) or options else given
-    return check_methods(made, METHODS[section], section)
+    return _checked(made, section)
 
 
 def parts_of(config: StudyConfig) -> Parts:
@@ -38,8 +45,25 @@ def parts_of(config: StudyConfig) -> Parts:
             trust(asked.name)
         found = find(asked.name, CHOICES[section], section)
         if section == "evaluator" and hasattr(found, "from_settings"):
-            made[section] = found.from_settings(config.train, config.data, asked.options)
+            made[section] = _from_settings(found, config, asked.options)
         else:
             made[section] = make(found, asked.options, section)
-        check_methods(made[section], METHODS[section], section)
+        _checked(made[section], section)
     return Parts(**made)
+
+
+def _from_settings(found: Any, config: StudyConfig, options: Mapping[str, Any]) -> Any:
+    try:
+        return found.from_settings(config.train, config.data, options)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"evaluator {found.__qualname__!r} cannot be made ({where(error)})") from error
+
+
+def _checked(made: Any, section: str) -> Any:
+    check_methods(made, METHODS[section], section, ATTRIBUTES.get(section, ()))
+    if section == "evaluator" and made.takes_data and not hasattr(made, "data"):
+        name = type(made).__qualname__
+        raise UserError(f"evaluator {name!r} says `takes_data`, but has no attribute 'data', the settings of a data set")
+    return made

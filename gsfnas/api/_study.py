@@ -14,14 +14,13 @@ from gsfnas.api._parts import part, parts_of
 from gsfnas.api._space import DryRun, bind, plan
 from gsfnas.api._testing import protocol_name, score
 from gsfnas.api._watcher import ConsoleWatcher, Watcher
-from gsfnas.component import trust
+from gsfnas.component import blaming, trust
 from gsfnas.config import StudyConfig, compose_study
 from gsfnas.data import VideoData
 from gsfnas.errors import UserError
 from gsfnas.evaluators import Evaluator
 from gsfnas.record import Record, StudyRecord, best
-from gsfnas.report import build_report, check_sections
-from gsfnas.report.sections._load import SectionLike
+from gsfnas.report import SectionLike, build_report, check_sections
 from gsfnas.space import BoundSpace
 from gsfnas.study import (
     Afterwards,
@@ -106,7 +105,9 @@ class Study:
             # What would only be found out when all is run.
             check_sections(self.config.report_sections, is_from_data=True)
         data = self._open() if evaluator.takes_data else None
-        for line in evaluator.check(self.space, self.device):
+        with blaming(evaluator, "evaluator"):
+            news = evaluator.check(self.space, self.device)
+        for line in news:
             self.watcher.say(line)
         environment = describe(self.device)
         if data is not None and data.skipped:
@@ -160,7 +161,8 @@ class Study:
         if self.config is not None:
             # What would only be found out after training, or after the study has taken its name.
             data.split("test").viewed(self.config.protocol.clips, self.config.protocol.crops)
-        evaluator.take(data)
+        with blaming(evaluator, "evaluator"):
+            evaluator.take(data)
         return data
 
     @property
@@ -170,7 +172,8 @@ class Study:
         return {"study": dataclasses.asdict(self.settings), "executor": {"workers": self.parts.executor.workers}}
 
     def _afterwards(self, data: VideoData | None, device_name: str) -> Afterwards:
-        heads = dict(self.parts.evaluator.heads)
+        with blaming(self.parts.evaluator, "evaluator"):
+            heads = dict(self.parts.evaluator.heads)
         measured = partial(latency, heads, str(resolve_device(self.device))) if self.measures_latency else None
         config = self.config
         if config is None or data is None or config.protocol.views == 1:

@@ -1,7 +1,10 @@
 """What a study asks of whatever measures a candidate: train it, take a supernet's weights, look it up in a table."""
 
+import inspect
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -49,8 +52,8 @@ class Evaluator(Protocol):
     """Measures candidates, one after another, in one process.
 
     A worker process gets a copy of it, so an evaluator is picklable before ``prepare``. ``budget`` is the number of epochs of a
-    run, ``devices`` on how many devices a run computes at once. Where ``takes_data`` is true, a study opens its data set and
-    hands it over by ``take`` before anything else.
+    run, ``devices`` on how many devices a run computes at once. Where ``takes_data`` is true, ``data`` holds the settings of a
+    data set, which a study opens and hands over by ``take`` before anything else.
     """
 
     budget: int
@@ -59,8 +62,14 @@ class Evaluator(Protocol):
 
     @classmethod
     def from_settings(cls, train: Any, data: Any, options: Mapping[str, Any]) -> Self:
-        """The evaluator of a study's sections ``train``, ``data`` and ``evaluator``; the last alone, unless overridden."""
-        made: Self = make(cls, options, "evaluator")
+        """The evaluator of a study's sections ``train``, ``data`` and ``evaluator``.
+
+        Unless overridden, the options of the section ``evaluator`` are its arguments, beside ``train`` and ``data`` where it
+        has such arguments. Raises UserError for an option that is none.
+        """
+        accepted = inspect.signature(cls).parameters
+        given = {name: value for name, value in (("train", train), ("data", data)) if name in accepted}
+        made: Self = make(partial(cls, **given) if given else cls, options, "evaluator")
         return made
 
     @property
@@ -93,6 +102,7 @@ class Evaluator(Protocol):
         """Work for all runs of one process, such as opening the data."""
         return
 
+    @abstractmethod
     def evaluate(
         self, candidate: Candidate, *, seed: int, replicate: int, budget: int, resume_from: Path | None = None
     ) -> Iterator[Measurement]:

@@ -1,5 +1,6 @@
 """What a study asks of whoever starts its workers."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ class Executor(Protocol):
 
     workers: int
 
+    @abstractmethod
     def run(self, task: Task, device: str, tell: Callable[[int, Any], None], say: Callable[[str], None]) -> None:
         """Returns when every worker is done. ``tell`` gets a worker's number and what it tells, ``say`` a line for people.
 

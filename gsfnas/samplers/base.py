@@ -1,5 +1,6 @@
 """What a study asks of whoever proposes: which candidate is evaluated next, once more, and for how many epochs."""
 
+from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
@@ -55,6 +56,7 @@ class Sampler(Protocol):
     phase: Phase = "search"
     sees: Sees = "lagged"
 
+    @abstractmethod
     def propose(self, history: History, asked: Collection[Proposal]) -> Proposal | None:
         """The next run, which is none of ``asked``; None passes on to the next sampler of the study."""
         ...

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from gsfnas.candidate import Candidate
-from gsfnas.component import fingerprint, is_outside, load
+from gsfnas.component import blaming, fingerprint, is_outside, load
 from gsfnas.errors import UserError
 from gsfnas.evaluators.base import Evaluator
 from gsfnas.executors import Executor
@@ -100,8 +100,9 @@ def run_study(
         with parts.storage.running(folder, settings.name):
             storage = parts.storage.open(folder, settings.name, "create")
             environment, configuration = _plain(circumstances.environment), _plain(circumstances.configuration)
-            heads = tuple(parts.evaluator.heads.items())
-            recipe, data = _identity(parts.evaluator, space)
+            with blaming(parts.evaluator, "evaluator"):
+                heads = tuple(parts.evaluator.heads.items())
+                recipe, data = _identity(parts.evaluator, space)
             given = parts.sampler
             samplers = given if isinstance(given, tuple) else chain(space, given, settings.initial_fraction)
             job = Job(
@@ -162,7 +163,8 @@ def _search(job: Job, storage: StudyStorage, executor: Executor, device: str, co
         if executor.workers > settings.lag + 1 and not is_named:
             line = f"study.lag={settings.lag} lets at most {settings.lag + 1} runs of the search go side by side"
             console.print(f"{line}; some of the {executor.workers} workers will wait", highlight=False)
-        with StudyProgress(console, records, scheduler.num_left, executor.workers, names) as progress:
+        progress = StudyProgress(console, records, scheduler.num_left, executor.workers, names)
+        with progress, blaming(executor, "executor"):
             executor.run(Work(job), device, progress.on_event, progress.say)
     main = sum(run.part == "main" for run in storage.runs())
     if main < min(limit, settings.trials) and job.deadline is not None and time.time() >= job.deadline:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gsfnas import checked
-from gsfnas.component import where
-from gsfnas.errors import UserError
+from gsfnas.component import blaming, where
+from gsfnas.errors import UserError, shown
 from gsfnas.escape import printable
 from gsfnas.evaluators.base import Context, Evaluator, Measurement
 from gsfnas.files import write
@@ -100,9 +100,11 @@ def prepare(job: Job, context: Context) -> None:
         done = job.folder / f"prepared-{digest({'recipe': job.recipe, 'data': job.data})}"
         with exclusive(job.folder / "prepare.lock"):
             if not done.exists():
-                evaluator.prepare_once(job.space, context)
+                with blaming(evaluator, "evaluator"):
+                    evaluator.prepare_once(job.space, context)
                 write(done, "")
-    evaluator.prepare(job.space, context)
+    with blaming(evaluator, "evaluator"):
+        evaluator.prepare(job.space, context)
 
 
 def reuse(job: Job, storage: StudyStorage, assignment: Assignment, cached: CachedRun) -> Record:
@@ -143,6 +145,8 @@ def _measure(job: Job, storage: StudyStorage, run: Run) -> Measurement:
     last = None
     curve = {epoch.epoch: epoch for epoch in run.record.curve}
     for measurement in _resumed(job, run):
+        if not isinstance(measurement, Measurement):
+            raise TypeError(f"an evaluator yields values of Measurement, but one is {shown(measurement)}")
         due = last.epoch + 1 if last is not None else max(curve, default=0) + 1
         if not (last.epoch if last is not None else 0) < measurement.epoch <= due:
             raise RuntimeError(f"the evaluator told epoch {measurement.epoch} where epoch {due} is due")
@@ -160,6 +164,8 @@ def _measure(job: Job, storage: StudyStorage, run: Run) -> Measurement:
         last = replace(measurement, metrics=metrics)
         if not last.is_last and _stops(job, storage, replace(run.record, curve=tuple(curve.values()))):
             raise StoppedError(f"stopped after epoch {last.epoch} of {job.budget}")
+    if last is not None and not last.is_last and last.epoch == job.budget:
+        raise RuntimeError(f"the evaluator yielded no last measurement: that of epoch {last.epoch} says no is_last=True")
     if last is None or not last.is_last:
         raise RuntimeError(f"the evaluator ended after {last.epoch if last else 0} of {job.budget} epochs")
     if "val_top1" not in last.metrics:
@@ -175,7 +181,7 @@ def _resumed(job: Job, run: Run) -> Iterator[Measurement]:
     options = {"seed": run.record.seed, "replicate": run.record.replicate, "budget": job.budget}
     stream = iter(evaluator.evaluate(run.record.candidate, resume_from=resume_from, **options))
     first = next(stream, None)
-    if first is not None and first.epoch > (run.record.curve[-1].epoch if run.record.curve else 0) + 1:
+    if isinstance(first, Measurement) and first.epoch > (run.record.curve[-1].epoch if run.record.curve else 0) + 1:
         shutil.rmtree(job.checkpoints / run.folder_name, ignore_errors=True)
         stream = iter(evaluator.evaluate(run.record.candidate, resume_from=None, **options))
         first = next(stream, None)

@@ -9,6 +9,8 @@ import pytest
 
 from gsfnas.api import Study, StudySettings, Watcher
 from gsfnas.errors import UserError
+from gsfnas.evaluators import Evaluator, Measurement
+from gsfnas.executors.local import LocalExecutor
 from gsfnas.samplers import Anchors, Proposal, Random, Sampler
 from gsfnas.stoppers import Stopper
 from gsfnas.study import load_study
@@ -18,8 +20,6 @@ SMALL = ["backbone.width=0.25", "train.epochs=1", "data.train_clips=48", "data.v
 
 
 def make(tmp_path, *, evaluator=None, trials=6, workers=1, **parts):
-    from gsfnas.executors.local import LocalExecutor
-
     settings = StudySettings("mine", trials=trials, replicates=1, runs=str(tmp_path / "runs"))
     executor = parts.pop("executor", LocalExecutor(workers))
     study = Study(
@@ -218,3 +218,90 @@ def test_six_lines_of_python_are_the_command(tmp_path, monkeypatch):
     assert main(["study", "run", "placement", *overrides]) == 0
     assert (tmp_path / "runs" / "six" / "journal.log").read_bytes() == before
     assert key.startswith("c1-")
+
+
+class Duck:
+    """What has the one method that makes a part, and nothing else."""
+
+    def propose(self, history, asked):
+        return None
+
+    def evaluate(self, candidate, *, seed, replicate, budget, resume_from=None):
+        yield None
+
+
+class Idle(Sampler):
+    pass
+
+
+class Lacking(Evaluator):
+    budget = 1
+
+    def evaluate(self, candidate, *, seed, replicate, budget, resume_from=None):
+        yield Measurement(1, {"val_top1": 0.5}, is_last=True)
+
+
+class Taking(Lacking):
+    takes_data = True
+
+
+@pytest.mark.parametrize(
+    ("part", "given", "said"),
+    [
+        ("sampler", Duck(), "sampler 'Duck' has no method 'plan'; every sampler has propose, plan, num_left"),
+        ("sampler", Idle, "sampler 'Idle' has no method 'propose'"),
+        ("evaluator", Duck(), "evaluator 'Duck' has no method 'check'"),
+        ("evaluator", type("Boundless", (Lacking,), {"budget": property(lambda self: 1 // 0)})(), ""),
+        ("evaluator", Taking(), "evaluator 'Taking' says `takes_data`, but has no attribute 'data'"),
+    ],
+)
+def test_a_part_that_lacks_what_a_study_asks_of_it_is_one_line(tmp_path, part, given, said):
+    if not said:
+        # Properties are not asked before the study runs.
+        assert make(tmp_path, **{part: given}).parts.evaluator is given
+        return
+    with pytest.raises(UserError, match=said) as caught:
+        make(tmp_path, **{part: given})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["check", "prepare", "prepare_once", "identity", "heads"])
+def test_an_evaluator_from_outside_that_fails_is_one_line_with_its_place(tmp_path, method):
+    def fail(self, *given):
+        raise KeyError("no such clip")
+
+    broken = type("Broken", (FakeEvaluator,), {method: property(fail) if method in ("identity", "heads") else fail})
+    with pytest.raises(
+        UserError, match=r"evaluator 'Broken' failed \(KeyError: 'no such clip', .*test_study.py, line"
+    ) as caught:
+        make(tmp_path, evaluator=broken(tmp_path)).run()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_executor_from_outside_that_fails_is_one_line(tmp_path):
+    class Broken(LocalExecutor):
+        def run(self, task, device, tell, say):
+            raise KeyError("no such queue")
+
+    with pytest.raises(UserError, match=r"Broken' failed \(KeyError: 'no such queue', .*test_study.py, line"):
+        make(tmp_path, executor=Broken(2)).run()
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (
+            [Measurement(epoch, {"val_top1": 0.5}) for epoch in (1, 2, 3)],
+            "no last measurement: that of epoch 3 says no",
+        ),
+        ([(1, {"val_top1": 0.5})], "TypeError: an evaluator yields values of Measurement, but one is \\(1, "),
+    ],
+)
+def test_an_evaluator_without_a_last_measurement_fails_its_candidates(tmp_path, told, said):
+    class Endless(FakeEvaluator):
+        def evaluate(self, candidate, **options):
+            return iter(told)
+
+    with pytest.raises(UserError, match=f"the first 3 candidates all failed: .*{said}"):
+        make(tmp_path, evaluator=Endless(tmp_path)).run()
+    assert {one.outcome for one in load_study(tmp_path / "runs", "mine").records} == {"failed"}
