@@ -27,8 +27,8 @@ from gsfnas.typed import to_settings
 
 # Packages (``package``) and single parts (``package.module:object``) that the user of this process has named.
 _TRUSTED: set[str] = set()
-# Modules of such parts, in the order in which they were loaded.
-_LOADED: dict[str, None] = {}
+# Modules of such parts, in the order in which they were loaded, and the working directory of then.
+_LOADED: dict[str, str] = {}
 _DOTTED = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 
@@ -57,7 +57,7 @@ def trusted() -> tuple[str, ...]:
 
 @contextmanager
 def trusting(names: Iterable[str]) -> Iterator[None]:
-    """Trusts these within the block; afterwards all is as it was, and processes that are started load what they loaded before."""
+    """Trusts these within the block; afterwards all is as it was, also what processes that are started then import."""
     before, loaded_before = set(_TRUSTED), list(_LOADED)
     try:
         trust(*names)
@@ -86,7 +86,7 @@ def load(name: str, kind: str) -> Any:
             f"--trust {package} (in Python: gsfnas.trust({package!r}))"
         )
     found = getattr(_import(module_name, name, kind), attribute, None)
-    _LOADED[module_name] = None
+    _LOADED[module_name] = str(Path.cwd())
     if not callable(found):
         what = "has no" if found is None else "cannot call"
         raise UserError(f"{kind} {name!r}: {module_name!r} {what} {attribute!r}; write it as package.module:object")
@@ -98,16 +98,17 @@ def load(name: str, kind: str) -> Any:
     return found
 
 
-def loaded() -> tuple[str, ...]:
-    """The modules from which parts were loaded: for the processes that this one starts, which call ``reload``."""
-    return tuple(_LOADED)
+def loaded() -> tuple[tuple[str, str], ...]:
+    """The modules from which parts were loaded, and from which folder: for the processes that this one starts."""
+    return tuple(_LOADED.items())
 
 
-def reload(modules: Iterable[str]) -> None:
-    """Imports what another process had loaded, wherever it had found it."""
-    for module in modules:
-        _import(module, module, "module")
-        _LOADED[module] = None
+def reload(modules: Iterable[tuple[str, str]]) -> None:
+    """Imports what another process had ``loaded``; what is gone is passed over, for nobody may need it."""
+    for module, folder in modules:
+        with contextlib.suppress(UserError):
+            _import(module, module, "module", folder)
+            _LOADED[module] = folder
 
 
 def find(name: str, choices: Mapping[str, str], kind: str) -> Any:
@@ -241,8 +242,8 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
 
 
-def _import(module_name: str, name: str, kind: str) -> Any:
-    here = str(Path.cwd())
+def _import(module_name: str, name: str, kind: str, folder: str | None = None) -> Any:
+    here = folder or str(Path.cwd())
     is_added = here not in sys.path
     if is_added:
         sys.path.append(here)

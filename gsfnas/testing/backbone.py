@@ -1,0 +1,190 @@
+"""What every backbone must do. A backbone's test inherits ``BackboneConformance`` and gives its reference:
+
+class TestMine(BackboneConformance):
+    @pytest.fixture
+    def backbone(self):
+        return backbone_ref("my_nets:small", {"channels": 16})
+
+    @pytest.fixture
+    def resolution(self):
+        return 32
+"""
+
+import copy
+import random
+from collections import Counter
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gsfnas.backbone import backbone_ref, backbone_sites, build_backbone
+from gsfnas.candidate import BackboneRef, Candidate, Kind, Site
+from gsfnas.cost import count_fvcore, count_ptflops, price
+from gsfnas.model import build_model, counting_form, insert
+from gsfnas.space import BoundSpace, Space
+
+_HEADS = {"class": 7}
+_FRAMES = 3
+# Every choice of the operator that its cost depends on.
+_SPACE = {
+    "name": "all",
+    "sites": {"pattern": "*"},
+    "insertions": [
+        {"module": "gate_shift_fuse", "gate": ["learnable", 1], "fuse": ["learnable", "sum"], "ratio": [0.25, 1.0]},
+    ],
+}
+
+
+class BackboneConformance:
+    """Tests of one backbone, which the fixture ``backbone`` names, on frames of ``resolution`` pixels."""
+
+    @pytest.fixture
+    def backbone(self) -> BackboneRef:
+        raise NotImplementedError("a conformance test needs a fixture `backbone` that returns what backbone_ref makes")
+
+    @pytest.fixture
+    def resolution(self) -> int:
+        """Height and width of the frames, as small as the network takes them."""
+        return 32
+
+    @pytest.fixture
+    def network(self, backbone: BackboneRef) -> nn.Module:
+        return _build(backbone).eval()
+
+    @pytest.fixture
+    def sites(self, backbone: BackboneRef, resolution: int) -> tuple[Site, ...]:
+        return backbone_sites(backbone, resolution)
+
+    @pytest.fixture
+    def space(self, backbone: BackboneRef, resolution: int, sites: tuple[Site, ...]) -> BoundSpace:
+        return Space.from_dict(_SPACE).bind(backbone, sites, frames=_FRAMES, resolution=resolution)
+
+    def test_its_reference_names_it(self, backbone: BackboneRef) -> None:
+        assert backbone_ref(backbone.name, dict(backbone.options)) == backbone
+        assert Candidate.from_json(Candidate(backbone, 8, 32).to_json()).backbone == backbone
+
+    def test_a_frame_becomes_a_row_of_features(self, network: nn.Module, resolution: int) -> None:
+        for number in (1, 5):
+            features = _run(network, _frames(number, resolution))
+            assert features.shape == (number, network.num_features), "(N, 3, H, W) must become (N, num_features)"
+            assert features.isfinite().all()
+
+    def test_frames_know_nothing_of_each_other(self, network: nn.Module, resolution: int) -> None:
+        """What passes between frames are the modules at the sites, nothing else."""
+        frames = _frames(4, resolution)
+        together = _run(network, frames)
+        for number in range(4):
+            alone = _run(network, frames[number : number + 1])
+            torch.testing.assert_close(alone[0], together[number], rtol=1e-4, atol=1e-5)
+
+    def test_the_same_seed_gives_the_same_weights(self, backbone: BackboneRef) -> None:
+        first, again, other = (_build(backbone, seed).state_dict() for seed in (0, 0, 1))
+        assert list(first) == list(again)
+        assert all(torch.equal(first[name], again[name]) for name in first), "its weights do not come from torch's generator"
+        assert any(not torch.equal(first[name], other[name]) for name in first), "another seed must give other weights"
+
+    def test_sites_have_names_of_their_own(self, sites: tuple[Site, ...]) -> None:
+        assert sites, "it has no site"
+        repeated = [name for name, count in Counter(site.name for site in sites).items() if count > 1]
+        assert not repeated, f"several sites are named {repeated[0]!r}"
+        assert any(site.is_default for site in sites), "no site is a default one, so that spaces which name none find none"
+        for site in sites:
+            assert site.kind in get_args(Kind)
+            assert site.role, f"site {site.name} has no role"
+
+    def test_sites_are_as_they_say(self, network: nn.Module, sites: tuple[Site, ...], resolution: int) -> None:
+        """A module at each of them is called once in a forward, on (N, C, H, W) as stated."""
+        probes = {site: Probe() for site in sites}
+        insert(network, probes)
+        _run(network, _frames(2, resolution))
+        for site, probe in probes.items():
+            assert probe.shapes == [(2, site.channels, site.height, site.width)], f"site {site.name}"
+
+    def test_a_module_that_does_nothing_changes_nothing(
+        self, network: nn.Module, sites: tuple[Site, ...], resolution: int
+    ) -> None:
+        frames = _frames(2, resolution)
+        before, names = _run(network, frames), list(network.state_dict())
+        inserted = insert(network, {site: nn.Identity() for site in sites})
+        assert torch.equal(_run(network, frames), before)
+        assert list(network.state_dict()) == names, "an insertion must not rename the backbone's own parameters"
+        for one in inserted:
+            one.remove()
+        assert torch.equal(_run(network, frames), before)
+
+    def test_what_stands_at_a_site_is_heard(self, network: nn.Module, sites: tuple[Site, ...], resolution: int) -> None:
+        frames = _frames(2, resolution)
+        before = _run(network, frames)
+        for site in sites:
+            (one,) = insert(network, {site: Halved()})
+            assert not torch.equal(_run(network, frames), before), f"what stands at {site.name} does not reach the features"
+            one.remove()
+
+    def test_candidates_become_networks_that_learn(self, space: BoundSpace) -> None:
+        for candidate in (space.empty, space.full):
+            model = build_model(candidate, _HEADS).train()
+            clips = _frames(2 * _FRAMES, candidate.resolution).view(2, _FRAMES, 3, candidate.resolution, candidate.resolution)
+            logits = model(clips)["class"]
+            assert logits.shape == (2, 7)
+            torch.autograd.backward(nn.functional.cross_entropy(logits, torch.tensor([0, 1])))
+            # A head's small weights may keep a gradient at zero; none may be missing.
+            lost = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
+            assert not lost, f"no gradient reaches {lost[0]}"
+            assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
+
+    def test_a_copy_of_a_network_is_the_same(self, space: BoundSpace) -> None:
+        model = build_model(space.full, _HEADS).eval()
+        clips = _frames(_FRAMES, space.resolution).unsqueeze(0)
+        with torch.no_grad():
+            assert torch.equal(copy.deepcopy(model)(clips)["class"], model(clips)["class"])
+
+    @pytest.mark.parametrize("draw", range(3))
+    def test_its_price_is_what_is_counted(self, space: BoundSpace, draw: int) -> None:
+        """Parameters, operations by both counters, activations: to the last digit."""
+        candidate = space.empty if draw == 0 else space.sample(random.Random(draw))
+        model = build_model(candidate, _HEADS)
+        cost, form = price(candidate, _HEADS).total, counting_form(model)
+        clip = torch.zeros(1, candidate.frames, 3, candidate.resolution, candidate.resolution)
+        fvcore = count_fvcore(form, clip)
+        assert cost.params == sum(parameter.numel() for parameter in model.parameters())
+        assert (cost.macs_fvcore, cost.activations) == (fvcore.operations, fvcore.activations)
+        assert cost.macs_ptflops == count_ptflops(form, clip)
+
+
+class Probe(nn.Module):
+    """Passes its input on and remembers its shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: list[tuple[int, ...]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.shapes.append(tuple(x.shape))
+        return x
+
+
+class Halved(nn.Module):
+    """Half of one half of the channels, so that no normalisation behind it takes it back."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        factor = torch.ones(x.shape[1])
+        factor[: x.shape[1] // 2] = 0.5
+        return x * factor[:, None, None]
+
+
+def _build(backbone: BackboneRef, seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_backbone(backbone)
+
+
+def _frames(number: int, resolution: int) -> Tensor:
+    return torch.randn(number, 3, resolution, resolution, generator=torch.Generator().manual_seed(1))
+
+
+def _run(network: Any, frames: Tensor) -> Tensor:
+    with torch.no_grad():
+        features: Tensor = network(frames)
+    return features

@@ -1,0 +1,202 @@
+"""What every evaluator must do. An evaluator's test inherits ``EvaluatorConformance`` and gives the evaluator:
+
+    class TestMine(EvaluatorConformance):
+        @pytest.fixture
+        def evaluator(self):
+            return Mine()
+
+It evaluates some fifteen runs, so give it little to do: few epochs, few clips.
+"""
+
+import copy
+import math
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from gsfnas.backbone import backbone_ref, backbone_sites
+from gsfnas.candidate import Candidate
+from gsfnas.evaluators import Context, Evaluator, Identity, Measurement
+from gsfnas.record import StudyRecord
+from gsfnas.space import BoundSpace, Space
+from gsfnas.testing._small import Threads, run_small
+
+SEED = 3
+
+
+class EvaluatorConformance:
+    """Tests of one evaluator, which the fixture ``evaluator`` returns: a new one each time, before ``prepare``."""
+
+    @pytest.fixture
+    def evaluator(self) -> Evaluator:
+        raise NotImplementedError("a conformance test needs a fixture `evaluator` that returns an evaluator")
+
+    @pytest.fixture
+    def others(self) -> Sequence[Evaluator]:
+        """Evaluators of the same kind with other options, each of which changes results."""
+        return ()
+
+    @pytest.fixture
+    def space(self) -> BoundSpace:
+        """What is evaluated; its clips are those of the evaluator's data. By default of 8 frames at 32 px."""
+        return small_space(8, 32)
+
+    @pytest.fixture
+    def prepared(self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path) -> Iterator[Evaluator]:
+        yield _prepare(evaluator, space, tmp_path / "checkpoints")
+        evaluator.close()
+
+    def test_it_has_what_a_study_asks_of_it(self, evaluator: Evaluator, space: BoundSpace) -> None:
+        assert isinstance(evaluator.budget, int)
+        assert evaluator.budget >= 1, f"`budget` is the number of epochs, but is {evaluator.budget}"
+        assert isinstance(evaluator.devices, int)
+        assert evaluator.devices >= 1
+        assert evaluator.heads, "`heads` must have a task"
+        for task, classes in evaluator.heads.items():
+            assert isinstance(task, str)
+            assert isinstance(classes, int)
+            assert classes >= 1
+        if evaluator.takes_data:
+            assert hasattr(evaluator, "data"), "where `takes_data` is true, `data` holds the settings of the data set"
+        assert all(isinstance(line, str) for line in evaluator.check(space, "cpu"))
+
+    def test_epochs_come_in_order_and_the_last_has_the_result(
+        self, evaluator: Evaluator, prepared: Evaluator, space: BoundSpace
+    ) -> None:
+        for candidate in (space.empty, space.full):
+            found = _evaluate(prepared, candidate)
+            assert [one.epoch for one in found] == list(range(1, evaluator.budget + 1)), "one measurement an epoch, in order"
+            assert [one.is_last for one in found] == [False] * (len(found) - 1) + [True], "the last one, alone, has `is_last`"
+            for one in found:
+                for name, value in one.metrics.items():
+                    assert math.isfinite(float(value)), f"{name} is {value} after epoch {one.epoch}"
+            assert "val_top1" in found[-1].metrics, "the last measurement must hold `val_top1`"
+            assert 0 <= found[-1].metrics["val_top1"] <= 1, "`val_top1` is a fraction"
+
+    def test_the_same_seed_gives_the_same_numbers(self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path) -> None:
+        """In any order of the candidates, in this process and with a copy of the evaluator."""
+        results: list[Mapping[str, Sequence[Mapping[str, float]]]] = []
+        for number, order in enumerate([(space.empty, space.full), (space.full, space.empty)]):
+            here = _prepare(copy.deepcopy(evaluator), space, tmp_path / str(number))
+            results.append({candidate.key: _numbers(_evaluate(here, candidate)) for candidate in order})
+            here.close()
+        assert results[0] == results[1], "results depend on what was evaluated before"
+
+    def test_a_run_goes_on_from_its_checkpoint(
+        self, evaluator: Evaluator, prepared: Evaluator, space: BoundSpace, tmp_path: Path
+    ) -> None:
+        """It may tell the checkpoint's epoch once more; the end is that of a run that nothing has stopped."""
+        whole = _evaluate(prepared, space.full)
+        again = _prepare(copy.deepcopy(evaluator), space, tmp_path / "again")
+        stream = iter(_stream(again, space.full))
+        first = next(stream)
+        getattr(stream, "close", lambda: None)()
+        if first.checkpoint is None or first.is_last:
+            pytest.skip("it writes no checkpoint before the end")
+        assert first.checkpoint.is_file(), f"its checkpoint {first.checkpoint} is no file"
+        # As in a process that comes after one that was killed.
+        later = _prepare(copy.deepcopy(evaluator), space, tmp_path / "again")
+        rest = _evaluate(later, space.full, resume_from=first.checkpoint)
+        for one in (again, later):
+            one.close()
+        assert rest[0].epoch in (1, 2), f"it goes on with epoch {rest[0].epoch} after epoch 1"
+        assert _numbers(rest) == _numbers(whole)[rest[0].epoch - 1 :], "a run that was stopped ends otherwise"
+
+    def test_a_run_writes_into_its_own_folder(self, prepared: Evaluator, space: BoundSpace, tmp_path: Path) -> None:
+        folder = tmp_path / "checkpoints"
+        before = set(folder.rglob("*"))
+        found = _evaluate(prepared, space.full)
+        own = folder / f"{space.full.key}-{SEED}"
+        for path in set(folder.rglob("*")) - before:
+            assert path.is_relative_to(own), f"it writes {path}; a run writes below <folder>/<key>-<seed>/"
+        for one in found:
+            assert one.checkpoint is None or one.checkpoint.is_relative_to(own), f"checkpoint {one.checkpoint} is elsewhere"
+
+    def test_it_goes_to_other_processes(self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path) -> None:
+        """Before ``prepare``, and as a study sends it: after it was asked for its identity and its heads."""
+        assert evaluator.identity
+        assert evaluator.heads
+        evaluator.check(space, "cpu")
+        there = _prepare(pickle.loads(pickle.dumps(evaluator)), space, tmp_path / "there")
+        here = _prepare(evaluator, space, tmp_path / "here")
+        assert _numbers(_evaluate(there, space.full)) == _numbers(_evaluate(here, space.full))
+        for one in (there, here):
+            one.close()
+
+    def test_its_identity_stays(
+        self, evaluator: Evaluator, others: Sequence[Evaluator], space: BoundSpace, tmp_path: Path
+    ) -> None:
+        """The same each time, before and after work, and another one with other options."""
+        identity = evaluator.identity
+        assert isinstance(identity, Identity)
+        for value in (identity.recipe, identity.data):
+            assert isinstance(value, str)
+            assert value.isprintable()
+            assert value, "recipe and data are names"
+        assert copy.deepcopy(evaluator).identity == identity
+        assert pickle.loads(pickle.dumps(evaluator)).identity == identity
+        here = _prepare(evaluator, space, tmp_path)
+        assert here.identity == identity, "`prepare` changes its identity"
+        _evaluate(here, space.full)
+        assert here.identity == identity, "a run changes its identity"
+        here.close()
+        known = [identity, *(other.identity for other in others)]
+        assert len(set(known)) == len(known), "other options need another identity: results would be mistaken for each other"
+
+    def test_after_close_it_is_prepared_again(self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path) -> None:
+        """Twice in one process, as in a notebook."""
+        found = []
+        for name in ("a", "b"):
+            _prepare(evaluator, space, tmp_path / name)
+            found.append(_numbers(_evaluate(evaluator, space.full)))
+            evaluator.close()
+        evaluator.close()
+        assert found[0] == found[1]
+
+    def test_a_study_with_it_ends(self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path) -> None:
+        record = run_evaluations(evaluator, space, tmp_path)
+        assert [one.outcome for one in record.records] == ["complete"] * 2, [one.error for one in record.records]
+        assert all(len(one.curve) == evaluator.budget for one in record.records)
+
+
+def small_space(frames: int, resolution: int) -> BoundSpace:
+    """GSF or nothing at the default sites of a narrow ``micro``."""
+    space = Space.from_dict({"name": "small", "sites": {"role": "default"}, "insertions": [{"module": "gsf", "ratio": 0.25}]})
+    backbone = backbone_ref("micro", {"width": 0.25})
+    return space.bind(backbone, backbone_sites(backbone, resolution), frames=frames, resolution=resolution)
+
+
+def run_evaluations(evaluator: Evaluator, space: BoundSpace, folder: Path) -> StudyRecord:
+    """A study of the two anchors alone. Raises UserError as a study does."""
+    try:
+        return run_small(folder, space, evaluator=evaluator, executor=Threads(1), trials=2, replicates=1)
+    finally:
+        evaluator.close()
+
+
+def _prepare(evaluator: Evaluator, space: BoundSpace, folder: Path) -> Evaluator:
+    context = Context(folder, device="cpu", threads=1)
+    evaluator.prepare_once(space, context)
+    evaluator.prepare(space, context)
+    return evaluator
+
+
+def _stream(evaluator: Evaluator, candidate: Candidate, resume_from: Path | None = None) -> Iterator[Measurement]:
+    return evaluator.evaluate(candidate, seed=SEED, replicate=0, budget=evaluator.budget, resume_from=resume_from)
+
+
+def _evaluate(evaluator: Evaluator, candidate: Candidate, resume_from: Path | None = None) -> list[Measurement]:
+    found = []
+    for measurement in _stream(evaluator, candidate, resume_from):
+        assert isinstance(measurement, Measurement), f"an evaluator yields values of Measurement, but one is {measurement!r}"
+        found.append(measurement)
+        assert len(found) <= evaluator.budget + 1, f"it yields more than the {evaluator.budget} epochs of `budget`"
+    assert found, "it yields no measurement"
+    return found
+
+
+def _numbers(found: Sequence[Measurement]) -> list[Mapping[str, float]]:
+    """Everything but how long it took."""
+    return [{name: value for name, value in one.metrics.items() if name != "seconds"} for one in found]
