@@ -5,6 +5,7 @@ Code is named by the user: in Python, in an argument of the command line, by ``-
 mention it, which imports nothing until the user has named it too. What is trusted holds for the process and its workers.
 """
 
+import contextlib
 import dataclasses
 import errno
 import functools

@@ -130,8 +130,8 @@ def test_what_was_loaded_within_a_block_is_not_loaded_by_later_workers(tmp_path,
     monkeypatch.chdir(tmp_path)
     with trusting(["my_short_lived"]):
         load("my_short_lived:part", "sampler")
-        assert "my_short_lived" in loaded()
-    assert "my_short_lived" not in loaded()
+        assert "my_short_lived" in dict(loaded())
+    assert "my_short_lived" not in dict(loaded())
     sys.modules.pop("my_short_lived", None)
 
 

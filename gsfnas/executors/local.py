@@ -157,8 +157,22 @@ class _WorkerPool:
             raise UserError(f"the workers keep dying (last: {how}); where memory is short, ask for fewer `executor.workers`")
 
 
+def _received(sent: bytes) -> Task:
+    try:
+        task: Task = pickle.loads(sent)
+    except ImportError as error:
+        own = "install it, or run from the folder that holds it"
+        raise UserError(f"a worker process cannot import a part of the study ({one_line(error)}); {own}") from None
+    return task
+
+
 def _worker_process(
-    sent: bytes, packages: tuple[str, ...], modules: tuple[str, ...], device: str, threads: int, connection: Connection
+    sent: bytes,
+    packages: tuple[str, ...],
+    modules: tuple[tuple[str, str], ...],
+    device: str,
+    threads: int,
+    connection: Connection,
 ) -> None:
     """The life of one worker process. Signals are the parent's affair; a worker never outlives its parent.
 
@@ -168,7 +182,7 @@ def _worker_process(
         begin_child()
         trust(*packages)
         reload(modules)
-        task: Task = pickle.loads(sent)
+        task = _received(sent)
         task(device, threads, lambda told: connection.send(("event", told)))
         connection.send(("done", None))
     except UserError as error:
