@@ -132,6 +132,22 @@ def test_imports_point_one_way(path):
         assert is_allowed or is_on_the_way, f"{path.relative_to(PACKAGE)} imports {name}, but {part} may not"
 
 
+def test_no_module_imports_itself_by_way_of_others():
+    """Counting what is imported when a module is loaded; what waits for a call may come from anywhere below."""
+    names = {_dotted(path): path for path in modules()}
+    known: dict[str, set[str]] = {}
+
+    def reached(name, on_the_way):
+        assert name not in on_the_way, " -> ".join([*on_the_way, name])
+        if name not in known:
+            found = {inner for inner in _at_once(names[name]) if inner in names and inner != name}
+            known[name] = found.union(*(reached(inner, (*on_the_way, name)) for inner in found))
+        return known[name]
+
+    for name in names:
+        reached(name, ())
+
+
 def test_every_part_has_its_place_in_the_order():
     parts = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in modules()}
     assert parts <= set(ALLOWED)
@@ -180,6 +196,21 @@ def test_a_user_does_not_wait(arguments):
     subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
     after = os.times()
     assert after.children_user + after.children_system - before.children_user - before.children_system < 0.5
+
+
+def _dotted(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _at_once(path):
+    """Our modules that are imported when a file is."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
 
 
 def _root(name):

@@ -49,7 +49,7 @@ def train(
     """Train one candidate: the data set, the recipe and the protocol of its test are settings.
 
     The same command goes on where it was stopped, at the last whole epoch. Into the run's folder go the weights, `log.csv` with
-    a line an epoch, TensorBoard's events, and the scores of the test.
+    a line an epoch, TensorBoard's events where the extra `gsfnas[tensorboard]` is installed, and the scores of the test.
     """
     from gsfnas import api
     from gsfnas.cli import _show, _show_scores
