@@ -18,8 +18,8 @@ class Convention:
     size of the classification head in the operations, where it is not the task's own; parameters always have the task's own.
     The rest say how often each kind of layer is counted: BatchNorm's scale and shift (2 operations a number), ReLU, pooling (1
     a number that it reads), the bias of a convolution or linear layer (1 a number put out). Elementwise products, sums, tanh,
-    sigmoid and shifts are counted by none. ``bar`` is how many 10^9 for each 8 frames a printed number may lie from ours where
-    the rule is known; None: nothing is printed by it.
+    sigmoid and shifts are counted by none. ``tolerance`` is how many 10^9 for each 8 frames a printed number may lie from ours
+    where the rule is known; None: nothing is printed by it.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Convention:
     pooling: int = 0
     bias: int = 0
     elementwise: int = 0
-    bar: float | None = None
+    tolerance: float | None = None
 
     @property
     def unit(self) -> str:
@@ -64,7 +64,7 @@ CONVENTIONS: Mapping[str, Convention] = {
             relu=2,
             pooling=2,
             bias=1,
-            bar=0.005,
+            tolerance=0.005,
         ),
         Convention(
             "paper-inception",
@@ -74,7 +74,7 @@ CONVENTIONS: Mapping[str, Convention] = {
             relu=2,
             pooling=1,
             bias=1,
-            bar=0.02,
+            tolerance=0.02,
         ),
     )
 }

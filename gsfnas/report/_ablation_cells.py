@@ -66,7 +66,7 @@ def verdicts(found: AblationTable, line: AblationLine) -> dict[str, str]:
 
 def _gmacs_tolerance(line: AblationLine) -> float | None:
     rule, reference = line.row.convention, line.row.reference
-    return None if rule is None or rule.bar is None or reference is None else rule.bar * reference.frames / 8
+    return None if rule is None or rule.tolerance is None or reference is None else rule.tolerance * reference.frames / 8
 
 
 def summary(found: AblationTable, line: AblationLine) -> str:

@@ -32,7 +32,8 @@ from gsfnas.storages._journal_file import Journal
 _CREATE_STUDY, _DELETE_STUDY, _STUDY_ATTRIBUTE, _CREATE_TRIAL, _TRIAL_STATE, _TRIAL_ATTRIBUTE = 0, 1, 2, 4, 6, 8
 _RUNNING = 0
 _ENDS: dict[int, Outcome] = {1: "complete", 2: "stopped", 3: "failed"}
-DEATHS = "deaths"
+# A stored name.
+CRASHES = "deaths"
 _SAID_AT_END = {
     "complete": ("device", "seconds", "metrics"),
     "failed": ("device", "seconds", "error"),
@@ -55,7 +56,7 @@ class _Trial:
     outcome: Outcome = "running"
     epochs: dict[int, Epoch] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
-    deaths: int = 0
+    num_crashes: int = 0
     told: int = 0
     stage: int = -1
     left: set[str] = field(default_factory=set)
@@ -100,7 +101,7 @@ class _History:
         if code in (_STUDY_ATTRIBUTE, _TRIAL_ATTRIBUTE):
             (name,) = entry["user_attr"]
             of_study = name in (HEADER, ASKED, DESIGN, ENDED) or name.startswith((ENVIRONMENT, CONFIGURATION))
-            return of_study or is_epoch(name) or name == DEATHS or name in _END_ORDER
+            return of_study or is_epoch(name) or name == CRASHES or name in _END_ORDER
         return code in (_CREATE_STUDY, _CREATE_TRIAL, _TRIAL_STATE)
 
     def add(self, entry: dict[str, Any]) -> None:
@@ -270,11 +271,11 @@ def _add(trial: _Trial, name: str, value: Any) -> None:
             raise UserError(f"epoch {epoch.epoch} comes after {told} of the same process")
         trial.epochs[epoch.epoch] = epoch
         trial.told = epoch.epoch
-    elif name == DEATHS:
+    elif name == CRASHES:
         deaths = checked.integer(value, name)
-        if deaths > trial.deaths + 1:
-            raise UserError(f"death {deaths} comes after {trial.deaths or 'none'}")
-        trial.deaths = deaths
+        if deaths > trial.num_crashes + 1:
+            raise UserError(f"death {deaths} comes after {trial.num_crashes or 'none'}")
+        trial.num_crashes = deaths
     elif name in _END_ORDER:
         if _END_ORDER.index(name) <= trial.stage:
             raise UserError(f"{name!r} comes after {_END_ORDER[trial.stage]!r} of the same process")

@@ -23,7 +23,7 @@ class Run:
     trial: int
     part: Part
     record: Record
-    deaths: int = 0
+    num_crashes: int = 0
 
     @property
     def folder_name(self) -> str:
@@ -117,7 +117,7 @@ class StudyStorage(Protocol):
 
     def add_epoch(self, run: Run, epoch: Epoch) -> None: ...
 
-    def add_death(self, run: Run) -> Run:
+    def add_crash(self, run: Run) -> Run:
         """One more process died while it evaluated this run."""
         ...
 

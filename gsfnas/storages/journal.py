@@ -257,10 +257,10 @@ class JournalStudy(StudyStorage):
     def add_epoch(self, run: Run, epoch: Epoch) -> None:
         self._storage.set_trial_user_attr(run.trial, *epoch_attribute(epoch))
 
-    def add_death(self, run: Run) -> Run:
+    def add_crash(self, run: Run) -> Run:
         """One more process died while it evaluated this run."""
-        self._storage.set_trial_user_attr(run.trial, _history.DEATHS, run.deaths + 1)
-        return replace(run, deaths=run.deaths + 1)
+        self._storage.set_trial_user_attr(run.trial, _history.CRASHES, run.num_crashes + 1)
+        return replace(run, num_crashes=run.num_crashes + 1)
 
     def finish(self, run: Run, record: Record) -> None:
         """Ends a trial: complete with its values, failed or stopped. ``record`` carries the outcome."""
@@ -297,7 +297,7 @@ class JournalStudy(StudyStorage):
 def _run(part: Part, trial: Any) -> Run:
     outcomes: dict[str, Outcome] = {"COMPLETE": "complete", "FAIL": "failed", "PRUNED": "stopped"}
     record = from_attributes(trial.user_attrs, outcomes.get(trial.state.name, "running"))
-    return Run(trial._trial_id, part, record, checked.integer(trial.user_attrs.get(_history.DEATHS, 0), "deaths"))
+    return Run(trial._trial_id, part, record, checked.integer(trial.user_attrs.get(_history.CRASHES, 0), "deaths"))
 
 
 def files_of_runs(folder: Path) -> list[Path]:

@@ -56,10 +56,10 @@ class Scheduler:
                     continue
                 if claim.left == self.job.call:
                     # Whoever held it within this call neither ended the run nor gave it back.
-                    run = self.storage.add_death(run)
-                if run.deaths < _MAX_CRASHES:
+                    run = self.storage.add_crash(run)
+                if run.num_crashes < _MAX_CRASHES:
                     return Assignment(run, claim, None if run.record.curve else self._cache.find(run.record.run_id))
-                self._end(Assignment(run, claim), failed(run.record, f"its process died {run.deaths} times"))
+                self._end(Assignment(run, claim), failed(run.record, f"its process died {run.num_crashes} times"))
                 return "wait"
             history = self._history(runs)
             _give_up_where_hopeless(history.records, self.job)

@@ -96,7 +96,7 @@ class StorageConformance:
     ) -> None:
         record = _record(0, outcome)
         run = study.start(_started(record), make_space())
-        assert (run.part, run.record, run.deaths) == ("main", _started(record), 0)
+        assert (run.part, run.record, run.num_crashes) == ("main", _started(record), 0)
         assert [one.record for one in storage.open(folder, NAME).runs()] == [_started(record)], "a run is seen once it begins"
         for number, epoch in enumerate(record.curve, start=1):
             study.add_epoch(run, epoch)
@@ -145,10 +145,10 @@ class StorageConformance:
         second = _add(other, _record(1, "stopped"))
         assert [run.record for run in study.runs()] == [first.record, second.record]
 
-    def test_deaths_are_counted(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
+    def test_crashes_are_counted(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
         run = study.start(_started(_record(0, "complete")), make_space())
-        assert study.add_death(study.add_death(run)).deaths == 2
-        assert [one.deaths for one in storage.open(folder, NAME).runs()] == [2]
+        assert study.add_crash(study.add_crash(run)).num_crashes == 2
+        assert [one.num_crashes for one in storage.open(folder, NAME).runs()] == [2]
 
     def test_what_is_measured_later_comes_back(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
         record = _record(0, "complete")
@@ -282,7 +282,7 @@ class StorageConformance:
                 run_small(parted, make_space(), storage=storage, evaluator=UnevenEvaluator(parted))
         assert told(run_small(parted, make_space(), storage=storage)) == told(whole)
         runs = storage.open(parted / "runs" / NAME, NAME).runs()
-        assert {run.deaths for run in runs} == {0}, "a study that was stopped has killed nobody"
+        assert {run.num_crashes for run in runs} == {0}, "a study that was stopped has killed nobody"
 
 
 def begun(storage: Storage, folder: Path) -> StudyStorage:

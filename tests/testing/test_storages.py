@@ -63,7 +63,7 @@ class BrokenStudy(JournalStudy):
         if self.fault == "backwards":
             return found[::-1]
         if self.fault == "forgets":
-            return [replace(run, deaths=0) for run in found]
+            return [replace(run, num_crashes=0) for run in found]
         if self.fault == "rounds":
             return [
                 replace(run, record=replace(run.record, metrics={name: round(v, 3) for name, v in run.record.metrics.items()}))
@@ -97,7 +97,7 @@ class BrokenStudy(JournalStudy):
         ("complete", "test_what_a_study_says_of_itself_comes_back"),
         ("rounds", "test_numbers_come_back_to_the_last_bit"),
         ("backwards", "test_runs_come_in_their_order_and_replicates_after_them"),
-        ("forgets", "test_deaths_are_counted"),
+        ("forgets", "test_crashes_are_counted"),
         ("loses", "test_what_is_measured_later_comes_back"),
         ("claims", "test_a_run_is_one_holders"),
         ("mute", "test_a_claim_ends_with_its_holder"),
