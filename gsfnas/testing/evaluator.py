@@ -152,7 +152,6 @@ class EvaluatorConformance:
             _prepare(evaluator, space, tmp_path / name)
             found.append(_numbers(_evaluate(evaluator, space.full)))
             evaluator.close()
-        evaluator.close()
         assert found[0] == found[1]
 
     def test_a_study_with_it_ends(self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path) -> None:
@@ -170,10 +169,7 @@ def small_space(frames: int, resolution: int) -> BoundSpace:
 
 def run_evaluations(evaluator: Evaluator, space: BoundSpace, folder: Path) -> StudyRecord:
     """A study of the two anchors alone. Raises UserError as a study does."""
-    try:
-        return run_small(folder, space, evaluator=evaluator, executor=Threads(1), trials=2, replicates=1)
-    finally:
-        evaluator.close()
+    return run_small(folder, space, evaluator=evaluator, executor=Threads(1), trials=2, replicates=1)
 
 
 def _prepare(evaluator: Evaluator, space: BoundSpace, folder: Path) -> Evaluator:

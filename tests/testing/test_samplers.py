@@ -153,7 +153,7 @@ SUITE = SamplerConformance()
         ("longer", "test_it_proposes_what_is_in_the_space_and_nothing_twice", "epochs"),
         ("unknown replicate", "test_it_proposes_what_is_in_the_space_and_nothing_twice", "before the first"),
         ("silent", "test_it_proposes_what_is_in_the_space_and_nothing_twice", "never proposed"),
-        ("without an end", "test_it_ends", "still proposes"),
+        ("without an end", "test_it_ends", "without an end"),
         ("chance", "test_a_proposal_follows_from_the_history_alone", "proposes"),
         ("counts", "test_a_proposal_follows_from_the_history_alone", "proposes"),
         ("order of asked", "test_a_proposal_follows_from_the_history_alone", "proposes"),
