@@ -130,11 +130,11 @@ class Study:
 
     def record(self) -> StudyRecord:
         """What the study says so far. Raises UserError where it was not begun."""
-        return load_study(self.settings.runs, self.settings.name)
+        return load_study(self.settings.runs, self.settings.name, self.parts.storage)
 
     def status(self) -> StudySummary:
         """How far it is. Raises UserError where it was not begun."""
-        return summarise_study(self.settings.runs, self.settings.name)
+        return summarise_study(self.settings.runs, self.settings.name, self.parts.storage)
 
     def best(self) -> Record:
         """The best candidate by validation accuracy, as its record. Raises UserError where none is complete."""

@@ -119,15 +119,15 @@ def list_studies(runs: str | Path = "runs") -> list[StudySummary]:
     return sorted(summaries, key=lambda summary: summary.changed, reverse=True)
 
 
-def summarise_study(runs: str | Path, name: str) -> StudySummary:
+def summarise_study(runs: str | Path, name: str, kept_in: Storage | None = None) -> StudySummary:
     """One study's line in the list. Raises UserError where there is none, or its journal cannot be read."""
-    storage = open_study(runs, name)
+    storage = open_study(runs, name, kept_in)
     record = read_study(storage)
     ended = [run for run in record.records if run.outcome != "running"]
     asked = storage.asked.trials if storage.asked else 0
     status: Status = (
         "running"
-        if find_storage(storage.folder).is_running(storage.folder)
+        if (kept_in or find_storage(storage.folder)).is_running(storage.folder)
         else "complete"
         if storage.is_complete
         else "unfinished"
@@ -137,9 +137,12 @@ def summarise_study(runs: str | Path, name: str) -> StudySummary:
     return StudySummary(name, status, len(ended), num_failed, asked, best(record.records), changed)
 
 
-def load_study(runs: str | Path, name: str) -> StudyRecord:
-    """Everything a study says so far. Raises UserError where there is none, or its journal cannot be read."""
-    return read_study(open_study(runs, name))
+def load_study(runs: str | Path, name: str, kept_in: Storage | None = None) -> StudyRecord:
+    """Everything a study says so far; ``kept_in`` is its storage, where that is none of the shipped ones.
+
+    Raises UserError where there is none, or it cannot be read.
+    """
+    return read_study(open_study(runs, name, kept_in))
 
 
 def data_of_study(runs: str | Path, name: str) -> str:
@@ -149,10 +152,12 @@ def data_of_study(runs: str | Path, name: str) -> str:
     return str(header.identity["data"])
 
 
-def open_study(runs: str | Path, name: str) -> StudyStorage:
-    """Its journal, to be read. Raises UserError where there is none, or it cannot be read."""
+def open_study(runs: str | Path, name: str, kept_in: Storage | None = None) -> StudyStorage:
+    """A study, to be read. Raises UserError where there is none, or it cannot be read."""
     check_name(name, "the name of a study")
     folder = Path(runs) / name
+    if kept_in is not None and kept_in.holds(folder):
+        return kept_in.open(folder, name)
     if not _is_held(folder):
         begun = study_names(runs)
         if not begun:

@@ -13,6 +13,7 @@ from gsfnas.evaluators import Evaluator, Measurement
 from gsfnas.executors.local import LocalExecutor
 from gsfnas.samplers import Anchors, Proposal, Random, Sampler
 from gsfnas.stoppers import Stopper
+from gsfnas.storages.journal import JournalStorage
 from gsfnas.study import load_study
 from gsfnas.testing.fake import BUDGET, FakeEvaluator, fake_price, make_space
 
@@ -305,3 +306,23 @@ def test_an_evaluator_without_a_last_measurement_fails_its_candidates(tmp_path, 
     with pytest.raises(UserError, match=f"the first 3 candidates all failed: .*{said}"):
         make(tmp_path, evaluator=Endless(tmp_path)).run()
     assert {one.outcome for one in load_study(tmp_path / "runs", "mine").records} == {"failed"}
+
+
+def test_a_study_in_a_storage_from_outside_tells_how_it_stands(tmp_path):
+    """Where no shipped storage would find it."""
+
+    class Elsewhere(JournalStorage):
+        def holds(self, folder):
+            return super().holds(folder / "deep")
+
+        def open(self, folder, name, access="read"):
+            (folder / "deep").mkdir(exist_ok=True)
+            return super().open(folder / "deep", name, access)
+
+    study = make(tmp_path, storage=Elsewhere())
+    with pytest.raises(UserError, match="unknown study 'mine'"):
+        study.status()
+    record = study.run()
+    assert study.record() == record
+    assert (study.status().status, study.status().done) == ("complete", 6)
+    assert study.report(tmp_path / "reports").exists()
