@@ -187,7 +187,8 @@ def before_lag(history: History, lag: int) -> History:
     there are and which is faster.
     """
     known = max(0, len(history.records) - lag)
-    hidden = (replace(record, outcome="running", metrics={}, curve=(), error=None) for record in history.records[known:])
+    nothing: dict[str, Any] = {"metrics": {}, "curve": (), "error": None, "device": "", "seconds": 0.0, "source": None}
+    hidden = (replace(record, outcome="running", **nothing) for record in history.records[known:])
     return replace(history, records=(*history.records[:known], *hidden))
 
 
