@@ -157,7 +157,7 @@ def steps(
         asked = frozenset(begun(history))
         for sampler in samplers:
             seen = before_lag(history, lag) if sampler.sees == "lagged" else history
-            found = sampler.propose(seen, asked)
+            found = sampler.propose(seen, set(asked))
             yield Step(sampler, seen, asked, None if found is None else Proposal(*found))
             if found is not None and (found[1] or history.wants_candidates):
                 break

@@ -1,7 +1,7 @@
 """Each sampler of ours passes the suite that strangers inherit, and a sampler that breaks a rule does not."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -10,6 +10,7 @@ from gsfnas.samplers import (
     TPE,
     Anchors,
     Design,
+    History,
     NamedCandidates,
     Proposal,
     Random,
@@ -18,7 +19,8 @@ from gsfnas.samplers import (
     Sampler,
 )
 from gsfnas.space import BoundRows
-from gsfnas.testing._small import default_chain
+from gsfnas.study._scheduler import before_lag
+from gsfnas.testing._small import default_chain, fake_record
 from gsfnas.testing.fake import make_space
 from gsfnas.testing.sampler import SamplerConformance
 
@@ -130,9 +132,6 @@ class InOrder(Sampler):
             candidates = candidates[:: -1 if asked and next(iter(asked)).candidate == history.space.full else 1]
         if self.fault == "takes away" and asked:
             asked.pop()
-        if self.fault == "ahead":
-            # What only the latest runs' times give away.
-            candidates = candidates[:: -1 if any(one.seconds for one in history.records[-3:]) else 1]
         return next((Proposal(one, 0, history.budget) for one in candidates if one not in seen), None)
 
 
@@ -143,6 +142,17 @@ class TestInOrder(SamplerConformance):
 
 
 SUITE = SamplerConformance()
+
+
+def test_what_lies_within_the_lag_is_hidden_altogether():
+    """Whatever a record says of its end: also how long it took, and where."""
+    candidates = list(make_space())[:6]
+    ended, begun = [], []
+    for number, candidate in enumerate(candidates):
+        ended.append(replace(fake_record(number, candidate), device="cuda:0", source="other"))
+        begun.append(replace(fake_record(number, candidate, "running", epochs=0), error=None, seconds=0.0))
+    known = before_lag(History(make_space(), 0, 6, 1, 3, tuple(ended)), 4)
+    assert list(known.records) == [*ended[:2], *begun[2:]]
 
 
 @pytest.mark.parametrize(
