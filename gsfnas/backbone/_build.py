@@ -1,27 +1,24 @@
 """Backbones by name: this package's own, timm's, and the user's."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
-from gsfnas.backbone._bninception import BNInception
 from gsfnas.backbone._custom import build_custom, find_factory
-from gsfnas.backbone._inception_v3 import InceptionV3
-from gsfnas.backbone._micro import Micro, MicroBottleneck
 from gsfnas.backbone._site_spec import SiteSpec
 from gsfnas.backbone._timm import build_timm, check_timm_name, timm_places
 from gsfnas.backbone._width import canonical_width
 from gsfnas.candidate import BackboneRef, Value
-from gsfnas.component import is_outside, trust
+from gsfnas.component import find, is_outside, trust
 from gsfnas.errors import UserError, shown, unknown
 
 # This package's own networks; their one option is ``width``.
-OWN: Mapping[str, Callable[[float], nn.Module]] = {
-    "micro": Micro,
-    "micro_bottleneck": MicroBottleneck,
-    "bninception": BNInception,
-    "inception_v3": InceptionV3,
+BACKBONES: Mapping[str, str] = {
+    "micro": "gsfnas.backbone._micro:Micro",
+    "micro_bottleneck": "gsfnas.backbone._micro:MicroBottleneck",
+    "bninception": "gsfnas.backbone._bninception:BNInception",
+    "inception_v3": "gsfnas.backbone._inception_v3:InceptionV3",
 }
 
 
@@ -45,11 +42,11 @@ def backbone_ref(name: str, options: Mapping[str, Any] | None = None, *, is_from
         if "name" in options:
             raise UserError(f"backbone {name!r}: an option of a factory cannot be called `name`, which is the backbone's own")
         return BackboneRef.of(name, {option: _value(option, value) for option, value in options.items()})
-    if name in OWN:
+    if name in BACKBONES:
         width = canonical_width(options.pop("width", 1))
         _no_more(name, options, ["width"])
         return BackboneRef.of(name, {} if width == "1" else {"width": width})
-    check_timm_name(name, list(OWN))
+    check_timm_name(name, list(BACKBONES))
     _no_more(name, options, [])
     return BackboneRef.of(name)
 
@@ -65,8 +62,9 @@ def build_backbone(ref: BackboneRef) -> nn.Module:
         raise UserError(f"backbone {str(ref)!r} is not canonical: write {str(canonical)!r}")
     if is_outside(ref.name):
         return build_custom(ref)
-    if ref.name in OWN:
-        return OWN[ref.name](float(options.get("width", 1)))
+    if ref.name in BACKBONES:
+        network: nn.Module = find(ref.name, BACKBONES, "backbone")(float(options.get("width", 1)))
+        return network
     return build_timm(ref.name)
 
 
