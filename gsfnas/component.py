@@ -16,6 +16,7 @@ import re
 import sys
 import sysconfig
 import traceback
+import typing
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from gsfnas.errors import UserError, is_out_of_memory, shown, unknown
-from gsfnas.typed import to_settings
+from gsfnas.typed import checked, to_settings
 
 # Packages (``package``) and single parts (``package.module:object``) that the user of this process has named.
 _TRUSTED: set[str] = set()
@@ -46,7 +47,7 @@ def trust(*names: str) -> None:
     for name in names:
         module, colon, attribute = name.partition(":")
         if not _DOTTED.fullmatch(module) or (colon and not attribute.isidentifier()):
-            raise UserError(f"trust is given to a package or a package.module:object, but got {shown(name)}")
+            raise UserError(f"code is named package or package.module:object, as in my_module:Class, but got {shown(name)}")
         _refuse_standard_library(module, name)
     _TRUSTED.update(names)
 
@@ -120,7 +121,7 @@ def find(name: str, choices: Mapping[str, str], kind: str) -> Any:
     if is_outside(name):
         return load(name, kind)
     if name not in choices:
-        raise unknown(kind, name, choices)
+        raise UserError(f"{unknown(kind, name, choices)}; one of your own is written module:Class")
     module, _, attribute = choices[name].partition(":")
     return getattr(import_module(module), attribute)
 
@@ -146,6 +147,8 @@ def make(given: Any, options: Mapping[str, Any], section: str) -> Any:
         for option in options:
             if option not in names:
                 raise unknown("setting", f"{section}.{option}", [f"{section}.{name}" for name in names])
+    hints = _hints(cls)
+    options = {name: checked(value, hints.get(name), f"{section}.{name}") for name, value in options.items()}
     try:
         return given(**options)
     except UserError:
@@ -153,6 +156,14 @@ def make(given: Any, options: Mapping[str, Any], section: str) -> Any:
     except Exception as error:
         name = getattr(cls, "__qualname__", shown(cls))
         raise UserError(f"{section} {name!r} cannot be made ({where(error)})") from error
+
+
+def _hints(cls: Any) -> Mapping[str, Any]:
+    try:
+        return typing.get_type_hints(getattr(cls, "__init__") if isinstance(cls, type) else cls)  # noqa: B009
+    except Exception:
+        # Names that are there for a type checker alone.
+        return {}
 
 
 def check_methods(part: Any, methods: Iterable[str], kind: str, attributes: Iterable[str] = ()) -> Any:
@@ -260,7 +271,7 @@ def _import(module_name: str, name: str, kind: str, folder: str | None = None) -
 def _refuse_standard_library(module: str, what: str) -> None:
     package = module.partition(".")[0]
     if package in sys.stdlib_module_names:
-        raise UserError(f"{what} is of Python's standard library, of which nothing is ever called for a part of a network")
+        raise UserError(f"{what} is of Python's standard library, of which nothing is ever called as a part")
 
 
 def _digest(parts: Iterable[bytes]) -> str:

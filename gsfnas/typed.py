@@ -30,7 +30,7 @@ def to_settings(cls: type[Settings], values: Mapping[str, Any], section: str) ->
         has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
         if name not in values and not has_default:
             raise UserError(f"`{section}.{name}` has no default, so it must be given")
-    return cls(**{name: _checked(value, hints[name], f"{section}.{name}") for name, value in values.items()})
+    return cls(**{name: checked(value, hints[name], f"{section}.{name}") for name, value in values.items()})
 
 
 def field_names(cls: type[Any], section: str) -> list[str]:
@@ -38,7 +38,8 @@ def field_names(cls: type[Any], section: str) -> list[str]:
     return [f"{section}.{field.name}" for field in dataclasses.fields(cls)]
 
 
-def _checked(value: Any, hint: Any, name: str) -> Any:
+def checked(value: Any, hint: Any, name: str) -> Any:
+    """The value of a setting of that type; an integer stands for a number, too. Raises UserError for one of another type."""
     wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if not all(kind in _SAID for kind in wanted):
         # A part from outside may take what it likes.

@@ -156,3 +156,14 @@ def test_arguments_that_are_given_already_are_no_options():
     for option in ("data", "clip"):
         with pytest.raises(UserError, match=f"unknown setting 'evaluator.{option}'.*choices: evaluator.clips"):
             make(partial(Part, data=1), {option: 4}, "evaluator")
+
+
+class Tuned:
+    def __init__(self, gain: float = 0.5, name: "str | None" = None, anything=None) -> None:
+        self.gain = gain
+
+
+def test_options_of_any_class_are_checked_against_its_annotations():
+    assert make(Tuned, {"gain": 1, "name": "x", "anything": [1]}, "evaluator").gain == 1
+    with pytest.raises(UserError, match=r"`evaluator\.gain` must be a number, but got 'abc'"):
+        make(Tuned, {"gain": "abc"}, "evaluator")

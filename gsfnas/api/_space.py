@@ -23,12 +23,17 @@ _TIMED_ROWS = 8
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a study would search, what its candidates cost, and how long it would take."""
+    """What a study would search, what its candidates cost, and how long it would take, where ``is_timed``.
+
+    ``epochs`` are those of a run.
+    """
 
     space: BoundSpace
     costs: Mapping[str, Cost]
     study: StudyPlan
     workers: int
+    epochs: int
+    is_timed: bool
 
 
 def bind(config: StudyConfig) -> BoundSpace:
@@ -62,7 +67,10 @@ def width_option(width: float | None) -> dict[str, Any]:
 
 
 def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
-    """Prices the space and times a few steps of its empty and its full candidate, or of its rows."""
+    """Prices the space and times a few steps of its empty and its full candidate, or of its rows.
+
+    What an evaluator takes that does not train is not known.
+    """
     space = bind(config)
     data = open_and_say(config.data, watcher)
     pricer = Pricer(space.backbone, space.frames, space.resolution, {task: len(names) for task, names in data.tasks.items()})
@@ -79,19 +87,20 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
             extreme = _extreme(space, pricer, choose)
             if extreme not in timed:
                 candidates[name] = extreme
-    seconds = [estimate_seconds(candidate, config.train, data, threads=threads) for candidate in timed]
+    is_timed = config.parts["evaluator"].name == "train"
+    seconds = [estimate_seconds(candidate, config.train, data, threads=threads) for candidate in timed if is_timed]
     costs = {name: pricer(candidate) for name, candidate in candidates.items()}
     study = plan_study(
         config.study,
         space,
         parts.storage,
-        sum(seconds) / len(seconds),
+        sum(seconds) / max(1, len(seconds)),
         workers=workers,
         recipe=config.train.recipe_hash(),
         data=data.fingerprint,
         budget=config.train.epochs,
     )
-    return DryRun(space, costs, study, workers)
+    return DryRun(space, costs, study, workers, parts.evaluator.budget, is_timed)
 
 
 def _extreme(space: BoundSpace, pricer: Pricer, choose: Any) -> Candidate:

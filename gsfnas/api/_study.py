@@ -17,7 +17,7 @@ from gsfnas.api._watcher import ConsoleWatcher, Watcher
 from gsfnas.component import blaming, trust
 from gsfnas.config import StudyConfig, compose_study
 from gsfnas.data import VideoData
-from gsfnas.errors import UserError
+from gsfnas.errors import UserError, shown
 from gsfnas.evaluators import Evaluator
 from gsfnas.record import Record, StudyRecord, best
 from gsfnas.report import SectionLike, build_report, check_sections
@@ -58,6 +58,8 @@ class Study:
         measures_latency: bool = True,
         watcher: Watcher | None = None,
     ) -> None:
+        if not isinstance(space, BoundSpace):
+            raise UserError(f"`space` must be a space on a backbone, as gsfnas.api.bind_space makes it, but got {shown(space)}")
         self.space = space
         self.settings = StudySettings(settings) if isinstance(settings, str) else settings
         is_chain = isinstance(sampler, list | tuple)
@@ -83,6 +85,8 @@ class Study:
         watcher: Watcher | None = None,
     ) -> Self:
         """The study that ``gsfnas study run NAME OVERRIDES`` runs. Raises UserError as the command does."""
+        if isinstance(overrides, str):
+            raise UserError(f"`overrides` must be a list of texts, such as [{overrides!r}], but got {shown(overrides)}")
         return cls.composed(compose_study(name, overrides, config_root), watcher)
 
     @classmethod
@@ -98,7 +102,7 @@ class Study:
     def run(self) -> StudyRecord:
         """Runs the study to its end; the same call goes on where one was stopped, and reads one that is complete.
 
-        Raises UserError for what the user must mend, and KeyboardInterrupt after the study has said how it goes on.
+        Raises UserError for what the user must mend, and Stopped, a KeyboardInterrupt, after the study has said how it goes on.
         """
         evaluator = self.parts.evaluator
         if self.config is not None:

@@ -18,7 +18,7 @@ from rich.table import Table
 from gsfnas.candidate import Candidate
 from gsfnas.config import StudyConfig
 from gsfnas.convention import COLUMNS, Convention, cells
-from gsfnas.errors import UserError
+from gsfnas.errors import Stopped, UserError
 from gsfnas.escape import csv_cell, printable
 from gsfnas.record import Record, StudyRecord, best
 from gsfnas.space import BoundRows, BoundSpace
@@ -185,11 +185,14 @@ def plan(config: StudyConfig, dry: "DryRun") -> None:
         how, timed = "every row", "each row"
     _say(
         f"{study.candidates} candidates ({how}) and "
-        f"{study.replicates} runs with other seeds, {config.train.epochs} epochs each, {dry.workers} at a time"
+        f"{study.replicates} runs with other seeds, {dry.epochs} epochs each, {dry.workers} at a time"
     )
     if study.known:
         _say(f"{study.known} of these {study.candidates + study.replicates} runs were made by other studies and are taken over")
-    _say(f"about {max(1, round(study.seconds / 60))} min, from a few steps of {timed}")
+    if dry.is_timed:
+        _say(f"about {max(1, round(study.seconds / 60))} min, from a few steps of {timed}")
+    else:
+        _say(f"how long evaluator {config.parts['evaluator'].name} takes is not known")
 
 
 def result(study: StudyRecord) -> None:
@@ -219,7 +222,7 @@ def stopping_said() -> Iterator[None]:
     """Within it, who is stopped by Ctrl-C says how it goes on; nothing more is said."""
     try:
         yield
-    except KeyboardInterrupt:
+    except Stopped:
         sys.exit(130)
 
 

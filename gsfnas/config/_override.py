@@ -111,7 +111,8 @@ class Rewriter:
         if (group in PARTS or group == "data") and is_outside(value):
             return [f"++{group}.name={quoted(value)}"]
         if group != "backbone" or not value or value[0] in "{[":
-            raise unknown(NAMED[group], value, options)
+            own = "; one of your own is written module:Class" if group in PARTS or group == "data" else ""
+            raise UserError(f"{unknown(NAMED[group], value, options)}{own}")
         return [f"{prefix}backbone=timm", f"++backbone.name={quoted(value)}"]
 
     def _fields_of(self, section: str) -> list[str]:

@@ -70,7 +70,7 @@ class LocalExecutor(Executor):
 
 def _sendable(task: Task) -> bytes:
     """The task for another process. Raises UserError where that could not make the same of it."""
-    own = "put it into a module of its own, or set executor.workers=1"
+    own = "put it into a module of its own, or set executor.workers=1 (in Python: executor=LocalExecutor(1))"
     try:
         sent = pickle.dumps(task)
     except Exception as error:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from gsfnas import checked
 from gsfnas.component import blaming, where
 from gsfnas.errors import UserError, shown
@@ -200,9 +202,12 @@ def _stops(job: Job, storage: StudyStorage, record: Record) -> bool:
     history = history_of(job, storage, storage.runs())
     known = history.records[: max(0, record.number - job.settings.lag)]
     try:
-        return bool(job.stopper.stops(record, replace(history, records=known, replicates=())))
+        answer = job.stopper.stops(record, replace(history, records=known, replicates=()))
     except Exception as error:
         raise UserError(f"stopper {type(job.stopper).__qualname__!r} failed ({where(error)})") from error
+    if not isinstance(answer, bool | np.bool_):
+        raise UserError(f"stopper {type(job.stopper).__qualname__!r} must answer True or False, but got {shown(answer)}")
+    return bool(answer)
 
 
 def one_line(error: BaseException) -> str:

@@ -129,6 +129,23 @@ class AfterTheFirst(Stopper):
         return len(run.candidate.insertions) <= self.most
 
 
+class Talks(Stopper):
+    def stops(self, run, history):
+        return "no"
+
+
+def test_a_stopper_answers_yes_or_no(tmp_path):
+    with pytest.raises(UserError, match="stopper 'Talks' must answer True or False, but got 'no'"):
+        make(tmp_path, stopper=Talks()).run()
+
+
+def test_what_is_no_space_and_no_list_is_said_at_once(tmp_path):
+    with pytest.raises(UserError, match=r"`space` must be a space on a backbone, as gsfnas\.api\.bind_space makes it"):
+        Study("placement", FakeEvaluator(tmp_path), "mine")
+    with pytest.raises(UserError, match=r"`overrides` must be a list of texts, such as \['study.trials=4'\]"):
+        Study.from_config("placement", "study.trials=4")
+
+
 def test_a_stopper_ends_runs_and_they_are_recorded_as_stopped(tmp_path):
     record = make(tmp_path, stopper=AfterTheFirst, trials=12).run()
     stopped = [one for one in record.records if one.outcome == "stopped"]

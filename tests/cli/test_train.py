@@ -127,6 +127,17 @@ def test_killed_and_resumed_it_ends_as_if_it_had_not_been(tmp_path, sent):
     assert len(logged(tmp_path / "whole")) == 4
 
 
+def test_ctrl_c_before_the_first_epoch_is_one_line(gsfnas, monkeypatch):
+    from gsfnas.api import _train
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_train, "open_and_say", interrupt)
+    code, out, err = gsfnas("train", TEXT, *QUICK)
+    assert (code, out, err) == (130, "", "stopped\n")
+
+
 def test_two_processes_train_and_test(gsfnas):
     assert gsfnas("train", TEXT, *QUICK, "train.devices=2")[0] == 0
     alone = gsfnas("test", RUN)[1]

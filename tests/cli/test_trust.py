@@ -135,7 +135,7 @@ def test_the_user_may_trust_a_package(gsfnas, tmp_path, nets, place):
     [
         (["--trust"], "--trust takes the name of a package, but got nothing"),
         (["--trust", "--debug2"], "--trust takes the name of a package, but got --debug2"),
-        (["--trust", "a/b"], "trust is given to a package or a package.module:object, but got 'a/b'"),
+        (["--trust", "a/b"], "code is named package or package.module:object, as in my_module:Class, but got 'a/b'"),
         (["--trust", "subprocess"], "subprocess is of Python's standard library"),
     ],
 )
