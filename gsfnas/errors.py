@@ -25,10 +25,6 @@ class UserError(ValueError):
     """A mistake that the user can mend; the command line prints it as one line and exits with 2."""
 
 
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C, once what it has stopped has said how it goes on."""
-
-
 def unknown(kind: str, value: str, choices: Iterable[str]) -> UserError:
     """The error for a name that is none of ``choices``: the nearest name first, then all of them."""
     names = sorted(choices)

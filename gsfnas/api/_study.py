@@ -102,7 +102,7 @@ class Study:
     def run(self) -> StudyRecord:
         """Runs the study to its end; the same call goes on where one was stopped, and reads one that is complete.
 
-        Raises UserError for what the user must mend, and Stopped, a KeyboardInterrupt, after the study has said how it goes on.
+        Raises UserError for what the user must mend, and KeyboardInterrupt with how it goes on, which is said too.
         """
         evaluator = self.parts.evaluator
         if self.config is not None:

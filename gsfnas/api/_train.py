@@ -21,7 +21,7 @@ from gsfnas.backbone import backbone_ref
 from gsfnas.candidate import Candidate
 from gsfnas.config import RunConfig, compose_run
 from gsfnas.data import VideoData
-from gsfnas.errors import Stopped, UserError, unknown
+from gsfnas.errors import UserError, unknown
 from gsfnas.evaluators import Context
 from gsfnas.evaluators.train import TrainEvaluator, check_init
 from gsfnas.executors.local import num_cores
@@ -61,7 +61,7 @@ def train(
     """Trains a candidate to its end in a folder of its own below ``out``, and tests it under the protocol.
 
     The same call goes on where one was stopped, at the last whole epoch. ``base`` are settings that hold where no override says
-    otherwise. Raises UserError for what the user must mend; Stopped, a KeyboardInterrupt, after saying how it goes on.
+    otherwise. Raises UserError for what the user must mend; KeyboardInterrupt with how it goes on, which is said too.
     """
     watcher = watcher or Watcher()
     # Code that nobody trusts is refused before anything is made or rendered.
@@ -91,9 +91,11 @@ def train(
                     write(folder / _RUN, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=120))
                     log.add(measurement)
                     on_measurement(measurement)
-            except KeyboardInterrupt:
-                watcher.say("stopped; the same command goes on at the last whole epoch")
-                raise Stopped from None
+            except KeyboardInterrupt as stop:
+                told = "stopped; the same command goes on at the last whole epoch"
+                watcher.say(told)
+                stop.args = (told,)
+                raise
             except FloatingPointError as error:
                 raise UserError(f"training cannot go on: {error}; a smaller train.lr may help") from None
             except ProcessDiedError as error:

@@ -18,7 +18,7 @@ from rich.table import Table
 from gsfnas.candidate import Candidate
 from gsfnas.config import StudyConfig
 from gsfnas.convention import COLUMNS, Convention, cells
-from gsfnas.errors import Stopped, UserError
+from gsfnas.errors import UserError
 from gsfnas.escape import csv_cell, printable
 from gsfnas.record import Record, StudyRecord, best
 from gsfnas.space import BoundRows, BoundSpace
@@ -222,7 +222,9 @@ def stopping_said() -> Iterator[None]:
     """Within it, who is stopped by Ctrl-C says how it goes on; nothing more is said."""
     try:
         yield
-    except Stopped:
+    except KeyboardInterrupt as stop:
+        if not stop.args:
+            raise
         sys.exit(130)
 
 

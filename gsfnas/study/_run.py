@@ -12,7 +12,7 @@ from rich.console import Console
 
 from gsfnas.candidate import Candidate
 from gsfnas.component import blaming, fingerprint, is_outside, load
-from gsfnas.errors import Stopped, UserError
+from gsfnas.errors import UserError
 from gsfnas.evaluators.base import Evaluator
 from gsfnas.executors import Executor
 from gsfnas.record import Latency, StudyRecord
@@ -90,8 +90,8 @@ def run_study(
     """Runs a study to its end and returns what it says; a study that is complete is only read.
 
     Raises UserError for a study that another process runs, for another configuration under the same name, a damaged or
-    foreign journal, a full disk, a folder that cannot be written, and where the first candidates all fail. Stopped, a
-    KeyboardInterrupt, leaves the study so that the same call goes on.
+    foreign journal, a full disk, a folder that cannot be written, and where the first candidates all fail.
+    KeyboardInterrupt, with how it goes on, which is said too, leaves the study so that the same call goes on.
     """
     console = console or Console(stderr=True)
     folder = settings.folder
@@ -140,9 +140,11 @@ def run_study(
             if is_complete:
                 storage.set_attribute(ENDED, asked)
             return read_study(storage)
-    except KeyboardInterrupt:
-        console.print(f"stopped; the same command goes on where study {settings.name!r} is", highlight=False)
-        raise Stopped from None
+    except KeyboardInterrupt as stop:
+        told = f"stopped; the same command goes on where study {settings.name!r} is"
+        console.print(told, highlight=False)
+        stop.args = (told,)
+        raise
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(folder) from None
