@@ -137,9 +137,7 @@ def test_a_compiled_network_trains_nearly_the_same(tmp_path, device, settings, d
 def test_killed_in_the_middle_of_an_epoch(tmp_path, device, settings, data, candidate):
     script = """
         import os, pickle, signal, sys
-        from gsfnas.evaluators.base import Context
-from gsfnas.evaluators.train import TrainEvaluator
-from gsfnas.executors.local import LocalExecutor
+        from gsfnas.evaluators import Context
         from gsfnas.evaluators.train import TrainEvaluator
 
         train, data, candidate, folder = pickle.loads(bytes.fromhex(sys.argv[1]))
