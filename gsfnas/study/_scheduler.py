@@ -8,11 +8,11 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from gsfnas.component import where
 from gsfnas.errors import UserError, shown
-from gsfnas.record import Record
+from gsfnas.record import Phase, Record
 from gsfnas.samplers import History, Proposal, Sampler, anchors, distinct_candidates
 from gsfnas.seeds import run_id, training_seed
 from gsfnas.stoppers import NoStopper
@@ -113,6 +113,7 @@ class Scheduler:
             proposal = _ask(sampler, seen, asked, self.job)
             if proposal is None or (not proposal.replicate and not history.wants_candidates):
                 continue
+            _check_phase(sampler, proposal, history)
             if proposal in asked:
                 run = f"candidate {proposal.candidate.key}, seed {proposal.replicate + 1}"
                 raise UserError(f"{_name(sampler)} proposed {run} once more; a sampler proposes a run that is none of `asked`")
@@ -234,6 +235,16 @@ def _ask(sampler: Sampler, history: History, asked: set[Proposal], job: Job) -> 
     if found.replicate and all(record.candidate != found.candidate for record in history.records):
         raise UserError(f"{_name(sampler)} proposed seed {found.replicate + 1} of {key}, which has no first run")
     return found
+
+
+def _check_phase(sampler: Sampler, proposal: Proposal, history: History) -> None:
+    """Raises UserError for a phase under which this run cannot be recorded: the study could not be read again."""
+    phases = [phase for phase in get_args(Phase) if phase != "replicate"]
+    if not proposal.replicate and sampler.phase not in phases:
+        raise UserError(f"{_name(sampler)} must have a `phase` of {', '.join(phases)}, but has {shown(sampler.phase)}")
+    num_design = sum(record.phase == "design" for record in history.records)
+    if not proposal.replicate and sampler.phase == "design" and num_design >= len(history.points):
+        raise UserError(f"{_name(sampler)} has the phase 'design', but proposed a run that its `plan` has not laid down")
 
 
 def _name(sampler: Sampler) -> str:

@@ -129,6 +129,14 @@ class AfterTheFirst(Stopper):
         return len(run.candidate.insertions) <= self.most
 
 
+@pytest.mark.parametrize(("phase", "said"), [("mine", "but has 'mine'"), ("replicate", "but has"), ("design", "laid down")])
+def test_a_phase_that_cannot_be_recorded_leaves_a_study_that_can_be_read(tmp_path, phase, said):
+    sampler = type("Phased", (InOrder,), {"phase": phase})()
+    with pytest.raises(UserError, match=said):
+        make(tmp_path, sampler=[sampler]).run()
+    assert load_study(tmp_path / "runs", "mine").records == ()
+
+
 class Talks(Stopper):
     def stops(self, run, history):
         return "no"
