@@ -232,8 +232,10 @@ def _ask(sampler: Sampler, history: History, asked: set[Proposal], job: Job) -> 
         )
     if found.candidate not in job.space and found.candidate != job.space.empty:
         raise UserError(f"{_name(sampler)} proposed {key}, which is not in space {job.space.name!r}")
-    if found.replicate and all(record.candidate != found.candidate for record in history.records):
-        raise UserError(f"{_name(sampler)} proposed seed {found.replicate + 1} of {key}, which has no first run")
+    complete = (record.candidate for record in history.records if record.outcome == "complete")
+    if found.replicate and found.candidate not in complete:
+        run = f"seed {found.replicate + 1} of {key}"
+        raise UserError(f"{_name(sampler)} proposed {run}, which has no first run that it sees to be complete")
     return found
 
 

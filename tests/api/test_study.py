@@ -89,7 +89,11 @@ def propose_with(function):
         (lambda h, a: h.space.empty, "a proposal is \\(candidate, replicate, budget\\)"),
         (lambda h, a: (h.space.empty, -1, h.budget), "a proposal is"),
         (lambda h, a: (make_space(9).full, 0, h.budget), "which is not in space 'placement'"),
-        (lambda h, a: (h.space.full, 1, h.budget), "proposed seed 2 of c1-.*, which has no first run"),
+        (lambda h, a: (h.space.full, 1, h.budget), "proposed seed 2 of c1-.*, which has no first run that it sees"),
+        (
+            lambda h, a: (h.space.empty, len(h.records), h.budget),
+            "proposed seed 2 of c1-.*, which has no first run that it sees to be complete",
+        ),
         (lambda h, a: 1 // 0, "sampler 'Broken' failed \\(ZeroDivisionError: .*test_study.py, line"),
     ],
 )
