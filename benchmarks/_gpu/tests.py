@@ -1,5 +1,7 @@
 """``pytest tests/gpu``, each test a row."""
 
+import contextlib
+import importlib.util
 import signal
 import subprocess
 import sys
@@ -10,21 +12,41 @@ from pathlib import Path
 
 from _gpu import ROOT
 from _gpu.call import Call
-from _gpu.machine import environment
+from _gpu.machine import cores, environment
 from _gpu.page import Lines, table
 from _gpu.results import Result
 
 # To write down what it has after it was interrupted.
-_STOP_SECONDS = 20
+_STOP_SECONDS = 60
+# The card is shared by as many, whose tests wait for the compiler most of the time.
+_MOST_PROCESSES = 6
 
 
 def run(call: Call) -> None:
-    """On a GPU the tests marked so; in small those of the operator, which are the same on the CPU."""
-    where, chosen = ("tests/gpu/test_cuda_operator.py", "not slow") if call.is_small else ("tests/gpu", "gpu")
+    """On a GPU the tests marked so, those that time something alone; in small the operator's, the same on the CPU."""
+    if call.is_small:
+        passes = [["tests/gpu/test_cuda_operator.py", "-m", "not slow"]]
+    else:
+        several = min(_MOST_PROCESSES, cores() // 2) if importlib.util.find_spec("xdist") else 0
+        beside = ["-n", str(several)] if several > 1 else []
+        passes = [["tests/gpu", "-m", "gpu and not alone", *beside], ["tests/gpu", "-m", "gpu and alone"]]
+    ended = []
+    for arguments in passes:
+        if call.has(1, f"the tests {arguments[2]}"):
+            ended.append(_run(call, arguments))
+    failed = sum(row["outcome"] == "failed" for row in call.result.rows)
+    if failed:
+        raise RuntimeError(f"{failed} of {len(call.result.rows)} tests failed")
+    if wrong := [code for code in ended if code not in (0, 2)]:
+        raise RuntimeError(f"pytest ended with {wrong[0]}")
+
+
+def _run(call: Call, arguments: list[str]) -> int:
+    """pytest's exit status; each test of its report is a row."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", where, "-m", chosen, "-q", "--tb=short", f"--junitxml={report}"]
-        # Neither other processes nor files in the source tree; what a new version warns of is no failure here.
+        command = [sys.executable, "-m", "pytest", *arguments, "-q", "--tb=short", f"--junitxml={report}"]
+        # No files in the source tree; what a new version warns of is no failure here.
         command += ["-o", "addopts=", "-p", "no:cacheprovider", "-W", "default", "--strict-markers"]
         process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=sys.stderr)
         try:
@@ -32,7 +54,8 @@ def run(call: Call) -> None:
         except subprocess.TimeoutExpired:
             call.note("not run for want of time: the tests after the last one of the list")
             process.send_signal(signal.SIGINT)
-            process.wait(_STOP_SECONDS)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
         finally:
             process.kill()
             process.wait()
@@ -40,11 +63,7 @@ def run(call: Call) -> None:
             raise RuntimeError(f"pytest wrote no report and ended with {process.returncode}")
         for row in read_report(report):
             call.add(row)
-    failed = sum(row["outcome"] == "failed" for row in call.result.rows)
-    if failed:
-        raise RuntimeError(f"{failed} of {len(call.result.rows)} tests failed")
-    if process.returncode not in (0, 2):
-        raise RuntimeError(f"pytest ended with {process.returncode}")
+    return process.returncode
 
 
 def read_report(path: Path) -> list[dict[str, object]]:

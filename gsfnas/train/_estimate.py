@@ -12,6 +12,7 @@ from gsfnas.train._batch import channels_last
 from gsfnas.train._device import make_fabric, resolve_device, resolve_precision
 from gsfnas.train._evaluate import evaluate_split
 from gsfnas.train._fit import fit_epoch, num_steps
+from gsfnas.train._graphs import capture, faster
 from gsfnas.train._optimiser import build_optimiser
 from gsfnas.train._resident import on_device
 from gsfnas.train._settings import TrainSettings
@@ -28,7 +29,8 @@ def estimate_seconds(candidate: Candidate, settings: TrainSettings, data: VideoD
     network = build_model(candidate, heads, dropout=settings.dropout)
     if settings.channels_last:
         channels_last(network)
-    model, optimiser = fabric.setup(network, build_optimiser(network, settings, fabric))
+    model, optimiser = fabric.setup(faster(network, settings, fabric), build_optimiser(network, settings, fabric))
+    capture(model, data.splits["train"], settings, fabric)
     train = on_device(data.splits["train"], fabric.device)
 
     def fit(split: ClipSplit) -> None:

@@ -20,6 +20,7 @@ from gsfnas.train._batch import channels_last
 from gsfnas.train._checkpoint import Checkpoint, RunIdentity
 from gsfnas.train._evaluate import evaluate_split, metrics_of
 from gsfnas.train._fit import fit_epoch, num_steps
+from gsfnas.train._graphs import capture, faster
 from gsfnas.train._optimiser import build_optimiser, learning_rate, restore
 from gsfnas.train._resident import on_device
 from gsfnas.train._settings import TrainSettings
@@ -49,9 +50,8 @@ def run_epochs(
     """
     settings, identity = plan.settings, plan.identity
     network, pixels = _network(plan, found)
-    # The last batch of an epoch is smaller: a second program, rather than one whose sizes are left open.
-    trained: Any = torch.compile(network, dynamic=False) if settings.compile else network
-    model, optimiser = fabric.setup(trained, build_optimiser(network, settings, fabric))
+    model, optimiser = fabric.setup(faster(network, settings, fabric), build_optimiser(network, settings, fabric))
+    capture(model, data.splits["train"], settings, fabric)
     curve = []
     if found is not None:
         assert found.optimiser is not None

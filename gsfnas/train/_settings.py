@@ -11,7 +11,7 @@ from pathlib import Path
 from gsfnas.errors import UserError, shown, unknown
 
 RECIPE_VERSION = "r1"
-_LATER = ("lr_batch", "groups", "init", "accumulate", "devices", "compile", "channels_last")
+_LATER = ("lr_batch", "groups", "init", "accumulate", "devices", "compile", "channels_last", "cuda_graphs")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 GROUPS = ("decay", "published")
 # More than anybody trains with, and less than overflows.
@@ -32,7 +32,7 @@ class TrainSettings:
 
     A batch is computed in ``accumulate`` parts, one after the other, by ``devices`` processes at once; each part is normalised
     by itself. ``precision=auto`` is bf16 on a GPU that computes in it, else 32 bits; ``device=auto`` is the first of cuda, mps
-    and cpu. ``compile`` and ``channels_last`` change speed alone. Raises UserError for a value out of range.
+    and cpu. ``compile``, ``channels_last`` and ``cuda_graphs`` change speed alone. Raises UserError for a value out of range.
     """
 
     epochs: int = 8
@@ -54,6 +54,7 @@ class TrainSettings:
     devices: int = 1
     compile: bool = False
     channels_last: bool = True
+    cuda_graphs: bool = True
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

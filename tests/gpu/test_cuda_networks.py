@@ -56,8 +56,11 @@ def test_a_network_learns_the_same_by_either_path(device, name, module):
     set_path(plain, "plain")
     frames = clips_for(fast, device).double()
     expected = gradients(plain, frames)
+    largest = max(grad.abs().max() for grad in expected.values())
     for parameter, grad in gradients(fast, frames).items():
-        assert relative(grad, expected[parameter]) < 1e-8, parameter
+        # A bias before a BatchNorm has no gradient: of what little is left only rounding can be told.
+        is_zero = expected[parameter].abs().max() < 1e-12 * largest
+        assert grad.abs().max() < 1e-12 * largest if is_zero else relative(grad, expected[parameter]) < 1e-8, parameter
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
@@ -108,17 +111,26 @@ def test_a_graph_of_a_whole_training_step_trains(device):
     *_, expected = [alone() for _ in range(4)]  # three to warm up, one replayed
     assert found.item() == pytest.approx(expected.item(), rel=1e-3)
     for name, parameter in twin.named_parameters():
-        assert relative(model.get_parameter(name), parameter) < 1e-3, name
+        trained = model.get_parameter(name)
+        # What has not moved is rounding: BatchNorms' biases of a network whose last BatchNorms of a block begin at zero.
+        if parameter.norm() > 1e-9:
+            assert relative(trained, parameter) < 1e-3, name
+        else:
+            assert trained.norm() < 1e-9, name
 
 
+@pytest.mark.alone
 def test_latency_is_that_of_the_work_and_the_same_again(device):
-    """Three measurements of one network lie within a tenth of each other on a GPU; more clips take longer."""
-    resolution, precision, runs = (32, "float32", 4) if device.type == "cpu" else (224, "float16", 20)
+    """Three measurements of one network lie within a tenth of each other on a GPU; more clips take longer.
+
+    Of a GPU many, since its time for a few clips is that of the launches.
+    """
+    resolution, precision, runs, clips = (32, "float32", 4, 16) if device.type == "cpu" else (224, "float16", 20, 128)
     model = network(device, resolution=resolution)
     options = {"key": "c1-x", "frames": 4, "device": str(device), "resolution": resolution, "precision": precision}
     found = [measure_latency(model, warm_up=2, runs=runs, **options) for _ in range(3)]
     assert all(0 < one.low_ms <= one.median_ms <= one.high_ms for one in found)
-    many = measure_latency(model, warm_up=2, runs=runs, batch=16, **options)
+    many = measure_latency(model, warm_up=2, runs=runs, batch=clips, **options)
     medians = sorted(one.median_ms for one in found)
     assert many.median_ms > 1.5 * medians[0]
     if device.type == "cuda":
@@ -127,6 +139,7 @@ def test_latency_is_that_of_the_work_and_the_same_again(device):
 
 
 @pytest.mark.gpu
+@pytest.mark.alone
 def test_latency_on_a_second_gpu_is_timed_there(gpu):
     need_gpus(2)
     model = network(gpu)
@@ -136,6 +149,7 @@ def test_latency_on_a_second_gpu_is_timed_there(gpu):
 
 
 @pytest.mark.gpu
+@pytest.mark.alone
 def test_a_graph_of_a_network_is_no_slower_than_its_launches(gpu):
     """One clip through the paper's network at 224 px: bound by launches, so that a graph must win."""
     model = network(gpu, resolution=224).eval()

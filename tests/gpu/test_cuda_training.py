@@ -1,5 +1,6 @@
 """Training on the device: precisions, loss scaling, memory that runs out, kills, several workers and several GPUs."""
 
+import copy
 import dataclasses
 import pickle
 import signal
@@ -34,6 +35,7 @@ from gsfnas.train import (
 )
 from gsfnas.train._device import make_fabric
 from gsfnas.train._evaluate import _counts
+from gsfnas.train._graphs import capture, faster
 from gsfnas.train._optimiser import build_optimiser
 from gsfnas.train._resident import ResidentSplit, on_device
 
@@ -131,6 +133,36 @@ def test_a_compiled_network_trains_nearly_the_same(tmp_path, device, settings, d
     asked = dataclasses.replace(settings, precision=precision)
     found = run(tmp_path / "compiled", dataclasses.replace(asked, compile=True), data, candidate)
     assert losses(found) == pytest.approx(losses(run(tmp_path / "plain", asked, data, candidate)), rel=5e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("device", [CUDA], indirect=True)
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_replayed_passes_are_those_that_are_launched(device, settings, data, candidate, precision):
+    fabric = make_fabric(device, precision)
+    network = build_model(candidate, {"class": 24}, dropout=0.2).to(device)
+    twin, before = copy.deepcopy(network), copy.deepcopy(network.state_dict())
+    generator = torch.cuda.get_rng_state()
+    model = fabric.setup(faster(network, settings, fabric))
+    capture(model, open_data(data).splits["train"], settings, fabric)
+    assert torch.equal(torch.cuda.get_rng_state(), generator)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert model.module.is_captured
+    frames = torch.randn(settings.batch_size * candidate.frames, 3, 16, 16, device=device)
+    frames = frames.contiguous(memory_format=torch.channels_last)
+    found = []
+    for trained in (model, fabric.setup(faster(twin, dataclasses.replace(settings, cuda_graphs=False), fabric))):
+        torch.cuda.manual_seed(3)
+        trained.train()
+        for _ in range(2):
+            trained.zero_grad()
+            logits = trained(frames)["class"]
+            logits.square().sum().backward()
+        found.append([logits, *(parameter.grad for parameter in trained.parameters())])
+    for replayed, launched in zip(*found, strict=True):
+        torch.testing.assert_close(replayed, launched, atol=1e-2, rtol=1e-2)
+    # The last batch of an epoch is smaller, and goes through the network itself.
+    assert model(frames[:4])["class"].shape == (1, 24)
 
 
 @pytest.mark.slow

@@ -69,6 +69,7 @@ def test_the_recipe_is_every_setting_but_the_device():
         "epochs": 99, "batch_size": 7, "lr": 0.3, "momentum": 0.5, "nesterov": False, "weight_decay": 0.1, "warmup_epochs": 0.2,
         "label_smoothing": 0.3, "dropout": 0.7, "clip_gradient": 3.0, "precision": "32-true", "lr_batch": 12,
         "groups": "published", "init": "imagenet", "accumulate": 2, "devices": 2, "compile": True, "channels_last": False,
+        "cuda_graphs": False,
     }  # fmt: skip
     assert changed.keys() == {field.name for field in dataclasses.fields(base)} - {"device"}
     hashes = {dataclasses.replace(base, **{name: value}).recipe_hash() for name, value in changed.items()}
