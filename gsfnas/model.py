@@ -6,65 +6,21 @@ N clips*frames, B clips, T frames, F features.
 import copy
 import hashlib
 import keyword
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from gsfnas.backbone import backbone_sites, build_backbone
 from gsfnas.candidate import Candidate, Site
 from gsfnas.errors import UserError, unknown
+from gsfnas.insertion import Inserted, insert, take_apart
 from gsfnas.spec import spec_of
 from gsfnas.temporal import build_module
 
 HEAD_STD = 0.001  # the usual initialisation of a TSN head
-
-
-class Inserted:
-    """A module that runs at a site of a network; ``module`` can be exchanged, ``remove()`` takes it away.
-
-    A hook on the site's layer that can be copied and pickled: a copy of the network calls the copied module.
-    """
-
-    def __init__(self, site: Site, module: nn.Module, layer: nn.Module) -> None:
-        self.site = site
-        self.module = module
-        self._handle = _REGISTER[site.kind](layer, self)
-
-    def __call__(self, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor | None = None) -> Tensor:
-        """What goes on in place of the layer's output (kind after), or into the layer (kind before)."""
-        result: Tensor = self.module(args[0] if output is None else output)
-        return result
-
-    def remove(self) -> None:
-        self._handle.remove()
-
-
-# How a module comes to stand at each kind of site.
-_REGISTER: Mapping[str, Callable[[nn.Module, Inserted], RemovableHandle]] = {
-    "after": lambda layer, hook: layer.register_forward_hook(hook),
-    "before": lambda layer, hook: layer.register_forward_pre_hook(hook),
-}
-
-
-def insert(backbone: nn.Module, modules: Mapping[Site, nn.Module]) -> tuple[Inserted, ...]:
-    """Lets each module run at its site; the network's own modules and parameter names stay as they are.
-
-    The modules are called, not owned: keep them where they train and move along with the network. Raises UserError for a site
-    whose layer the network has not, or whose kind cannot be inserted at.
-    """
-    layers = dict(backbone.named_modules())
-    for site in modules:
-        if site.layer not in layers:
-            raise unknown("layer", site.layer, layers)
-        if site.kind not in _REGISTER:
-            raise UserError(
-                f"modules are inserted {' or '.join(_REGISTER)} a layer, but site {site.name} is of kind {site.kind}"
-            )
-    return tuple(Inserted(site, module, layers[site.layer]) for site, module in modules.items())
 
 
 class Heads(nn.Module):
@@ -137,15 +93,37 @@ class VideoModel(nn.Module):
         super().__init__()
         self._frames = frames
         self.backbone = backbone
-        self.insertions = nn.ModuleDict({insertion_name(site.name): module for site, module in modules.items()})
         self.dropout = nn.Dropout(dropout)
         self.heads = Heads(heads)
         self._inserted = insert(backbone, modules)
+        self.register_state_dict_post_hook(_name_by_site)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_name_by_layer)  # type: ignore[no-untyped-call]
 
     @property
     def frames(self) -> int:
         """Frames of a clip."""
         return self._frames
+
+    @property
+    def insertions(self) -> nn.ModuleDict:
+        """The modules by site, as states name them; they belong to the layers that they stand at."""
+        return nn.ModuleDict({insertion_name(inserted.site.name): inserted.module for inserted in self._inserted})
+
+    def named_modules(
+        self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Module]]:
+        """As torch's, the insertions after the whole backbone: optimisers number parameters in the order of modules."""
+        found = list(super().named_modules(memo, prefix, remove_duplicate))
+        places = [f"{prefix}{'.' if prefix else ''}{_place(inserted)}" for inserted in self._inserted]
+        of_place = {place: [pair for pair in found if f"{pair[0]}.".startswith(f"{place}.")] for place in places}
+        moved = {name for pairs in of_place.values() for name, _ in pairs}
+        head = f"{prefix}{'.' if prefix else ''}dropout"
+        for name, module in found:
+            if name == head:
+                for pairs in of_place.values():
+                    yield from pairs
+            if name not in moved:
+                yield name, module
 
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
         if clips.dim() == 5:
@@ -163,8 +141,38 @@ class VideoModel(nn.Module):
         """As torch's, but ``memory_format`` is for the backbone alone: insertions hold 3D convolutions, which have another."""
         memory_format = kwargs.pop("memory_format", None)
         if memory_format is not None:
-            self.backbone.to(memory_format=memory_format)
+            theirs = {id(tensor) for tensor in (*self.insertions.parameters(), *self.insertions.buffers())}
+            for tensor in (*self.backbone.parameters(), *self.backbone.buffers()):
+                if tensor.dim() == 4 and id(tensor) not in theirs:
+                    tensor.data = tensor.data.contiguous(memory_format=memory_format)
         return super().to(*args, **kwargs)
+
+
+def _place(inserted: Inserted) -> str:
+    return f"backbone.{inserted.site.layer}.{inserted.slot}"
+
+
+def _name_by_site(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Renames what belongs to insertions in place, from the layers that they stand at to ``insertions.<site>``."""
+    assert isinstance(model, VideoModel)
+    _move(model, state, prefix, is_saving=True)
+
+
+def _name_by_layer(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    assert isinstance(model, VideoModel)
+    _move(model, state, prefix, is_saving=False)
+
+
+def _move(model: VideoModel, state: dict[str, Any], prefix: str, *, is_saving: bool) -> None:
+    """Keeps the order: backbone, insertions, heads."""
+    pairs = [(_place(inserted), f"insertions.{insertion_name(inserted.site.name)}") for inserted in model._inserted]
+    names = {f"{prefix}{old}.": f"{prefix}{new}." for old, new in (pairs if is_saving else (pair[::-1] for pair in pairs))}
+    moved = {}
+    for old, new in names.items():
+        for name in [name for name in state if name.startswith(old)]:
+            moved[f"{new}{name.removeprefix(old)}"] = state.pop(name)
+    heads = {name: state.pop(name) for name in [name for name in state if name.startswith(f"{prefix}heads.")]}
+    state |= moved | heads
 
 
 def insertion_name(site: str) -> str:
@@ -226,7 +234,8 @@ def counting_form(model: VideoModel) -> VideoModel:
     for inserted in plain._inserted:
         form: nn.Module = inserted.module.counting_form()  # type: ignore[operator]
         inserted.module = form.eval()
-        plain.insertions[insertion_name(inserted.site.name)] = inserted.module
+    take_apart(plain.backbone)
+    plain._inserted = ()
     _unfuse(plain.backbone)
     return plain.eval()
 

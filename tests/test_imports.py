@@ -27,7 +27,7 @@ VALUES = {
     "spec",
     "space",
 }
-NETWORKS = {"backbone", "temporal"}
+NETWORKS = {"backbone", "temporal", "insertion"}
 ALLOWED = {
     "errors": set(),
     "escape": set(),
@@ -45,6 +45,7 @@ ALLOWED = {
     "paper": {*VALUES, "record"},
     "temporal": VALUES,
     "backbone": VALUES,
+    "insertion": {"errors", "candidate"},
     "model": {*VALUES, *NETWORKS},
     # Data builds no network and knows none.
     "data": VALUES,

@@ -9,6 +9,8 @@ in three ways, each a switch: ``gate_norm`` (BatchNorm and ReLU before the gate)
 N clips*frames, B clips, T frames, C channels, c touched channels.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -76,6 +78,11 @@ class GateShiftFuse(nn.Module):
         return f"{self.channels}, touched={options.touched}, frames={self.frames}, gate={options.gate}, fuse={options.fuse}"
 
     def forward(self, x: Tensor) -> Tensor:
+        if isinstance(x, torch.fx.Proxy):
+            # A tracer records a call of this module, as of one of torch's own, instead of one path through it.
+            tracer: Any = x.tracer
+            traced: Tensor = tracer.create_proxy("call_module", tracer.path_of_module(self), (x,), {})
+            return traced
         if x.shape[0] % self.frames:
             raise UserError(f"the number of images must be a multiple of {self.frames} frames, but got {x.shape[0]}")
         if x.shape[1] != self.channels:

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from gsfnas.backbone import backbone_ref, backbone_sites, build_backbone
 from gsfnas.candidate import BackboneRef, Candidate, Kind, Site
 from gsfnas.cost import count_fvcore, count_ptflops, price
-from gsfnas.model import build_model, counting_form, insert
+from gsfnas.insertion import insert
+from gsfnas.model import build_model, counting_form
 from gsfnas.space import BoundSpace, Space
 
 _HEADS = {"class": 7}

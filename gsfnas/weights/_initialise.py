@@ -1,5 +1,6 @@
 """The weights that training begins with: the seed's, ImageNet's, or a file's."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,15 +46,26 @@ def fit(state: State, model: VideoModel) -> Match:
     """What of a public or an own state dict fits a model. Raises UserError where its names mean one place twice."""
     sites = [inserted.site for inserted in model._inserted]
     places = {site.layer: insertion_name(site.name) for site in sites if site.kind == "after"}
-    wanted = frozenset(model.backbone.state_dict())
+    wanted = frozenset(name.removeprefix("backbone.") for name in model.state_dict() if name.startswith("backbone."))
     prefix = backbone_prefix(state.tensors, wanted)
-    found = match(as_ours(state.tensors, prefix, wanted, places, next(iter(model.heads))), model)
+    tensors = _from_layers(state.tensors, prefix, model)
+    found = match(as_ours(tensors, prefix, wanted, places, next(iter(model.heads))), model)
     before = {site.layer for site in sites if site.kind == "before"}
     lacking = [layer for layer in shifted_layers(state.tensors, prefix, wanted) if layer not in before]
     notes = list(state.notes)
     if lacking:
         notes.append(f"the file's names say that TSM stands before {and_more(lacking)}, where this network has no module")
     return replace(found, notes=(*notes, *found.notes))
+
+
+def _from_layers(tensors: Mapping[str, Tensor], prefix: str, model: VideoModel) -> dict[str, Tensor]:
+    """Of a backbone's own state with modules in it (``layer1.0.conv1.after.gate.weight``) those under our names."""
+    slots = {f"{prefix}{one.site.layer}.{one.slot}.": f"insertions.{insertion_name(one.site.name)}." for one in model._inserted}
+    renamed = {}
+    for name, tensor in tensors.items():
+        slot = next((slot for slot in slots if name.startswith(slot)), None)
+        renamed[name if slot is None else slots[slot] + name.removeprefix(slot)] = tensor
+    return renamed
 
 
 def pixels_of_file(path: Path, backbone: BackboneRef) -> InputNormalization:

@@ -120,6 +120,7 @@ def test_a_module_before_a_layer_takes_none_of_one_after_it(tmp_path):
     torch.save(model.backbone.state_dict() | {"layer1.0.gsf.conv3D.bias": torch.ones(2)}, tmp_path / "a.pth")
     _, found = initialise(model, before, str(tmp_path / "a.pth"))
     assert found.left_over == ("layer1.0.gsf.conv3D.bias",)
+    assert "insertions.layer1-0-conv3-before.gate.weight" in found.matched
 
 
 def test_a_missing_file_is_refused(tmp_path):
