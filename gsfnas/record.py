@@ -103,7 +103,7 @@ class ProtocolScore:
         return self.key, self.seed, self.protocol, self.clips, self.crops, self.split, self.data
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyRecord:
     """All that a report needs to know of a study: its records, and how they came about.
 
@@ -125,6 +125,11 @@ class StudyRecord:
     configurations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     study_yaml: str = ""
     rows: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        found = best(self.records)
+        said = "" if found is None else f", best validation top-1 {100 * found.top1:.1f} % of {found.candidate.key}"
+        return f"<study {self.name!r}: {len(self.records)} candidates of space {self.space!r}{said}>"
 
 
 def best(records: Iterable[Record]) -> Record | None:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from gsfnas.api._candidate import find_candidate as find_candidate
     from gsfnas.api._measure import Measured as Measured
     from gsfnas.api._measure import measure as measure
+    from gsfnas.api._read import list_studies as list_studies
+    from gsfnas.api._read import load_study as load_study
+    from gsfnas.api._read import summarise_study as summarise_study
     from gsfnas.api._space import DryRun as DryRun
     from gsfnas.api._space import bind as bind
     from gsfnas.api._space import bind_space as bind_space
@@ -47,10 +50,13 @@ _HOME = {
     "bind_space": "gsfnas.api._space",
     "find_candidate": "gsfnas.api._candidate",
     "import_weights": "gsfnas.api._weights",
+    "list_studies": "gsfnas.api._read",
     "load_space": "gsfnas.config",
+    "load_study": "gsfnas.api._read",
     "measure": "gsfnas.api._measure",
     "num_classes": "gsfnas.api._space",
     "numbers_of": "gsfnas.api._table",
+    "summarise_study": "gsfnas.api._read",
     "tables": "gsfnas.api._table",
     "test": "gsfnas.api._train",
     "test_study": "gsfnas.api._train",

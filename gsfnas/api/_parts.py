@@ -6,6 +6,7 @@ from typing import Any
 from gsfnas.component import check_methods, find, is_outside, make, trust, where
 from gsfnas.config import CHOICES, StudyConfig
 from gsfnas.errors import UserError
+from gsfnas.storages import Storage
 from gsfnas.study import Parts
 
 # What each part must be able to do.
@@ -35,6 +36,12 @@ def part(section: str, given: Any, **options: Any) -> Any:
         given = find(given, CHOICES[section], section)
     made = make(given, options, section) if isinstance(given, type) or options else given
     return _checked(made, section)
+
+
+def storage(name: str) -> Storage:
+    """What keeps studies, by a shipped name or ``package.module:Class``; for reading them."""
+    made: Storage = part("storage", name) if is_outside(name) else part("storage", find(name, CHOICES["storage"], "storage"))
+    return made
 
 
 def parts_of(config: StudyConfig) -> Parts:

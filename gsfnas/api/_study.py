@@ -41,7 +41,7 @@ class Study:
     ``settings`` say how much is run and under which name (text alone is the name). Each of ``sampler``, ``stopper``,
     ``executor`` and ``storage`` is a shipped name, ``package.module:object``, a class or an instance; ``sampler`` may also be a
     list of samplers, which are then all that is asked, in this order. ``measures_latency`` has every candidate's latency
-    measured on this machine in the end. Raises UserError for a part that is none.
+    measured on this machine in the end; as the settings say unless given. Raises UserError for a part that is none.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Study:
         executor: Any = "local",
         storage: Any = "journal",
         device: str = "auto",
-        measures_latency: bool = True,
+        measures_latency: bool | None = None,
         watcher: Watcher | None = None,
     ) -> None:
         if not isinstance(space, BoundSpace):
@@ -71,7 +71,7 @@ class Study:
             storage=part("storage", storage),
         )
         self.device = device
-        self.measures_latency = measures_latency
+        self.measures_latency = self.settings.latency if measures_latency is None else measures_latency
         self.watcher = watcher or ConsoleWatcher()
         self.config: StudyConfig | None = None
 
@@ -95,8 +95,15 @@ class Study:
         parts = parts_of(config)
         if "data" in config.named_by_user:
             trust(config.data.name)
-        study = cls(bind(config), parts.evaluator, config.study, device=config.train.device, watcher=watcher)
-        study.parts, study.config = parts, config
+        study = cls(
+            bind(config),
+            parts.evaluator,
+            config.study,
+            **{name: getattr(parts, name) for name in ("sampler", "stopper", "executor", "storage")},
+            device=config.train.device,
+            watcher=watcher,
+        )
+        study.config = config
         return study
 
     def run(self) -> StudyRecord:

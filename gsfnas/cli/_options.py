@@ -14,6 +14,9 @@ ConfigRoot = Annotated[
 Runs = Annotated[
     Path, typer.Option("--runs", metavar="DIR", help="The folder that holds the studies' journals and checkpoints.")
 ]
+Storage = Annotated[
+    str, typer.Option("--storage", metavar="NAME", help="What keeps the study: a shipped name, or package.module:Class.")
+]
 Reports = Annotated[Path, typer.Option("--reports", metavar="DIR", help="The folder that holds reports.")]
 Overrides = Annotated[
     list[str] | None,

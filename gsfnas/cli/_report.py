@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gsfnas.cli._options import Reports, Runs
+from gsfnas.cli._options import Reports, Runs, Storage
 
 app = typer.Typer(help="Write the report of a study.", rich_markup_mode="markdown", no_args_is_help=True)
 
@@ -20,12 +20,13 @@ def build(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a study that was begun.", show_default=False)],
     runs: Runs = Path("runs"),
     reports: Reports = Path("reports"),
+    storage: Storage = "journal",
 ) -> None:
     """Write the report of what a study says so far."""
+    from gsfnas.api import load_study
     from gsfnas.cli import _show
     from gsfnas.report import build_report
-    from gsfnas.study import load_study
 
-    study = load_study(runs, name)
+    study = load_study(runs, name, storage)
     _show.news("writing the report")
     typer.echo(build_report(study, reports / study.name))

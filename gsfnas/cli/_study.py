@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gsfnas.cli._options import ConfigRoot, Overrides, Reports, Runs
+from gsfnas.cli._options import ConfigRoot, Overrides, Reports, Runs, Storage
 
 app = typer.Typer(
     help="Run a study, see which there are and how they stand.", rich_markup_mode="markdown", no_args_is_help=True
@@ -70,14 +70,14 @@ def run(
 
 
 @app.command("list")
-def list_(runs: Runs = Path("runs"), config_root: ConfigRoot = None) -> None:
+def list_(runs: Runs = Path("runs"), config_root: ConfigRoot = None, storage: Storage = "journal") -> None:
     """The studies that can be run, and those that were begun."""
+    from gsfnas.api import list_studies
     from gsfnas.cli import _show
     from gsfnas.config import find_roots
-    from gsfnas.study import list_studies
 
     _show.files("study", find_roots(config_root).headlines("studies"))
-    _show.summaries(list_studies(runs))
+    _show.summaries(list_studies(runs, storage))
 
 
 @app.command()
@@ -89,12 +89,12 @@ def show(name: StudyFile, overrides: Overrides = None, config_root: ConfigRoot =
 
 
 @app.command()
-def status(name: StudyName, runs: Runs = Path("runs")) -> None:
+def status(name: StudyName, runs: Runs = Path("runs"), storage: Storage = "journal") -> None:
     """How far a study is."""
+    from gsfnas.api import summarise_study
     from gsfnas.cli import _show
-    from gsfnas.study import summarise_study
 
-    _show.summaries([summarise_study(runs, name)])
+    _show.summaries([summarise_study(runs, name, storage)])
 
 
 @app.command(epilog="Example: `gsfnas study best placement --format json | gsfnas cost - --classes 24`")
@@ -117,12 +117,13 @@ def best(
         "runs/trained"
     ),
     seed: Annotated[int, typer.Option("--seed", min=0, help="With --train: the seed.")] = 0,
+    storage: Storage = "journal",
 ) -> None:
     """The best candidate of a study by validation accuracy, beside the network without modules."""
+    from gsfnas.api import load_study
     from gsfnas.cli import _show
-    from gsfnas.study import load_study
 
-    record = load_study(runs, name)
+    record = load_study(runs, name, storage)
     if train:
         from gsfnas.api import ConsoleWatcher, train_again
         from gsfnas.cli import _show_scores

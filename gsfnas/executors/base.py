@@ -27,6 +27,9 @@ class Executor(Protocol):
 
     workers: int
 
+    def check(self, task: Task) -> None:
+        """Refuses what its workers could not do, before a study begins; the default refuses nothing. Raises UserError."""
+
     @abstractmethod
     def run(self, task: Task, device: str, tell: Callable[[int, Any], None], say: Callable[[str], None]) -> None:
         """Returns when every worker is done. ``tell`` gets a worker's number and what it tells, ``say`` a line for people.

@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from gsfnas.component import loaded, one_line, reload, trust, trusted
-from gsfnas.errors import UserError, is_out_of_memory, shown
+from gsfnas.component import loaded, reload, trust, trusted
+from gsfnas.errors import UserError, is_out_of_memory, one_line, shown
 from gsfnas.executors.base import Executor, Task
 from gsfnas.train._processes import begin_child, deaf_children, without_main
 
@@ -54,6 +54,10 @@ class LocalExecutor(Executor):
         if not isinstance(self.workers, int) or isinstance(self.workers, bool) or not 1 <= self.workers <= _MAX_WORKERS:
             rule = f"an integer from 1 to {_MAX_WORKERS:,}"
             raise UserError(f"`executor.workers` must be {rule}, but got {shown(self.workers)}")
+
+    def check(self, task: Task) -> None:
+        if self.workers > 1:
+            _sendable(task)
 
     def run(self, task: Task, device: str, tell: Callable[[int, Any], None], say: Callable[[str], None]) -> None:
         threads = max(1, num_cores() // self.workers)

@@ -14,6 +14,7 @@ MAY_DIFFER = (
     "study.hours",
     "study.workers",
     "study.replicates",
+    "study.latency",
     "study.runs",
     "study.reports",
     "study.report*",
@@ -40,6 +41,7 @@ RENAMED: Mapping[str, str] = {
 }
 
 _SHOWN = 4
+_PROPOSALS = "study.proposals"
 # Those whose settings have defaults.
 _SECTIONS = ("data", "study", "train", "protocol", "sampler", "stopper", "evaluator", "executor", "storage", "report")
 
@@ -61,11 +63,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     # A setting that a later version brought: what it changes, the fingerprints of recipe and data tell.
     later = {key for key in after.keys() - before.keys() if key.partition(".")[0] in _SECTIONS}
     keys = [key for key in sorted({*before, *after} - later) if not any(fnmatchcase(key, pattern) for pattern in MAY_DIFFER)]
-    return [
-        f"{key}: {_show(before, key)} -> {_show(after, key)}"
-        for key in keys
-        if before.get(key) != after.get(key) or (key in before) != (key in after)
-    ]
+    found = [key for key in keys if before.get(key) != after.get(key) or (key in before) != (key in after)]
+    # A hash over all parts, where one of them is named already.
+    if len(found) > 1 and _PROPOSALS in found:
+        found.remove(_PROPOSALS)
+    return [f"{key}: {_show(before, key)} -> {_show(after, key)}" for key in found]
 
 
 def refuse(name: str, runs: Path, found: list[str]) -> UserError:

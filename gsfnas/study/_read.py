@@ -94,26 +94,27 @@ def plan_study(
     return StudyPlan(num_anchors, design, candidates - num_anchors - design, replicates, rounds * seconds_per_candidate)
 
 
-def study_names(runs: str | Path) -> list[str]:
+def study_names(runs: str | Path, kept_in: Storage | None = None) -> list[str]:
     """The studies under ``runs``, in order, those too that cannot be read. Raises UserError where ``runs`` cannot be."""
     folder = Path(runs)
     try:
-        return sorted(path.name for path in folder.iterdir() if _is_held(path))
+        return sorted(path.name for path in folder.iterdir() if _is_held(path) or (kept_in is not None and kept_in.holds(path)))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise UserError(f"cannot read {folder}: {error.strerror or error}") from None
 
 
-def list_studies(runs: str | Path = "runs") -> list[StudySummary]:
+def list_studies(runs: str | Path = "runs", kept_in: Storage | None = None) -> list[StudySummary]:
     """Every study under ``runs``, newest first; of one that cannot be read, what is wrong with it.
 
-    Raises UserError where the folder itself cannot be read.
+    ``kept_in`` is a storage of which there may be studies besides those of the shipped ones. Raises UserError where the folder
+    itself cannot be read.
     """
     summaries = []
-    for name in study_names(runs):
+    for name in study_names(runs, kept_in):
         try:
-            summaries.append(summarise_study(runs, name))
+            summaries.append(summarise_study(runs, name, kept_in))
         except UserError as error:
             summaries.append(_unreadable(Path(runs) / name, str(error)))
     return sorted(summaries, key=lambda summary: summary.changed, reverse=True)
@@ -125,13 +126,8 @@ def summarise_study(runs: str | Path, name: str, kept_in: Storage | None = None)
     record = read_study(storage)
     ended = [run for run in record.records if run.outcome != "running"]
     asked = storage.asked.trials if storage.asked else 0
-    status: Status = (
-        "running"
-        if (kept_in or find_storage(storage.folder)).is_running(storage.folder)
-        else "complete"
-        if storage.is_complete
-        else "unfinished"
-    )
+    keeper = kept_in if kept_in is not None and kept_in.holds(storage.folder) else find_storage(storage.folder)
+    status: Status = "running" if keeper.is_running(storage.folder) else "complete" if storage.is_complete else "unfinished"
     changed = datetime.fromtimestamp(storage.last_change() or time.time()).astimezone()
     num_failed = sum(run.outcome == "failed" for run in ended)
     return StudySummary(name, status, len(ended), num_failed, asked, best(record.records), changed)
@@ -159,7 +155,7 @@ def open_study(runs: str | Path, name: str, kept_in: Storage | None = None) -> S
     if kept_in is not None and kept_in.holds(folder):
         return kept_in.open(folder, name)
     if not _is_held(folder):
-        begun = study_names(runs)
+        begun = study_names(runs, kept_in)
         if not begun:
             raise UserError(f"unknown study {name!r}: none was begun in {str(runs)!r}; begin one with gsfnas study run NAME")
         raise unknown("study", name, begun)

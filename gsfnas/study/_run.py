@@ -96,30 +96,34 @@ def run_study(
     console = console or Console(stderr=True)
     folder = settings.folder
     try:
+        environment, configuration = _plain(circumstances.environment), _plain(circumstances.configuration)
+        with blaming(parts.evaluator, "evaluator"):
+            heads = tuple(parts.evaluator.heads.items())
+            recipe, data = _identity(parts.evaluator, space)
+        given = parts.sampler
+        samplers = given if isinstance(given, tuple) else chain(space, given, settings.initial_fraction)
+        job = Job(
+            settings=settings,
+            space=space,
+            samplers=samplers,
+            evaluator=parts.evaluator,
+            stopper=parts.stopper,
+            storage=parts.storage,
+            price=parts.price or Price(heads),
+            budget=parts.evaluator.budget,
+            recipe=recipe,
+            data=data,
+            environment=digest(environment),
+            configuration=digest(configuration),
+            deadline=None if settings.hours is None else time.time() + settings.hours * 3600,
+        )
+        if hasattr(parts.executor, "check"):
+            # Before the study takes its name.
+            with blaming(parts.executor, "executor"):
+                parts.executor.check(Work(job))
         folder.mkdir(parents=True, exist_ok=True)
         with parts.storage.running(folder, settings.name):
             storage = parts.storage.open(folder, settings.name, "create")
-            environment, configuration = _plain(circumstances.environment), _plain(circumstances.configuration)
-            with blaming(parts.evaluator, "evaluator"):
-                heads = tuple(parts.evaluator.heads.items())
-                recipe, data = _identity(parts.evaluator, space)
-            given = parts.sampler
-            samplers = given if isinstance(given, tuple) else chain(space, given, settings.initial_fraction)
-            job = Job(
-                settings=settings,
-                space=space,
-                samplers=samplers,
-                evaluator=parts.evaluator,
-                stopper=parts.stopper,
-                storage=parts.storage,
-                price=parts.price or Price(heads),
-                budget=parts.evaluator.budget,
-                recipe=recipe,
-                data=data,
-                environment=digest(environment),
-                configuration=digest(configuration),
-                deadline=None if settings.hours is None else time.time() + settings.hours * 3600,
-            )
             identity = _identity_of_study(job, parts)
             _check_identity(storage, settings, identity, configuration)
             if storage.header is None:
@@ -226,7 +230,14 @@ def _identity_of_study(job: Job, parts: Parts) -> dict[str, Any]:
         proposals["stopper"] = [type(parts.stopper).__qualname__, str(parts.stopper), fingerprint(parts.stopper)]
     space = job.space
     identity = {"recipe": job.recipe, "data": job.data, "budget": job.budget, "space": space.name, "sites": _sites(space)}
-    return {**identity, "study": {"proposals": digest(proposals)}}
+    named = {"sampler": ", ".join(map(_name_of, given if isinstance(given, tuple) else (given,)))}
+    return {**identity, "study": {"proposals": digest(proposals), **named, "stopper": _name_of(parts.stopper)}}
+
+
+def _name_of(part: Sampler | Stopper) -> str:
+    """A part for people: ``TPE`` of this package, ``parts:Half (code 1a2b3c4d)`` of the user's."""
+    cls, code = type(part), fingerprint(part)
+    return f"{cls.__module__}:{cls.__qualname__} (code {code})" if code else cls.__qualname__
 
 
 def _check_identity(

@@ -31,7 +31,8 @@ class StudySettings:
     ``trials`` counts distinct evaluated candidates, the empty and the full one included. ``initial_fraction`` of them are a
     balanced design. ``hours`` bounds the search of one call: no candidate starts after it. A proposal of the search sees the
     results of all runs but the latest ``lag``, so that at most ``lag`` + 1 of its runs go side by side. ``replicates`` is the
-    number of seeds of the two anchors and the best. ``runs`` is the folder that holds studies. Raises UserError for a value out
+    number of seeds of the two anchors and the best. ``latency`` says whether every candidate's latency is measured in the end,
+    on this machine. ``runs`` is the folder that holds studies. Raises UserError for a value out
     of range.
     """
 
@@ -42,6 +43,7 @@ class StudySettings:
     seed: int = 0
     initial_fraction: float = 0.5
     replicates: int = 3
+    latency: bool = True
     runs: str = "runs"
 
     def __post_init__(self) -> None:
@@ -56,6 +58,8 @@ class StudySettings:
         if self.hours is not None and (not _is_number(self.hours) or not 0 < self.hours <= _MAX_HOURS):
             rule = f"at most {_MAX_HOURS:,}" if _is_number(self.hours) and self.hours > 0 else "above 0"
             raise UserError(f"`study.hours` must be {rule}, but got {shown(self.hours)}")
+        if not isinstance(self.latency, bool):
+            raise UserError(f"`study.latency` must be true or false, but got {shown(self.latency)}")
         if not isinstance(self.runs, str) or not self.runs or "\0" in self.runs:
             raise UserError(f"`study.runs` must be a folder, but got {shown(self.runs)}")
 

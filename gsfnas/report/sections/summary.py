@@ -63,6 +63,11 @@ def worth(analysis: StudyAnalysis) -> str:
     return " ".join(sentences) or unclear
 
 
+def _percent(part: int, whole: int) -> int:
+    """Rounded; a space may hold more candidates than a float counts."""
+    return (200 * part + whole) // (2 * whole)
+
+
 def _tried(analysis: StudyAnalysis) -> str:
     study, done = analysis.study, len(analysis.ranked)
     space = f"the space `{study.space}` has {big(study.space_size)} candidates"
@@ -72,7 +77,8 @@ def _tried(analysis: StudyAnalysis) -> str:
         running = sum(record.outcome == "running" for record in study.records)
         state = f"{len(study.records) - running} failed and {running} did not end" if running else "all failed"
         return f"No candidate has a result ({count(len(study.records), 'run')}, {state}); {space}."
-    share = f" ({100 * done // study.space_size} %)" if 100 * done >= study.space_size > 0 else ""
+    share = f" ({min(_percent(done, study.space_size), 99)} %)" if 100 * done >= study.space_size > 0 else ""
+    share = " (100 %)" if done == study.space_size else share
     where = f"on {analysis.data_name or 'the data'}, {count(study.classes, 'class', 'classes')}"
     left = len(study.records) - done
     missing = f"; {left} more {'has' if left == 1 else 'have'} no result" if left else ""
