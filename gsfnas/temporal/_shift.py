@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gsfnas.temporal._triton_call import on_triton
+
 
 def shifted(x: Tensor) -> Tensor:
     """(B, T, 2, ...) -> the same shape, shifted, in operators that autograd and compilers know."""
@@ -34,9 +36,12 @@ class _Shift(torch.autograd.Function):
         ctx.frames, ctx.half, ctx.step = frames, half, step
         if inplace:
             ctx.mark_dirty(x)
-            out = x
-        else:
-            out = x.clone()
+        if on_triton(x):
+            from gsfnas.temporal._triton import shifted_by_one
+
+            with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
+                return shifted_by_one(x, frames, half, step, inplace=inplace)
+        out = x if inplace else x.clone()
         clips_in, clips = torch.unflatten(x, 0, (-1, frames)), torch.unflatten(out, 0, (-1, frames))
         for group, direction in ((slice(0, half), step), (slice(half, 2 * half), -step)):
             # Frame by frame from the end that is lost, so that in place every frame is read before it is written.

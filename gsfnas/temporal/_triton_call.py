@@ -1,0 +1,100 @@
+"""When the fast path runs as Triton kernels, and how they are laid out: strides, blocks and numbers of programs.
+
+Nothing is tuned while it runs. A site's shape decides on the blocks, and few distinct ones keep the number of compiled kernels
+small.
+"""
+
+import functools
+import importlib
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+# Two programs of eight warps for each multiprocessor of a large GPU.
+_PROGRAMS = 256
+# Two programs for each image have to fit a grid's second axis.
+_MOST_IMAGES = 32767
+# Kernels count elements in 32 bits.
+_MOST_NUMBERS = 2**31
+
+
+class Strides(NamedTuple):
+    """Of (N, C, positions) in elements, for features whose positions are H * W in a row."""
+
+    image: int
+    channel: int
+    position: int
+
+
+@functools.cache
+def has_triton(device: torch.device) -> bool:
+    """Whether kernels can be compiled for this GPU; asked once."""
+    if torch.version.hip is not None or torch.cuda.get_device_capability(device) < (8, 0):
+        return False
+    try:
+        importlib.import_module("triton")
+    except ImportError:
+        return False
+    return True
+
+
+def on_triton(x: Tensor, *weights: Tensor | None) -> bool:
+    """Whether there are kernels for these features and weights: on a GPU, dense, in single or half precision."""
+    if not (x.is_cuda and x.dtype in _DTYPES and x.shape[0] <= _MOST_IMAGES and 0 < x.numel() < _MOST_NUMBERS and is_dense(x)):
+        return False
+    return has_triton(x.device) and all(weight is None or weight.dtype in (torch.float32, x.dtype) for weight in weights)
+
+
+def is_dense(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last) or x.is_contiguous()
+
+
+def strides_of(x: Tensor) -> Strides:
+    """Of dense features."""
+    _, channels, height, width = x.shape
+    if x.is_contiguous(memory_format=torch.channels_last):
+        return Strides(channels * height * width, 1, channels)
+    return Strides(channels * height * width, height * width, 1)
+
+
+def empty_touched(x: Tensor, touched: int) -> Tensor:
+    """(N, touched, H, W), dense in the layout of ``x``."""
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    shape = (x.shape[0], touched, *x.shape[2:])
+    return torch.empty(
+        shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last if last else torch.contiguous_format
+    )
+
+
+def power_of_two(number: int) -> int:
+    """The next one that is no smaller."""
+    return 1 << (number - 1).bit_length()
+
+
+def blocked(number: int, most: int, least: int = 1) -> int:
+    """A block of at most ``most`` for ``number`` things, a power of two."""
+    return max(least, min(most, power_of_two(number)))
+
+
+def rows_beside(channels: int, num_positions: int, elements: int) -> int:
+    """Positions of a tile of about so many elements that is ``channels`` wide."""
+    return blocked(num_positions, max(1, min(256, elements // channels)))
+
+
+def divided(number: int, by: int) -> int:
+    """Rounded up."""
+    return -(-number // by)
+
+
+def num_splits(programs: int, tiles: int) -> int:
+    """In how many parts ``programs`` loops over ``tiles`` are split, so that there are enough programs."""
+    wanted = max(1, min(4, tiles, divided(_PROGRAMS, programs)))
+    return divided(tiles, divided(tiles, wanted))
+
+
+def num_chunks(programs: int, tiles: int) -> int:
+    """The same where one loop goes over all images, and each part leaves a partial sum to add."""
+    wanted = max(1, min(tiles, divided(2 * _PROGRAMS, programs)))
+    return divided(tiles, divided(tiles, wanted))
