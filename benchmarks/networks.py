@@ -15,7 +15,7 @@ At 8 x 224 x 224 on a CPU the bars that the project has set itself are printed n
 
 About a quarter of an hour on two cores, 8 minutes with ``--rounds 9``. ``path`` is ``plain+compile`` for a network under
 torch.compile, where the operator has no other, and ends in ``+graph`` for a forward pass or a training step replayed as a
-CUDA graph; each is divided by TSN run likewise. What is here for CUDA has never run on a GPU. There, float16 is trained
+CUDA graph; each is divided by TSN run likewise. On CUDA float16 is trained
 without a loss scaler, which changes the numbers but hardly the time, and SGD is one kernel.
 """
 

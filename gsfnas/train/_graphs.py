@@ -71,6 +71,10 @@ class Graphed(nn.Module):
         Where it cannot be captured, the network goes on without a graph and a warning is logged. Raises OutOfMemoryError.
         """
         tuples = _Tuples(self.network)
+        # Of gradients that the warm-up computes on a stream of its own.
+        quiet = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+        if quiet is not None:
+            quiet(False)
         self.train()
         dtype, device_type = torch.get_autocast_dtype("cuda"), frames.device.type
         try:
