@@ -59,7 +59,7 @@ def test_options_appear_where_the_space_has_several() -> None:
 
 def test_summary_gives_the_difference_to_the_baseline() -> None:
     text = summary.summary(StudyAnalysis(synthetic.hand_study()))
-    assert "Of the 256 candidates of the space `placement`, 4 (1 %) were trained and tested (on twins, 24 classes)" in text
+    assert "Of the 256 candidates of the space `placement`, 4 (2 %) were trained and tested (on twins, 24 classes)" in text
     assert "holds a module at 2 of 8 sites and reaches 60.8 % top-1 on test, 30.0 points above" in text
     assert "(30.8 ± 2.0 %)" in text
     assert "60.0 % on validation" in text
