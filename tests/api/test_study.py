@@ -371,7 +371,7 @@ def test_latency_may_be_left_out_by_a_setting(tmp_path):
     overrides = [f"study.runs={tmp_path}", "study.latency=false"]
     assert not Study.from_config("placement", overrides).measures_latency
     assert Study.from_config("placement", overrides[:1]).measures_latency
-    with pytest.raises(UserError, match="`study.latency` must be true or false, but got 1"):
+    with pytest.raises(UserError, match=r"`study\.latency` must be true or false, but got 1"):
         StudySettings("mine", latency=1)
 
 
