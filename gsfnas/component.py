@@ -20,11 +20,10 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
-from gsfnas.errors import UserError, is_out_of_memory, shown, unknown
+from gsfnas.errors import UserError, is_out_of_memory, one_line, shown, unknown
 from gsfnas.typed import checked, to_settings
 
 # Packages (``package``) and single parts (``package.module:object``) that the user of this process has named.
@@ -223,6 +222,9 @@ def fingerprint(part: Any) -> str:
             return str(part.__qualname__)
     path = Path(found)
     if any(path.is_relative_to(sysconfig.get_path(name)) for name in ("purelib", "platlib")):
+        # It takes a tenth of what `gsfnas --help` takes.
+        from importlib.metadata import packages_distributions, version
+
         distributions = packages_distributions().get(package, [])
         return "-".join(f"{name}-{version(name)}" for name in distributions[:1]) or package
     top = getattr(sys.modules.get(package), "__file__", None)
@@ -246,12 +248,6 @@ def where(error: BaseException) -> str:
 
 def _is_installed(path: str) -> bool:
     return "site-packages" in Path(path).parts
-
-
-def one_line(error: BaseException) -> str:
-    """``Kind: first line of what it says``."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
 
 
 def _import(module_name: str, name: str, kind: str, folder: str | None = None) -> Any:

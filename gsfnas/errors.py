@@ -1,13 +1,14 @@
-"""What a user did wrong, said in one line: what is wrong, which value, what would be right."""
+"""Errors for the user, each one line: what is wrong, the value that was given, and what would be right."""
 
 import resource
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-_LONGEST_NAME = 100
+from gsfnas.escape import printable
 
+_MAX_COMPARED = 100
 
-# How Python, NumPy, torch and the loader of libraries say that a machine, or a limit, has no more memory to give.
+# Parts of the messages with which Python, NumPy, torch and the dynamic linker report that memory ran out.
 _NO_MEMORY = (
     "can't allocate memory",
     "cannot allocate memory",
@@ -22,14 +23,14 @@ _NO_MEMORY = (
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend; the command line prints it as one line and exits with 2."""
+    """A mistake that the user can correct; the command line prints it as one line and exits with 2."""
 
 
 def unknown(kind: str, value: str, choices: Iterable[str]) -> UserError:
-    """The error for a name that is none of ``choices``: the nearest name first, then all of them."""
+    """The error for a name that is not one of ``choices``: it suggests the nearest one and lists them."""
     names = sorted(choices)
-    # A comparison takes the product of both lengths.
-    near = get_close_matches(value[:_LONGEST_NAME], names, n=1, cutoff=0.5)
+    # Comparing two names takes time in proportion to the product of their lengths.
+    near = get_close_matches(value[:_MAX_COMPARED], names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(repr(name) if "," in name else name for name in names[:12])
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""
@@ -37,26 +38,32 @@ def unknown(kind: str, value: str, choices: Iterable[str]) -> UserError:
 
 
 def shown(value: object, most: int = 100) -> str:
-    """A value for an error: its ``repr``, on one line and not longer than ``most`` characters."""
+    """A value for a message: its ``repr`` on one line, at most ``most`` characters."""
     try:
         return shortened(repr(value), most)
     except Exception:
-        # An integer of thousands of digits, a nesting of thousands of levels.
+        # For example an integer of thousands of digits, or thousands of nested lists.
         return f"a value of type {type(value).__name__} that is too large to be shown"
 
 
 def shortened(text: str, most: int = 300) -> str:
-    """Text of others for an error: on one line and not longer than ``most`` characters."""
+    """Text from elsewhere for a message: on one line, at most ``most`` characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most - 4]} ..."
 
 
+def one_line(error: BaseException, most: int = 200) -> str:
+    """An exception for a message: ``Kind: first line of its text``, printable, at most ``most`` characters."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return shortened(printable(f"{type(error).__name__}: {first}" if first else type(error).__name__), most)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a device or in the process."""
+    """Whether an error reports that memory ran out, on a device or in the process."""
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, SystemError):
-        # A library written in C that had not even the memory to say so; without a limit it is something else.
+        # A C library may run out of memory before it can set an exception; without a memory limit the cause is another.
         return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
-    told = str(error).lower()
-    return isinstance(error, RuntimeError | OSError | ImportError) and any(words in told for words in _NO_MEMORY)
+    message = str(error).lower()
+    return isinstance(error, RuntimeError | OSError | ImportError) and any(words in message for words in _NO_MEMORY)

@@ -1,7 +1,8 @@
-"""YAML as anyone may have written it: checked before it is built, so that a small file cannot fill the memory.
+"""Reads YAML from any source: its size is checked before it is loaded, so that a small file cannot fill the memory.
 
-A file of a few lines whose aliases name aliases stands for billions of values, and a merge key copies them while it is read. So
-the events of the parser are counted first, each alias at the size of what it stands for. What passes holds plain values, once.
+A few lines of aliases that refer to aliases can expand to billions of values, and a merge key copies them while it is loaded.
+So the parser's events are counted first, each alias with the size of the value that it refers to. YAML that passes has plain
+values only, and no duplicate keys.
 """
 
 from collections.abc import Iterable
@@ -13,49 +14,49 @@ import yaml
 from gsfnas import files
 from gsfnas.errors import UserError, shown
 
-# The shipped files take 2 KB; a space of 500 rows, written out, some 100 KB.
+# The shipped files take 2 KB; a space of 500 rows some 100 KB.
 MAX_BYTES = 2**18
 MAX_DEPTH = 20
-# A value counts its characters and this, an interpolation (${name}) as many times more as it takes longer to be understood.
-# Together they bound what a file stands for, aliases included.
+# A value's size is its number of characters plus _VALUE. Text with an interpolation (${name}) counts _INTERPOLATION times,
+# since it takes that much longer to parse. The sum, with aliases expanded, is at most _MAX_SIZE.
 _VALUE = 8
 _INTERPOLATION = 64
 _MAX_SIZE = 2**19
-# Those of plain values. Any other names a class.
+# The tags of plain values; any other tag names a class.
 _TAGS = {None, "!", *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq"))}
 
 
 def read(path: Path) -> str:
-    """The text of a YAML file that may be built. Raises UserError as ``check`` does, and for what is no file of text."""
+    """The text of a YAML file, checked. Raises UserError as ``check`` does, and for a path that is not a text file."""
     text = files.read_text(path, MAX_BYTES)
     check(text, str(path))
     return text
 
 
 def load(text: str, name: str) -> Any:
-    """The values of a YAML text; ``name`` says whose. Raises UserError as ``check`` does."""
+    """The values of a YAML text; ``name`` names its source in errors. Raises UserError as ``check`` does."""
     check(text, name)
     try:
         return yaml.safe_load(text)
     except Exception as error:
-        # Not of YAML's own kind alone: a month 13 and an integer of 5,000 digits are ValueErrors.
-        raise UserError(f"{name} cannot be read: {one_line(error)}") from None
+        # Not only YAMLError: a month 13 or an integer of 5,000 digits raises ValueError.
+        raise UserError(f"{name} cannot be read: {explain(error)}") from None
 
 
 def check(text: str, name: str) -> None:
-    """Raises UserError, quickly and before anything is built, for text that is no YAML of plain values.
+    """Raises UserError, quickly and without loading it, for text that is not YAML of plain values.
 
-    It has at most ``MAX_DEPTH`` levels, no alias of itself, no tag of a class, no key twice, and does not stand for more than a
-    file could hold.
+    Refused are more than ``MAX_DEPTH`` levels, an alias within its own value, the tag of a class, a duplicate key, and aliases
+    that expand to more than a file could hold.
     """
     try:
         _Counter(name).count(yaml.parse(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as error:
-        raise UserError(f"{name} cannot be read: {one_line(error)}") from None
+        raise UserError(f"{name} cannot be read: {explain(error)}") from None
 
 
-def one_line(error: Exception) -> str:
-    """What is wrong, and on which line."""
+def explain(error: Exception) -> str:
+    """The problem that the YAML parser reports and its line, without the kind of the exception."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     if mark is not None and problem:
         return f"{' '.join(str(problem).split())} on line {mark.line + 1}"
@@ -98,7 +99,7 @@ class _Counter:
                 self._grow(_VALUE, 0)
             elif isinstance(event, yaml.CollectionEndEvent):
                 ended = self._open.pop()
-                # Its parts were counted one by one as they came.
+                # Its parts were already counted, one by one.
                 self._size -= ended.size
                 self._add(ended.size, ended.height, ended.anchor)
 
@@ -111,7 +112,7 @@ class _Counter:
         self._add(*self._anchors[anchor])
 
     def _add(self, size: int, height: int, anchor: str | None = None) -> None:
-        """A whole value: part of what is open, and what its anchor names."""
+        """Adds a complete value to the open collection, and remembers its size under its anchor."""
         self._grow(size, height)
         if anchor is not None:
             self._anchors[anchor] = size, height
@@ -124,12 +125,12 @@ class _Counter:
     def _grow(self, size: int, height: int) -> None:
         self._size += size
         if self._size > _MAX_SIZE:
-            raise self._error("it stands for too much, as aliases of aliases and long interpolations do")
+            raise self._error("aliases and long interpolations expand to too much")
         if len(self._open) + height > MAX_DEPTH:
             raise self._error(f"it is nested deeper than {MAX_DEPTH} levels")
 
     def _check_key(self, key: str | None) -> None:
-        """A key is plain text, and stands in its mapping once; a merge may come again."""
+        """A key must be plain text and unique in its mapping; only the merge key ``<<`` may repeat."""
         parent = self._open[-1] if self._open else None
         if parent is None or parent.keys is None or not parent.is_at_key:
             return

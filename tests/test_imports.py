@@ -29,7 +29,7 @@ VALUES = {
 }
 NETWORKS = {"backbone", "temporal", "insertion"}
 ALLOWED = {
-    "errors": set(),
+    "errors": {"escape"},
     "escape": set(),
     "checked": {"errors"},
     "files": {"errors"},

@@ -5,8 +5,8 @@ from typing import Any
 from torch import nn
 
 from gsfnas.candidate import BackboneRef
-from gsfnas.component import load, one_line
-from gsfnas.errors import UserError
+from gsfnas.component import load
+from gsfnas.errors import UserError, one_line
 
 
 def find_factory(name: str) -> Any:

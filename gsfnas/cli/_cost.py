@@ -76,7 +76,7 @@ def cost(
     resolution: Resolution = 32,
     config_root: ConfigRoot = None,
 ) -> None:
-    """Parameters, multiply-adds, activations and saved memory of one candidate for one clip, by site.
+    """Parameters, multiply-adds, activations and activation memory of one candidate for one clip, by site.
 
     These are of the architecture, so nothing is built. With `--measure` the network is built and run as well: do that with
     nothing else on the machine.

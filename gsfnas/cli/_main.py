@@ -17,8 +17,8 @@ from typer.exceptions import TyperException
 
 import gsfnas
 from gsfnas.cli import _cost, _data, _report, _space, _study, _table, _train, _weights
-from gsfnas.component import one_line, trusting
-from gsfnas.errors import UserError, is_out_of_memory
+from gsfnas.component import trusting
+from gsfnas.errors import UserError, is_out_of_memory, one_line
 from gsfnas.escape import printable
 
 DEBUG = "--debug"

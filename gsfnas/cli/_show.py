@@ -108,7 +108,7 @@ def cost(candidate: Candidate, cost: "Cost", classes: int, format: str, measured
         lines = [[name, module, *asdict(part).values()] for name, (module, part) in parts.items()]
         writer.writerows([csv_cell(value) for value in line] for line in lines)
     else:
-        columns = ("part", "module", "params", "MACs (fvcore)", "MACs (ptflops)", "activations", "saved MB")
+        columns = ("part", "module", "params", "MACs (fvcore)", "MACs (ptflops)", "activations", "activation memory, MB")
         rows = [(name, module, *_numbers(part)) for name, (module, part) in parts.items()]
         _print(_table(columns, rows))
         _say(
@@ -176,7 +176,7 @@ def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], format: str, wr
 def plan(config: StudyConfig, dry: "DryRun") -> None:
     """What a study would search and cost."""
     space(dry.space)
-    columns = ("candidate", "params", "MACs (fvcore)", "MACs (ptflops)", "activations", "saved MB")
+    columns = ("candidate", "params", "MACs (fvcore)", "MACs (ptflops)", "activations", "activation memory, MB")
     _print(_table(columns, [(name, *_numbers(cost.total)) for name, cost in dry.costs.items()]))
     study = dry.study
     how = f"{study.anchors} anchors, {study.design} balanced, {study.search} searched"

@@ -137,7 +137,7 @@ def mapping_of(text: str, path: Path) -> dict[str, Any]:
     try:
         values = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)))
     except Exception as error:
-        raise UserError(f"{path} cannot be read: {plain_yaml.one_line(error)}") from None
+        raise UserError(f"{path} cannot be read: {plain_yaml.explain(error)}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} must be a mapping, but it is a {type(values).__name__}")
     return {str(name): value for name, value in values.items()}
@@ -214,7 +214,7 @@ def _header(text: str, path: Path) -> dict[str, str | None]:
     try:
         header = ConfigSource._get_header_dict(text[:512])
     except ValueError as error:
-        raise UserError(f"{path} cannot be read: {plain_yaml.one_line(error)}") from None
+        raise UserError(f"{path} cannot be read: {plain_yaml.explain(error)}") from None
     if "hydra" in re.split(r"[.:]", header["package"] or ""):
         raise UserError(f"{path} belongs to the package `hydra`, but Hydra's own settings are not a study's")
     return header

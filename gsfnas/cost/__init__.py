@@ -1,4 +1,4 @@
-"""What a candidate costs: parameters, operations and activations in closed form; memory and latency measured."""
+"""The cost of a candidate: parameters, operations and activations in closed form; memory and latency measured."""
 
 from gsfnas.cost._convention import Counted, count_operations, fused_activations
 from gsfnas.cost._count import Count, count_fvcore, count_ptflops

@@ -1,4 +1,4 @@
-"""Operations of one clip under a named convention: the price's parts, summed by another rule."""
+"""Operations of one clip under a named counting convention, derived from the price."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from gsfnas.cost._count import count_ptflops
 from gsfnas.cost._price import DEFAULT_HEADS, price
 from gsfnas.model import build_model, counting_form
 
-# How often ptflops 0.7.5 counts pooling: as a module, and as the functional that the module calls.
+# ptflops 0.7.5 counts pooling twice: as a module, and again as the functional that the module calls.
 _PTFLOPS_POOLING = 2
 _POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 
 
 @dataclass(frozen=True)
 class Counted:
-    """Parameters with the task's own heads, and operations of one clip under a convention."""
+    """Parameters (with the heads as given) and operations of one clip under a convention."""
 
     params: int
     operations: int
@@ -36,7 +36,10 @@ class Counted:
 
 
 def count_operations(candidate: Candidate, convention: Convention, heads: Mapping[str, int] = DEFAULT_HEADS) -> Counted:
-    """What one clip of ``candidate`` costs under ``convention``, with the heads (task -> classes). Raises UserError."""
+    """Parameters and operations of one clip of ``candidate`` under ``convention``, with heads (task -> classes).
+
+    Raises UserError as ``price`` does.
+    """
     params = price(candidate, heads).total.params
     if convention.head_classes is not None:
         heads = {"class": convention.head_classes}
@@ -50,10 +53,10 @@ def count_operations(candidate: Candidate, convention: Convention, heads: Mappin
 
 @lru_cache(maxsize=64)
 def fused_activations(backbone: BackboneRef, resolution: int) -> int:
-    """Operations of one frame that ptflops counts on the counting form alone: activations that timm fuses with BatchNorm.
+    """ptflops operations of one frame for activations that timm fuses into BatchNorm; 0 where nothing is fused.
 
-    ptflops counts modules that it knows, and not the activation within timm's ``BatchNormAct2d``; the counting form makes it a
-    module of its own, so that networks are counted alike whichever way they are written. 0 where nothing is fused.
+    ptflops misses the activation within timm's ``BatchNormAct2d``. The counting form makes it a separate module, so that
+    fused and separate activations count the same; this is the difference between the two counts.
     """
     from timm.layers.norm_act import BatchNormAct2d
 
@@ -66,7 +69,7 @@ def fused_activations(backbone: BackboneRef, resolution: int) -> int:
 
 @lru_cache(maxsize=64)
 def _pooled(backbone: BackboneRef, resolution: int) -> int:
-    """Numbers that the pooling layers of the plain network read in one frame."""
+    """Input elements of all pooling layers of the plain network, for one frame."""
     form = counting_form(build_model(Candidate(backbone, 1, resolution), {"class": 1}))
     read: list[int] = []
     for module in form.modules():

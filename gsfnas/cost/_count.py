@@ -1,8 +1,8 @@
-"""The two counters that the field quotes, run on one clip through a counting form.
+"""The two operation counters in common use, fvcore and ptflops, run on one clip through a counting form.
 
-fvcore counts multiply-adds of convolutions and matrix products, and normalisations; not ReLU, pooling, ``mul``, ``tanh``,
-``mean``. ptflops 0.7.5 (PyTorch backend, its defaults) also counts biases, BatchNorm, and ReLU and pooling, these two twice:
-once by the module and once by the functional that the module calls. That is the number that the paper prints as FLOPs.
+fvcore counts multiply-adds of convolutions, matrix products and normalisations, but not ReLU, pooling, ``mul``, ``tanh`` or
+``mean``. ptflops 0.7.5 (PyTorch backend, default settings) also counts biases, BatchNorm, ReLU and pooling; the last two count
+twice, as the module and as the functional that the module calls. The paper prints ptflops' number as FLOPs.
 """
 
 import io
@@ -20,7 +20,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Count:
-    """What a counter says of one clip: operations, and what it met without counting it."""
+    """A counter's result for one clip: operations, activations, and the kinds of operations that it did not count."""
 
     operations: int
     activations: int
@@ -38,7 +38,7 @@ def count_fvcore(module: nn.Module, clip: torch.Tensor) -> Count:
 def count_ptflops(module: nn.Module, clip: torch.Tensor) -> int:
     """ptflops' operations of ``module(clip)``, where clip is (1, T, 3, H, W).
 
-    The leading 1 matters: ptflops divides what modules count by the batch, but not what functionals count.
+    The batch must be 1: ptflops divides the count of modules by the batch size, but not the count of functionals.
     """
     assert clip.shape[0] == 1
     with _quiet():
@@ -51,7 +51,7 @@ def count_ptflops(module: nn.Module, clip: torch.Tensor) -> int:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Both counters talk on stdout, through logging and in warnings about tracing; a price is one number."""
+    """Silences the counters, which print to stdout, log, and warn about tracing."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""How long one forward pass takes, on the device where it is asked."""
+"""Measures how long a forward pass takes on a device."""
 
 import math
 import time
@@ -10,8 +10,8 @@ from torch import nn
 from gsfnas.errors import UserError
 from gsfnas.record import Latency
 
-_LEAST = 3
-# A GPU that was idle needs about so long to run at its full clock rate.
+_MIN_RUNS = 3
+# An idle GPU takes about this long to reach its full clock rate.
 _WARM_UP_SECONDS = 0.3
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -29,14 +29,14 @@ def measure_latency(
     runs: int = 30,
     at_most_seconds: float = math.inf,
 ) -> Latency:
-    """Milliseconds for ``batch`` clips through ``model``: median, 10 % and 90 % quantiles over ``runs`` after ``warm_up``.
+    """Milliseconds for ``batch`` clips through ``model``: median, 10 % and 90 % quantiles of ``runs`` passes after ``warm_up``.
 
-    On a CPU the warm-up and the runs each end after ``at_most_seconds``, but not before three runs. On a GPU the warm-up goes
-    on until the card had time to leave its idle clock rate.
+    On a CPU the warm-up and the runs each stop after ``at_most_seconds``, but not before three passes. On a GPU the warm-up
+    lasts at least until the card has left its idle clock rate.
 
-    Measure with nothing else on the machine. On a GPU CUDA events time the work itself, with the gaps between kernels that the
-    processor does not launch fast enough; on a CPU a clock times the call. The model is moved to ``device`` and left in eval
-    mode. Raises UserError for a precision that is none.
+    Measure while nothing else runs on the machine. A GPU is timed with CUDA events, which include the gaps between kernels
+    where the CPU launches them too slowly; a CPU is timed with a clock around the call. The model is moved to ``device`` and
+    left in eval mode. Raises UserError for an unknown precision.
     """
     if precision not in PRECISIONS:
         raise UserError(f"`precision` must be one of {', '.join(PRECISIONS)}, but got {precision!r}")
@@ -44,9 +44,9 @@ def measure_latency(
     model = model.to(device=target, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     clips = torch.zeros(batch, frames, 3, resolution, resolution, device=target)
     autocast = torch.autocast(target.type, PRECISIONS[precision]) if precision != "float32" else nullcontext()
-    # Events are those of the current device, whichever the work is on.
-    here = torch.cuda.device(target) if target.type == "cuda" else nullcontext()
-    with torch.inference_mode(), autocast, here:
+    # CUDA events belong to the current device, so make it the target.
+    current = torch.cuda.device(target) if target.type == "cuda" else nullcontext()
+    with torch.inference_mode(), autocast, current:
         if target.type == "cuda":
             started = time.monotonic()
             _cuda_times(model, clips, warm_up)
@@ -64,7 +64,7 @@ def measure_latency(
 
 def _clock_times(model: nn.Module, clips: torch.Tensor, runs: int, at_most_seconds: float) -> list[float]:
     times: list[float] = []
-    while len(times) < runs and (len(times) < _LEAST or sum(times) < at_most_seconds * 1e3):
+    while len(times) < runs and (len(times) < _MIN_RUNS or sum(times) < at_most_seconds * 1e3):
         start = time.perf_counter()
         model(clips)
         times.append((time.perf_counter() - start) * 1e3)
@@ -72,10 +72,10 @@ def _clock_times(model: nn.Module, clips: torch.Tensor, runs: int, at_most_secon
 
 
 def _cuda_times(model: nn.Module, clips: torch.Tensor, runs: int) -> list[float]:
-    marks = [tuple(torch.cuda.Event(enable_timing=True) for _ in range(2)) for _ in range(runs)]  # type: ignore[no-untyped-call]
-    for start, end in marks:
+    events = [tuple(torch.cuda.Event(enable_timing=True) for _ in range(2)) for _ in range(runs)]  # type: ignore[no-untyped-call]
+    for start, end in events:
         start.record()
         model(clips)
         end.record()
     torch.cuda.synchronize()
-    return [float(start.elapsed_time(end)) for start, end in marks]
+    return [float(start.elapsed_time(end)) for start, end in events]

@@ -1,4 +1,4 @@
-"""Bytes: what autograd keeps for the backward pass, and the peak of a forward pass."""
+"""Memory in bytes: the activation memory of training, and the peak of a forward pass without gradients."""
 
 import weakref
 from typing import Any
@@ -9,12 +9,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def saved_bytes(module: nn.Module, inputs: torch.Tensor) -> int:
-    """Bytes of the distinct storages that a training forward of ``module(inputs)`` keeps for backward.
+    """Activation memory: bytes of the distinct storages that autograd keeps for the backward pass of ``module(inputs)``.
 
-    Parameters, buffers and the input itself are not counted: they are there anyway. The module's mode is as the caller left it.
+    Parameters, buffers and the input itself do not count, since they exist anyway. The module stays in its train or eval mode.
     """
     present = {tensor.untyped_storage().data_ptr() for tensor in [*module.parameters(), *module.buffers(), inputs]}
-    # The storages are kept alive until counted: a freed address could be used again and hide a tensor.
+    # Storages are kept alive until they are counted: another tensor could reuse the address of a freed one.
     kept: dict[int, torch.UntypedStorage] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -31,10 +31,10 @@ def saved_bytes(module: nn.Module, inputs: torch.Tensor) -> int:
 
 
 def peak_inference_bytes(model: nn.Module, inputs: torch.Tensor) -> int:
-    """The most bytes of tensors alive at once during ``model(inputs)`` without gradients: weights, input and feature maps.
+    """Peak bytes of live tensors during ``model(inputs)`` without gradients: weights, input and feature maps.
 
-    Counted from the tensors themselves, so that it is the same on every device and run; what an allocator rounds up and what a
-    library uses as workspace inside one operation is not in it.
+    Counted from the tensors themselves, so it is the same on every device and in every run. It does not include the allocator's
+    rounding or the workspace that a library uses within one operation.
     """
     tracker = _LiveStorages([*model.parameters(), *model.buffers(), inputs])
     with torch.inference_mode(False), torch.no_grad(), tracker:
@@ -43,7 +43,7 @@ def peak_inference_bytes(model: nn.Module, inputs: torch.Tensor) -> int:
 
 
 class _LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows every storage that an operation returns until it is freed."""
+    """Tracks every storage that an operation returns until it is freed."""
 
     def __init__(self, present: list[torch.Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

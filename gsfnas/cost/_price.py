@@ -1,7 +1,7 @@
-"""The price of a candidate: its backbone, counted once and remembered, plus the closed forms of head and insertions.
+"""The price of a candidate: its backbone, counted once and cached, plus the closed forms of the head and the insertions.
 
-The parts add up because every counter is a sum over layers and an insertion changes no shape that a later layer sees. Building
-no model makes a price cheap enough to sweep a space.
+The parts add up, because every counter sums over layers and an insertion keeps the shape of its input. Since no model is built
+for a candidate, a whole space can be priced quickly.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ _values = attrgetter(*_FIELDS)
 
 @dataclass(frozen=True)
 class Cost:
-    """The price of one clip, in parts: ``backbone``, ``head``, and one part a site."""
+    """The price of one clip in parts: the backbone, the head, and the insertion at each site."""
 
     backbone: ModuleCost
     head: ModuleCost
@@ -39,12 +39,12 @@ class Cost:
         return self.total.macs_fvcore / 1e9
 
     def as_record(self) -> dict[str, int]:
-        """The totals as a record keeps them."""
+        """The totals in the form stored in a record."""
         return dict(zip(_FIELDS, _values(self.total), strict=True))
 
 
 class Pricer:
-    """Prices candidates of one backbone at one resolution and number of frames; 20,000 a second and more."""
+    """Prices candidates of one backbone, resolution and number of frames; more than 20,000 per second."""
 
     def __init__(self, backbone: BackboneRef, frames: int, resolution: int, heads: Mapping[str, int] = DEFAULT_HEADS) -> None:
         for task, classes in heads.items():
@@ -55,31 +55,38 @@ class Pricer:
         self._backbone, num_features = _backbone_cost(backbone, resolution, frames)
         self._head = _sum(_linear(num_features, classes, frames) for classes in heads.values())
         self._base = _sum([self._backbone, self._head])
-        self._known: dict[tuple[str, Insertion], ModuleCost] = {}
+        self._cache: dict[tuple[str, Insertion], ModuleCost] = {}
 
     def __call__(self, candidate: Candidate) -> Cost:
-        """The cost of a candidate. Raises UserError for another backbone, an unknown site, a module that cannot stand there."""
+        """The cost of a candidate.
+
+        Raises UserError for another backbone, resolution or number of frames, an unknown site, and a module that the site
+        does not accept.
+        """
         if (candidate.backbone, candidate.frames, candidate.resolution) != (self.backbone, self.frames, self.resolution):
             raise UserError(
-                f"this prices {self.backbone}, {self.frames} frames at {self.resolution} px, but the candidate is of "
+                f"this pricer is for {self.backbone}, {self.frames} frames at {self.resolution} px, but the candidate has "
                 f"{candidate.backbone}, {candidate.frames} frames at {candidate.resolution} px"
             )
         by_site = {name: self._insertion(name, insertion) for name, insertion in candidate.insertions}
         return Cost(self._backbone, self._head, by_site, _sum([self._base, *by_site.values()]))
 
     def _insertion(self, name: str, insertion: Insertion) -> ModuleCost:
-        cost = self._known.get((name, insertion))
+        cost = self._cache.get((name, insertion))
         if cost is None:
             if name not in self._sites:
                 raise unknown(f"site of {self.backbone}", name, self._sites)
             spec = spec_of(insertion.module)
             spec.check(self._sites[name], insertion)
-            cost = self._known[name, insertion] = spec.cost(self._sites[name], insertion, self.frames)
+            cost = self._cache[name, insertion] = spec.cost(self._sites[name], insertion, self.frames)
         return cost
 
 
 def price(candidate: Candidate, heads: Mapping[str, int] = DEFAULT_HEADS) -> Cost:
-    """What one clip of ``candidate`` costs with the given classification heads (task -> classes). Raises UserError."""
+    """The cost of one clip of ``candidate`` with these classification heads (task -> classes).
+
+    Raises UserError as ``Pricer`` does.
+    """
     return _pricer(candidate.backbone, candidate.frames, candidate.resolution, tuple(heads.items()))(candidate)
 
 
@@ -90,9 +97,9 @@ def _pricer(backbone: BackboneRef, frames: int, resolution: int, heads: tuple[tu
 
 @lru_cache(maxsize=64)
 def _backbone_cost(backbone: BackboneRef, resolution: int, frames: int) -> tuple[ModuleCost, int]:
-    """The plain backbone without its head, for a clip of ``frames``; and its number of features."""
-    one, num_features = _counted(backbone, resolution)
-    constant, slope = _saved(backbone, resolution)
+    """The cost of the plain backbone without a head for a clip of ``frames``, and its number of features."""
+    one, num_features = _cost_of_frame(backbone, resolution)
+    constant, slope = _activation_memory(backbone, resolution)
     cost = ModuleCost(
         params=one.params,
         macs_fvcore=one.macs_fvcore * frames,
@@ -104,8 +111,8 @@ def _backbone_cost(backbone: BackboneRef, resolution: int, frames: int) -> tuple
 
 
 @lru_cache(maxsize=64)
-def _counted(backbone: BackboneRef, resolution: int) -> tuple[ModuleCost, int]:
-    """What both counters say of one frame through the plain backbone: they are linear in the number of frames."""
+def _cost_of_frame(backbone: BackboneRef, resolution: int) -> tuple[ModuleCost, int]:
+    """The cost of one frame through the plain backbone by both counters, which are linear in the number of frames."""
     model = build_model(Candidate(backbone, 1, resolution), {"class": 1})
     num_features = int(model.backbone.num_features)  # type: ignore[arg-type]
     head = _linear(num_features, 1, 1)
@@ -123,8 +130,8 @@ def _counted(backbone: BackboneRef, resolution: int) -> tuple[ModuleCost, int]:
 
 
 @lru_cache(maxsize=64)
-def _saved(backbone: BackboneRef, resolution: int) -> tuple[int, int]:
-    """Saved bytes of the plain network as a straight line over frames: what does not depend on them, and bytes a frame."""
+def _activation_memory(backbone: BackboneRef, resolution: int) -> tuple[int, int]:
+    """Activation memory of the plain network as a line over frames: the constant bytes, and the bytes per frame."""
     sizes = []
     for frames in (2, 3):
         model = build_model(Candidate(backbone, frames, resolution), {"class": 1}).train()

@@ -29,6 +29,7 @@ class Executor(Protocol):
 
     def check(self, task: Task) -> None:
         """Refuses what its workers could not do, before a study begins; the default refuses nothing. Raises UserError."""
+        return
 
     @abstractmethod
     def run(self, task: Task, device: str, tell: Callable[[int, Any], None], say: Callable[[str], None]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from gsfnas.component import loaded, reload, trust, trusted
 from gsfnas.errors import UserError, is_out_of_memory, one_line, shown
 from gsfnas.executors.base import Executor, Task
-from gsfnas.train._processes import begin_child, deaf_children, without_main
+from gsfnas.train._processes import begin_child, blocked_signals, without_main
 
 _MAX_RESTARTS = 8
 _MAX_WORKERS = 1024
@@ -118,7 +118,7 @@ class _WorkerPool:
                     self._on_exit(worker)
 
     def stop(self) -> None:
-        """Ends all workers at once, which are deaf to anything gentler; what they were at is taken up by the same command."""
+        """Ends all workers at once, which ignore all other signals; what they were at is taken up by the same command."""
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:
@@ -128,7 +128,7 @@ class _WorkerPool:
         receiving, sending = self._context.Pipe(duplex=False)
         arguments = (self._task, trusted(), loaded(), self._devices[index], self._threads, sending)
         process = self._context.Process(target=_worker_process, args=arguments, name=f"gsfnas worker {index}")
-        with deaf_children(), without_main():
+        with blocked_signals(), without_main():
             process.start()
             self._workers.append(_Worker(index, process, receiving))
         sending.close()

@@ -1,4 +1,4 @@
-"""Spaces of candidates: what may stand where, counted, sampled and enumerated without building a network."""
+"""Search spaces: which insertions are allowed at which sites; counted, sampled and enumerated without building a network."""
 
 from gsfnas.space._bound import BoundRows, BoundSpace
 from gsfnas.space._space import Space

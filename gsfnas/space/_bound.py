@@ -1,4 +1,4 @@
-"""A space on one backbone: a product of each site's choices, so that counting is a multiplication."""
+"""A space on one backbone: the product of the choices at each site, so its size is a product too."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BoundSpace:
-    """Every candidate that holds one of ``options[i]`` at ``sites[i]``; the options of a site are distinct, nothing first."""
+    """Every candidate with one of ``options[i]`` at ``sites[i]``; a site's options are distinct, with None first if present."""
 
     name: str
     backbone: BackboneRef
@@ -29,21 +29,21 @@ class BoundSpace:
 
     @cached_property
     def size(self) -> int:
-        """How many distinct candidates there are; exact, and instant for any number of sites."""
+        """The number of distinct candidates: exact, and instant for any number of sites."""
         return math.prod(len(options) for options in self.options)
 
     @property
     def empty(self) -> Candidate:
-        """No insertion anywhere: the plain 2D network (TSN), whether or not the space allows it."""
+        """The plain 2D network without insertions (TSN), even if the space does not contain it."""
         return self._candidate([None] * len(self.sites))
 
     @property
     def full(self) -> Candidate:
-        """The first insertion that the space lists, at every site."""
+        """The candidate with the space's first insertion at every site."""
         return self._candidate([next((o for o in options if o is not None), None) for options in self.options])
 
     def __iter__(self) -> Iterator[Candidate]:
-        """All candidates, lazily; the last site changes fastest."""
+        """Iterates lazily over all candidates; the last site changes fastest."""
         return (self._candidate(choice) for choice in itertools.product(*self.options))
 
     def __contains__(self, candidate: object) -> bool:
@@ -55,11 +55,11 @@ class BoundSpace:
             return False
 
     def sample(self, generator: random.Random) -> Candidate:
-        """One candidate, uniform over the space."""
+        """A random candidate, uniform over the space."""
         return self._candidate([generator.choice(options) for options in self.options])
 
     def suggest(self, trial: "optuna.Trial") -> Candidate:
-        """The candidate of an Optuna trial: one categorical parameter a site, named by the site."""
+        """Suggests the candidate of an Optuna trial: one categorical parameter per site, named after the site."""
         return self.decode(
             {
                 site.name: int(trial.suggest_categorical(site.name, range(len(options))))
@@ -68,10 +68,10 @@ class BoundSpace:
         )
 
     def encode(self, candidate: Candidate) -> dict[str, int]:
-        """The index of each site's choice. Raises UserError where the candidate is not in the space."""
+        """The index of the choice at each site. Raises UserError for a candidate outside the space."""
         if (candidate.backbone, candidate.frames, candidate.resolution) != (self.backbone, self.frames, self.resolution):
             raise UserError(
-                f"the space is bound to {self.backbone}, {self.frames} frames at {self.resolution} px, but the candidate is of "
+                f"the space is bound to {self.backbone}, {self.frames} frames at {self.resolution} px, but the candidate has "
                 f"{candidate.backbone}, {candidate.frames} frames at {candidate.resolution} px"
             )
         insertions = dict(candidate.insertions)
@@ -86,11 +86,14 @@ class BoundSpace:
         return indices
 
     def decode(self, indices: Mapping[str, int]) -> Candidate:
-        """The candidate of one index a site; the inverse of ``encode``."""
+        """The candidate with these choices; the inverse of ``encode``."""
         return self._candidate([options[indices[site.name]] for site, options in zip(self.sites, self.options, strict=True)])
 
     def neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
-        """All candidates that differ at exactly one site, lazily. Raises UserError for a candidate outside the space."""
+        """Iterates lazily over all candidates that differ at exactly one site.
+
+        Raises UserError for a candidate outside the space.
+        """
         indices = self.encode(candidate)
         for site, options in zip(self.sites, self.options, strict=True):
             for index in range(len(options)):
@@ -104,9 +107,9 @@ class BoundSpace:
 
 @dataclass(frozen=True)
 class BoundRows(BoundSpace):
-    """A list of candidates by name instead of a product; two names may mean the same candidate.
+    """A list of named candidates instead of a product; two names may stand for the same candidate.
 
-    ``sites`` and ``options`` are what the rows hold between them, so that a candidate is encoded as in any other space.
+    ``sites`` and ``options`` are collected from all rows, so that candidates are encoded as in any other space.
     """
 
     rows: tuple[tuple[str, Candidate], ...] = ()
@@ -122,7 +125,7 @@ class BoundRows(BoundSpace):
 
     @property
     def full(self) -> Candidate:
-        """The row with modules at the most sites, the first of those."""
+        """The first row with insertions at the most sites."""
         return max(self.candidates, key=lambda candidate: len(candidate.insertions))
 
     def __iter__(self) -> Iterator[Candidate]:
@@ -135,15 +138,15 @@ class BoundRows(BoundSpace):
         return generator.choice(self.candidates)
 
     def suggest(self, trial: "optuna.Trial") -> Candidate:
-        """The candidate of an Optuna trial: one categorical parameter, ``row``."""
+        """Suggests the candidate of an Optuna trial: one categorical parameter, ``row``."""
         return dict(self.rows)[str(trial.suggest_categorical("row", [name for name, _ in self.rows]))]
 
     def encode(self, candidate: Candidate) -> dict[str, int]:
         if candidate not in self.candidates:
-            raise UserError(f"space {self.name!r} has no row that is {candidate.key}")
+            raise UserError(f"space {self.name!r} has no row with candidate {candidate.key}")
         return super().encode(candidate)
 
     def neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
-        """All other rows: what is next to a row is what the table sets beside it."""
+        """All other rows: in a list of named candidates, every row is a neighbour of every other."""
         self.encode(candidate)
         return (other for other in self.candidates if other != candidate)

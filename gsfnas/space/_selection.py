@@ -1,4 +1,4 @@
-"""Which of a backbone's sites: by role, by pattern, by kind."""
+"""Selects sites of a backbone by role, pattern and kind."""
 
 import dataclasses
 import fnmatch
@@ -13,17 +13,17 @@ from gsfnas.errors import UserError, shortened, shown, unknown
 
 FIELDS = ("role", "pattern", "kind")
 
-# A name of a site has some 20 characters. Patterns cost their number times that of the sites, and grow with their stars.
+# A site's name has some 20 characters. Matching takes time in proportion to patterns x sites, more with many stars.
 _MAX_NAMES = 100
 _MAX_LENGTH = 100
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Sites by role or pattern: those of one of the ``roles`` that match one of the ``patterns`` and are of the ``kind``.
+    """The sites with one of the ``roles``, matching one of the ``patterns``, and of the ``kind``.
 
-    ``default`` is the role of every site that its backbone marks so; patterns are shell patterns over site names. What is empty
-    selects nothing away.
+    The role ``default`` means the backbone's default sites; patterns are shell patterns over site names. An empty field does
+    not filter.
     """
 
     roles: tuple[str, ...] = ("default",)
@@ -32,9 +32,9 @@ class Selection:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The selection of ``role``, ``pattern`` (each one or a list) and ``kind``.
+        """Parses ``role``, ``pattern`` (each one name or a list) and ``kind``.
 
-        Raises UserError for another field, and for what is no name.
+        Raises UserError for any other field, and for a value that is not a name.
         """
         for field in data:
             if field not in FIELDS:
@@ -46,12 +46,12 @@ class Selection:
         return cls(_names(data.get("role"), "role") or (() if patterns else ("default",)), patterns, kind)
 
     def of(self, sites: Iterable[Site], asker: str) -> tuple[Site, ...]:
-        """Those of ``sites`` that are selected, in order. Raises UserError, which names ``asker``, where there is none."""
+        """The selected ones of ``sites``, in order. Raises UserError, naming ``asker``, if there are none."""
         sites = tuple(sites)
-        chosen = tuple(site for site in sites if self._wants(site))
+        chosen = tuple(site for site in sites if self._selects(site))
         if not chosen:
             anywhere = dataclasses.replace(self, patterns=())
-            named = [site.name for site in sites if anywhere._wants(site)]
+            named = [site.name for site in sites if anywhere._selects(site)]
             if named:
                 some = ", ".join(named[:4]) + (", ..." if len(named) > 4 else "")
                 raise UserError(f"no site of {asker} matches {shortened(', '.join(self.patterns))} (sites: {some})")
@@ -64,14 +64,14 @@ class Selection:
     def _compiled(self) -> tuple[re.Pattern[str], ...]:
         return tuple(re.compile(fnmatch.translate(pattern)) for pattern in self.patterns)
 
-    def _wants(self, site: Site) -> bool:
+    def _selects(self, site: Site) -> bool:
         role = not self.roles or site.role in self.roles or (site.is_default and "default" in self.roles)
         pattern = not self.patterns or any(pattern.match(site.name) for pattern in self._compiled)
         return role and pattern and self.kind in (None, site.kind)
 
 
 def _names(value: Any, field: str) -> tuple[str, ...]:
-    """One name or a list of them."""
+    """Parses one name or a list of names."""
     names = () if value is None else (value,) if isinstance(value, str) else value
     if not isinstance(names, Sequence) or isinstance(names, bytes) or not all(isinstance(name, str) for name in names):
         raise UserError(f"`{field}` of a space's sites must be a name or a list of names, but got {shown(value)}")

@@ -1,4 +1,4 @@
-"""A search space as its YAML file says it: which sites, and what may stand at each; or rows, each a placement by name."""
+"""A search space as defined in a YAML file: sites and the insertions allowed there, or rows of named candidates."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ from gsfnas.escape import printable
 from gsfnas.space._bound import BoundRows, BoundSpace
 from gsfnas.space._selection import FIELDS, Selection
 
-# A choice costs a site some 20 microseconds, a placement each of its sites as much.
+# Resolving a choice takes some 20 microseconds per site, and so does a placement.
 MAX_CHOICES = 5000
 MAX_PLACEMENTS = 5000
 _MAX_NAME = 200
@@ -31,11 +31,11 @@ class Placement:
 
 @dataclass(frozen=True)
 class Space:
-    """A product of choices, or named rows.
+    """A product of choices, or a list of named rows.
 
-    As a product: each site of ``sites`` holds one of ``insertions``, in order, the first being what the full candidate holds
-    everywhere; with ``optional`` a site may stay empty. As rows: each is a candidate by name, given as placements, none of them
-    being the plain network; this is the form of an ablation table.
+    As a product, each site in ``sites`` holds one of ``insertions``, or nothing if ``optional``; the first insertion is the one
+    that the full candidate has at every site. As rows, each is a named candidate given as placements, where an empty list is
+    the plain network; ablation tables have this form.
     """
 
     name: str
@@ -46,10 +46,11 @@ class Space:
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        """The space of a YAML mapping; a list in an insertion stands for one choice an element, lists for their product.
+        """Parses the mapping of a YAML file.
 
-        Raises UserError for a field that is none, a value that cannot be meant, a space without an insertion or a row, and
-        more than ``MAX_CHOICES`` choices a site or ``MAX_PLACEMENTS`` placements.
+        A list of values in an insertion gives one choice per value; several lists give their product. Raises UserError for an
+        unknown field, an invalid value, a space without insertions or rows, and for more than ``MAX_CHOICES`` choices per site
+        or ``MAX_PLACEMENTS`` placements.
         """
         if not isinstance(data, Mapping):
             raise UserError(f"a space must be a mapping of name, sites and insertions, but got {type(data).__name__}")
@@ -61,8 +62,8 @@ class Space:
         if "rows" in data:
             others = data.keys() & {"sites", "insertions", "optional"}
             if others:
-                raise UserError(f"space {name!r} has rows, whose sites are their own, so it cannot have `{sorted(others)[0]}`")
-            return cls(name, rows=_rows(name, data["rows"]))
+                raise UserError(f"space {name!r} has rows, which name their own sites, so it cannot have `{sorted(others)[0]}`")
+            return cls(name, rows=_parse_rows(name, data["rows"]))
         sites = {} if data.get("sites") is None else data["sites"]
         if not isinstance(sites, Mapping):
             raise UserError(f"`sites` of a space must be a mapping of role, pattern or kind, but got {shown(sites)}")
@@ -78,7 +79,7 @@ class Space:
             raise UserError(f"space {name!r} must list at least one insertion, but each has an empty list")
         if count > MAX_CHOICES:
             raise UserError(
-                f"space {name!r} may give a site at most {MAX_CHOICES:,} choices, but its lists come to {shown(count)}"
+                f"space {name!r} must have at most {MAX_CHOICES:,} choices per site, but its lists give {shown(count)}"
             )
         for choices in listed:
             for field_name, values in choices.items():
@@ -89,7 +90,7 @@ class Space:
         return cls(name, expanded, Selection.from_dict(sites), optional)
 
     def select(self, sites: Iterable[Site]) -> tuple[Site, ...]:
-        """The sites that this space speaks of, in the backbone's order. Raises UserError where a selection has none."""
+        """The sites that this space selects, in the backbone's order. Raises UserError where a selection is empty."""
         sites = tuple(sites)
         if not self.rows:
             return self.sites.of(sites, f"space {self.name!r}")
@@ -104,44 +105,46 @@ class Space:
     def bind(
         self, backbone: BackboneRef, sites: Iterable[Site], *, frames: int, resolution: int, resolve: Resolve | None = None
     ) -> BoundSpace:
-        """This space on one backbone's sites: each site's distinct canonical choices, and the rows where it has some.
+        """Binds this space to the sites of a backbone: the distinct canonical choices at each site, and the rows, if any.
 
         ``resolve`` turns a choice at a site into a canonical insertion; the default knows the modules of this package. Raises
-        UserError for a choice that cannot stand at a selected site.
+        UserError for a choice that a selected site does not accept.
         """
         resolve, sites = resolve or spec.resolve, tuple(sites)
         chosen = self.select(sites)
-        rows = [(row, self._row(row, placements, sites, resolve)) for row, placements in self.rows]
+        rows = [(row, self._row_insertions(row, placements, sites, resolve)) for row, placements in self.rows]
         options = []
         for site in chosen:
             if rows:
-                here = [None, *(insertions.get(site.name) for _, insertions in rows)]
+                choices_here = [None, *(insertions.get(site.name) for _, insertions in rows)]
             else:
-                here = [resolve(site, insertion) for insertion in self.insertions]
-                here += [None] if self.optional else []
-            # Nothing comes first, then the choices as the file orders them.
-            options.append(tuple(sorted(dict.fromkeys(here), key=lambda insertion: insertion is not None)))
+                choices_here = [resolve(site, insertion) for insertion in self.insertions]
+                choices_here += [None] if self.optional else []
+            # None first, then the choices in the order of the file.
+            options.append(tuple(sorted(dict.fromkeys(choices_here), key=lambda insertion: insertion is not None)))
         if not rows:
             return BoundSpace(self.name, backbone, frames, resolution, chosen, tuple(options))
-        candidates = tuple((row, Candidate(backbone, frames, resolution, tuple(held.items()))) for row, held in rows)
+        candidates = tuple(
+            (row, Candidate(backbone, frames, resolution, tuple(insertions.items()))) for row, insertions in rows
+        )
         return BoundRows(self.name, backbone, frames, resolution, chosen, tuple(options), candidates)
 
-    def _row(
+    def _row_insertions(
         self, name: str, placements: Iterable[Placement], sites: tuple[Site, ...], resolve: Resolve
     ) -> dict[str, Insertion]:
-        """What a row holds at which site."""
-        held: dict[str, Insertion] = {}
+        """The insertions of a row by site."""
+        insertions_by_site: dict[str, Insertion] = {}
         for placement in placements:
             for site in placement.sites.of(sites, f"row {name!r} of space {self.name!r}"):
                 insertion = resolve(site, placement.insertion)
-                if site.name in held:
+                if site.name in insertions_by_site:
                     raise UserError(f"row {name!r} of space {self.name!r} has two modules for site {site.name}")
                 if insertion is not None:
-                    held[site.name] = insertion
-        return held
+                    insertions_by_site[site.name] = insertion
+        return insertions_by_site
 
 
-def _rows(space: str, data: Any) -> tuple[tuple[str, tuple[Placement, ...]], ...]:
+def _parse_rows(space: str, data: Any) -> tuple[tuple[str, tuple[Placement, ...]], ...]:
     if not isinstance(data, Mapping) or not data:
         raise UserError(f"`rows` of space {space!r} must map names to lists of placements, but got {shown(data)}")
     names = [_name(name, f"the name of a row of space {space!r}") for name in data]
@@ -149,7 +152,7 @@ def _rows(space: str, data: Any) -> tuple[tuple[str, tuple[Placement, ...]], ...
         raise UserError(f"space {space!r} names row {next(name for name in names if names.count(name) > 1)!r} twice")
     rows = [_placements(f"row {name!r} of space {space!r}", row) for name, row in zip(names, data.values(), strict=True)]
     if sum(map(len, rows)) > MAX_PLACEMENTS:
-        raise UserError(f"the rows of space {space!r} may have at most {MAX_PLACEMENTS:,} placements, but have more")
+        raise UserError(f"the rows of space {space!r} must have at most {MAX_PLACEMENTS:,} placements, but have more")
     return tuple(zip(names, rows, strict=True))
 
 
@@ -164,14 +167,14 @@ def _placements(row: str, data: Any) -> tuple[Placement, ...]:
         insertion = {name: value for name, value in placement.items() if name not in FIELDS}
         for name, value in insertion.items():
             if not isinstance(name, str) or not isinstance(value, str | int | float):
-                known = name if isinstance(name, str) else shown(name)
-                raise UserError(f"`{known}` of {row} must be one value, but got {shown(value)}")
+                parameter = name if isinstance(name, str) else shown(name)
+                raise UserError(f"`{parameter}` of {row} must be one value, but got {shown(value)}")
         placements.append(Placement(Selection.from_dict(sites), insertion))
     return tuple(placements)
 
 
 def _choices(insertion: Any) -> dict[str, Sequence[Any]]:
-    """The values of each parameter, one or several."""
+    """The list of values of each parameter."""
     if not isinstance(insertion, Mapping):
         raise UserError(f"an insertion must be a mapping with a `module`, but got {shown(insertion)}")
     for name in insertion:
@@ -191,8 +194,8 @@ def _is_list(value: Any) -> bool:
 
 
 def _name(value: Any, what: str) -> str:
-    """A name for people: it stands in tables and in files."""
-    # A space of 2026, a row of 0.25.
+    """A name as shown in tables and file names."""
+    # YAML reads names such as 2026 or 0.25 as numbers.
     name = shown(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
     if not isinstance(name, str) or not name.strip() or len(name) > _MAX_NAME or printable(name) != name:
         raise UserError(f"{what} must be text of at most {_MAX_NAME} characters that can be shown, but got {shown(value)}")

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from gsfnas.candidate import Candidate
 from gsfnas.component import blaming, fingerprint, is_outside, load
-from gsfnas.errors import UserError
+from gsfnas.errors import UserError, one_line
 from gsfnas.evaluators.base import Evaluator
 from gsfnas.executors import Executor
 from gsfnas.record import Latency, StudyRecord
@@ -31,7 +31,7 @@ from gsfnas.study._protocols import Measure, Protocol, measure_protocol
 from gsfnas.study._read import read_study
 from gsfnas.study._scheduler import Scheduler
 from gsfnas.study._settings import StudySettings
-from gsfnas.study._worker import Work, one_line
+from gsfnas.study._worker import Work
 
 _LATENCY_ROUNDS = 5
 _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)

@@ -12,8 +12,7 @@ import numpy as np
 
 from gsfnas import checked
 from gsfnas.component import blaming, where
-from gsfnas.errors import UserError, shown
-from gsfnas.escape import printable
+from gsfnas.errors import UserError, one_line, shown
 from gsfnas.evaluators.base import Context, Evaluator, Measurement
 from gsfnas.files import write
 from gsfnas.record import Epoch, Record
@@ -208,12 +207,6 @@ def _stops(job: Job, storage: StudyStorage, record: Record) -> bool:
     if not isinstance(answer, bool | np.bool_):
         raise UserError(f"stopper {type(job.stopper).__qualname__!r} must answer True or False, but got {shown(answer)}")
     return bool(answer)
-
-
-def one_line(error: BaseException) -> str:
-    """``Kind: first line of what it says``, at most 200 characters, none of which a terminal would obey."""
-    said = next(iter(str(error).splitlines()), "")
-    return printable(f"{type(error).__name__}: {said}".rstrip(": ")[:200])
 
 
 def _free_memory() -> None:

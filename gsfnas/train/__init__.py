@@ -1,6 +1,6 @@
-"""Training and testing one network: the recipe, the loop, checkpoints, protocols of testing.
+"""Trains and tests one network: the recipe, the training loop, checkpoints and test protocols.
 
-The settings cost no torch; the rest is loaded on first use.
+Importing the settings does not import torch; everything else is loaded on first use.
 """
 
 from importlib import import_module
@@ -36,7 +36,7 @@ __all__ = [
     "run_test",
 ]
 
-_HOME = {
+_MODULE_OF = {
     "Score": "_evaluate",
     "TaskScores": "_scores",
     "TrainedModel": "_inference",
@@ -51,6 +51,6 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'gsfnas.train' has no attribute {name!r}")
-    return getattr(import_module(f"gsfnas.train.{_HOME[name]}"), name)
+    return getattr(import_module(f"gsfnas.train.{_MODULE_OF[name]}"), name)

@@ -1,7 +1,7 @@
-"""Checkpoints that survive a kill at any instant: ``last.pt``, the one before it, and the final weights.
+"""Checkpoints that survive a kill at any moment: ``last.pt``, the one before it, and the final weights.
 
-A file appears under its name only when it is whole: it is written beside it, synced, and renamed. Loading runs no code from
-the file (``weights_only``).
+A file is written under a temporary name, synced and renamed, so a file under its final name is always complete. Loading runs
+no code from the file (``weights_only``).
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What a run is: two runs of one identity end with the same numbers (on CPU, with as many threads)."""
+    """Identifies a run: two runs with the same identity give the same numbers (on a CPU, with the same number of threads)."""
 
     candidate: str
     heads: str
@@ -42,11 +42,12 @@ class RunIdentity:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run after its epoch ``epoch``. ``curve`` holds each epoch's metrics; a finished run carries no states, only them.
+    """A run after ``epoch`` epochs. ``curve`` has the metrics of each epoch; a finished run has no state, only its metrics.
 
-    ``scaler`` is the state of the loss scaling in half precision, ``pixels`` what the weights take a picture to be.
+    ``scaler`` is the state of the loss scaler in half precision, ``pixels`` the input normalization of the weights.
 
-    No generator's state is kept: every epoch seeds its own from the run's seed. The schedule's position is the epoch.
+    The states of random generators are not saved, since every epoch seeds them from the run's seed. Nor is that of the
+    learning rate schedule, which follows from the epoch.
     """
 
     identity: RunIdentity
@@ -60,9 +61,9 @@ class Checkpoint:
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Writes ``last.pt`` and keeps the former as ``previous.pt``, which a finished run no longer needs.
+    """Writes ``last.pt`` and keeps the one before as ``previous.pt``, which is removed once the run has finished.
 
-    Raises OSError where the disk is full; then the former checkpoint still stands and no partial file is left.
+    Raises OSError if the disk is full; the last checkpoint is then still there, and no partial file is left.
     """
     data = {"version": _VERSION, **{field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}}
     data["identity"] = asdict(checkpoint.identity)
@@ -84,9 +85,9 @@ def is_whole(path: Path) -> bool:
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint | None:
-    """The checkpoint at ``path``, or the one before it where that is missing or truncated; None where neither can be read."""
+    """The checkpoint at ``path``, or the previous one if that is missing or damaged; None if neither can be read."""
     for name in dict.fromkeys([path, path.with_name(PREVIOUS)]):
-        # A damaged file shows itself in many ways, depending on where it ends.
+        # The exception that a damaged file raises depends on where it is damaged.
         with contextlib.suppress(Exception):
             data = _read(name, device)
             if data.pop("version") == _VERSION:
@@ -95,13 +96,13 @@ def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint | None:
 
 
 def remove_partial(path: Path) -> None:
-    """What a process that was killed while it wrote ``path`` has left; one process at a time writes it."""
+    """Removes what a process killed while writing ``path`` left behind. Only one process at a time may write ``path``."""
     for partial in path.parent.glob(f"{path.name}.*.partial"):
         partial.unlink(missing_ok=True)
 
 
 def save_weights(folder: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
-    """Writes a state dict as ``weights.safetensors``; the metadata says what network it is. Raises OSError as ``save`` does."""
+    """Writes a state dict as ``weights.safetensors``; the metadata describes the network. Raises OSError as ``save`` does."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     path = folder / WEIGHTS
     _write(path, memoryview(safetensors.torch.save(tensors, dict(metadata))))
@@ -109,13 +110,13 @@ def save_weights(folder: Path, state: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def _read(path: Path, device: torch.device | str) -> Any:
-    """What a file holds, none of its code being run; a pipe is no file. Raises many things for what is none of ours."""
+    """The contents of a regular file, read without running its code. Another file may raise almost any exception."""
     with open_regular(path, max_bytes=None) as file:
         return torch.load(file, map_location=device, weights_only=True)
 
 
 def _write(path: Path, data: memoryview, keep: Path | None = None) -> None:
-    """Atomic: the whole file or none. ``keep`` receives the file that stood at ``path``."""
+    """Writes a file atomically. A file that was at ``path`` is moved to ``keep``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_partial(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -134,7 +135,7 @@ def _write(path: Path, data: memoryview, keep: Path | None = None) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the renaming itself last through a power cut, where the system lets a folder be synced."""
+    """Syncs a folder, so that a rename in it survives a power cut; not every system can."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

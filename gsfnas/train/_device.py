@@ -1,4 +1,4 @@
-"""Where a run computes and in which precision; what ``auto`` comes to."""
+"""The device and precision of a run, and what ``auto`` resolves to."""
 
 import logging
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from gsfnas.errors import UserError
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of ``auto`` (the first of cuda, mps, cpu) or of a name. Raises UserError where the machine has none such."""
+    """The device called ``name``; ``auto`` is the first of cuda, mps, cpu. Raises UserError if the machine does not have it."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", 0)
@@ -30,12 +30,12 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """Fabric's name of a precision: ``auto`` is bf16-mixed on a GPU that has bf16 in hardware, else 32-true.
+    """The precision in Fabric's terms: ``auto`` is bf16-mixed on a GPU with bf16 in hardware, else 32-true.
 
-    Raises UserError for 16-mixed where there is no GPU.
+    Raises UserError for 16-mixed without a CUDA device.
     """
     if name == "16-mixed" and device.type != "cuda":
-        raise UserError(f"train: `precision` 16-mixed needs a CUDA device, but this is {device.type}; ask for bf16-mixed")
+        raise UserError(f"train: `precision` 16-mixed needs a CUDA device, but this is {device.type}; use bf16-mixed")
     if name != "auto":
         return name
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
@@ -44,20 +44,20 @@ def resolve_precision(name: str, device: torch.device) -> str:
 
 
 def devices_from(device: torch.device, count: int) -> list[int]:
-    """The numbers of ``count`` devices from ``device`` on, around to the first. Raises UserError where there are fewer."""
+    """The indices of ``count`` devices, starting at ``device`` and wrapping around. Raises UserError if there are fewer."""
     if device.type == "mps" and count > 1:
-        raise UserError(f"train: `devices` asks for {count}, but there is one mps device; ask for train.device=cpu")
+        raise UserError(f"train: `devices` asks for {count}, but there is one mps device; use train.device=cpu")
     if device.type != "cuda":
         return list(range(count))
-    there = torch.cuda.device_count()
-    if count > there:
-        raise UserError(f"train: `devices` asks for {count} CUDA devices, but there are {there}")
-    return [((device.index or 0) + number) % there for number in range(count)]
+    available = torch.cuda.device_count()
+    if count > available:
+        raise UserError(f"train: `devices` asks for {count} CUDA devices, but there are {available}")
+    return [((device.index or 0) + number) % available for number in range(count)]
 
 
 def make_fabric(device: torch.device, precision: str, devices: Sequence[int] = ()) -> Fabric:
-    """Fabric on one device, or on several of that kind, this process being the one that the environment says."""
-    # It tells at every run which precision it was asked for, and that a GPU could multiply matrices less exactly.
+    """Fabric on one device, or on several of one kind; the environment variables then give the rank of this process."""
+    # It would log the precision for every run, and that a GPU could trade precision of matrix products for speed.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     chosen: Any = [device.index or 0] if device.type == "cuda" else 1
     if not devices:

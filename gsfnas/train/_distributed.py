@@ -1,6 +1,6 @@
-"""Several processes at one job, through Fabric's DDP: started here, watched, and ended together.
+"""Starts, watches and ends the processes of a distributed job, which communicate through Fabric's DDP.
 
-The first process (rank) tells what it finds. Where one dies, the others, which would wait for it, are ended too.
+Rank 0 reports the results. If one process dies, the others would wait for it forever, so they are killed too.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from lightning_fabric import Fabric
 from gsfnas.component import trust, trusted
 from gsfnas.errors import UserError
 from gsfnas.train._device import make_fabric
-from gsfnas.train._processes import begin_child, deaf_children
+from gsfnas.train._processes import begin_child, blocked_signals
 
-_GRACE_SECONDS = 0.5
-# What comes back as what it was, by its name; anything else is a RuntimeError.
+_REPORT_SECONDS = 0.5
+# Errors that are raised again as the same type; any other becomes a RuntimeError.
 _ERRORS: dict[str, type[Exception]] = {
     "UserError": UserError,
     "FloatingPointError": FloatingPointError,
@@ -34,19 +34,19 @@ _ERRORS: dict[str, type[Exception]] = {
 
 
 class ProcessDiedError(RuntimeError):
-    """One of several processes ended without a word, killed by the system say."""
+    """A process ended without reporting an error, for example because the system killed it."""
 
 
 Tell = Callable[[Any], None]
-# What each rank does; it must be picklable.
+# The function that each rank runs; it must be picklable.
 Work = Callable[[Fabric, Tell], None]
 
 
 def launch(work: Work, device: torch.device, precision: str, devices: Sequence[int], threads: int) -> Iterator[Any]:
-    """What rank 0 tells while ``len(devices)`` processes do ``work``, each with ``threads`` threads.
+    """Runs ``work`` in ``len(devices)`` processes with ``threads`` threads each, and yields what rank 0 reports.
 
-    Raises ProcessDiedError where a process dies, and what one of them raised: UserError, FloatingPointError and out of memory
-    as such, anything else as a RuntimeError with its one line. None is left behind, however this ends.
+    Raises ProcessDiedError if a process dies. An error in a process is raised here: UserError, FloatingPointError and out of
+    memory as the same type, any other as a RuntimeError with one line. No process outlives this call, however it ends.
     """
     context = multiprocessing.get_context("spawn")
     port = _free_port()
@@ -55,8 +55,8 @@ def launch(work: Work, device: torch.device, precision: str, devices: Sequence[i
         for rank in range(len(devices)):
             receiving, sending = context.Pipe(duplex=False)
             arguments = (work, str(device), precision, list(devices), rank, port, threads, trusted(), sending)
-            process = context.Process(target=_rank, args=arguments, name=f"gsfnas rank {rank}")
-            with deaf_children():
+            process = context.Process(target=_run_rank, args=arguments, name=f"gsfnas rank {rank}")
+            with blocked_signals():
                 process.start()
                 processes.append(process)
                 connections.append(receiving)
@@ -73,15 +73,15 @@ def launch(work: Work, device: torch.device, precision: str, devices: Sequence[i
                     code = processes[rank].exitcode or 0
                     how = f"signal {-code}" if code < 0 else f"exit code {code}"
                     kind, content = "death", (time.monotonic(), f"process {rank + 1} of {len(devices)} died ({how})")
-                if kind == "told":
+                if kind == "report":
                     yield content
                 elif kind == "done":
                     del waiting[ready]
                 else:
                     others = {connection: rank for connection, rank in waiting.items() if connection is not ready}
-                    raise _first_cause([(kind, content), *_pending(others, len(devices))])
+                    raise _first_cause([(kind, content), *_pending_errors(others, len(devices))])
     finally:
-        # They are deaf to anything gentler, and a checkpoint survives it.
+        # They ignore all other signals, and a kill cannot damage a checkpoint.
         for process in processes:
             process.kill()
         for process in processes:
@@ -90,13 +90,13 @@ def launch(work: Work, device: torch.device, precision: str, devices: Sequence[i
             connection.close()
 
 
-def _pending(waiting: dict[Connection, int], count: int) -> Iterator[tuple[str, tuple[float, str]]]:
-    """What the other processes say of their end: whoever loses the first one says so too, and may be heard before it."""
+def _pending_errors(waiting: dict[Connection, int], count: int) -> Iterator[tuple[str, tuple[float, str]]]:
+    """The errors of the other processes: peers of a dead process report connection errors, perhaps before its death is seen."""
     for connection, rank in waiting.items():
         with contextlib.suppress(EOFError, OSError):
-            while connection.poll(_GRACE_SECONDS):
+            while connection.poll(_REPORT_SECONDS):
                 kind, content = connection.recv()
-                if kind not in ("told", "done"):
+                if kind not in ("report", "done"):
                     yield kind, content
                     break
             continue
@@ -104,15 +104,15 @@ def _pending(waiting: dict[Connection, int], count: int) -> Iterator[tuple[str, 
 
 
 def _first_cause(ends: list[tuple[str, tuple[float, str]]]) -> Exception:
-    """An error that has a name, else a death, else an error without; of several what happened first.
+    """The most likely cause of a failure: one of ``_ERRORS``, else a death, else any other error; the earliest of each kind.
 
-    Who waits for another fails after it, for want of a connection.
+    The others fail later, when their connection to the failed process breaks.
     """
-    kind, (_, said) = min(ends, key=lambda end: (end[0] not in _ERRORS, end[0] != "death", end[1][0]))
-    return ProcessDiedError(said) if kind == "death" else _ERRORS.get(kind, RuntimeError)(said)
+    kind, (_, message) = min(ends, key=lambda end: (end[0] not in _ERRORS, end[0] != "death", end[1][0]))
+    return ProcessDiedError(message) if kind == "death" else _ERRORS.get(kind, RuntimeError)(message)
 
 
-def _rank(
+def _run_rank(
     work: Work,
     device: str,
     precision: str,
@@ -120,29 +120,29 @@ def _rank(
     rank: int,
     port: int,
     threads: int,
-    outside: tuple[str, ...],
+    trusted_parts: tuple[str, ...],
     connection: Connection,
 ) -> None:
-    """The life of one process. It never outlives its parent, whose affair signals are."""
+    """Runs one process. It ends with its parent, and leaves signals to it."""
     begin_child()
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(threads)
-    # That the processes have found each other is no news; the layouts of 1 x 1 convolutions differ in name alone.
+    # Hides the log of the processes connecting, and a warning about strides of 1 x 1 convolutions, which are equivalent.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message="Grad strides do not match")
     try:
-        trust(*outside)
+        trust(*trusted_parts)
         fabric = make_fabric(torch.device(device), precision, devices)
         fabric.launch()
-        work(fabric, lambda content: connection.send(("told", content)) if rank == 0 else None)
+        work(fabric, lambda content: connection.send(("report", content)) if rank == 0 else None)
         connection.send(("done", None))
-        # Whoever ends first must not take the others' connection away.
+        # A process that ended earlier would break the connection of the others.
         fabric.barrier()
     except Exception as error:
         kind = next((name for name, known in _ERRORS.items() if isinstance(error, known)), "")
-        said = str(error) if kind else traceback.format_exception_only(error)[-1].strip()
+        message = str(error) if kind else traceback.format_exception_only(error)[-1].strip()
         with contextlib.suppress(OSError):
-            connection.send((kind, (time.monotonic(), said)))
+            connection.send((kind, (time.monotonic(), message)))
 
 
 def _free_port() -> int:

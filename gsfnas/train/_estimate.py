@@ -1,4 +1,4 @@
-"""How long one run would take, from a few real steps."""
+"""Estimates how long a run takes by timing a few real steps."""
 
 import dataclasses
 import time
@@ -21,7 +21,7 @@ _STEPS = 4
 
 
 def estimate_seconds(candidate: Candidate, settings: TrainSettings, data: VideoData, *, threads: int = 1) -> float:
-    """Seconds to train and score ``candidate`` once, from a few steps and a few batches after one to warm up."""
+    """Seconds to train and score ``candidate`` once: a few steps and a few batches are timed after one to warm up."""
     torch.set_num_threads(threads)
     device = resolve_device(settings.device)
     fabric = make_fabric(device, resolve_precision(settings.precision, device))

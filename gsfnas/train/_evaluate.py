@@ -1,4 +1,4 @@
-"""Scores of a network on a split: top-1, top-5 and loss of each task."""
+"""Scores a network on a split: top-1, top-5 and loss of each task."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from gsfnas.weights._normalization import IMAGENET, InputNormalization
 
 @dataclass(frozen=True)
 class Score:
-    """Fractions of clips whose label is the first, or among the first five; mean cross-entropy in nats, not smoothed."""
+    """Top-1 and top-5 accuracy as fractions, and the mean cross-entropy in nats without label smoothing."""
 
     top1: float
     top5: float
@@ -32,10 +32,10 @@ def evaluate_split(
     pixels: InputNormalization = IMAGENET,
     fabric: Fabric | None = None,
 ) -> dict[str, Score]:
-    """The score of each task over every clip of the split, each counted once. Leaves the model in eval mode.
+    """The score of each task over all clips of the split, each counted once. Leaves the model in eval mode.
 
-    With ``fabric`` the model computes in its precision, and of several processes each takes a section of the clips; all get the
-    same scores.
+    With ``fabric`` the model runs in fabric's precision. Several processes score a section of the clips each, and all return
+    the same scores.
     """
     model.eval()
     rank, world = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
@@ -57,7 +57,7 @@ def evaluate_split(
 
 
 def metrics_of(scores: dict[str, Score], prefix: str) -> dict[str, float]:
-    """``<prefix>_top1`` and ``_top5`` of the first task, ``_loss`` summed over tasks; of several, also ``_top1.<task>``."""
+    """``<prefix>_top1`` and ``_top5`` of the first task, ``_loss`` summed over tasks; of several, ``_top1.<task>`` too."""
     first = next(iter(scores.values()))
     metrics = {
         f"{prefix}_top1": first.top1,
@@ -70,10 +70,10 @@ def metrics_of(scores: dict[str, Score], prefix: str) -> dict[str, float]:
 
 
 def _counts(logits: Tensor, target: Tensor) -> Tensor:
-    """Top-1 hits, top-5 hits, summed loss and clips of a batch, as float64 (float32 where a device has no doubles)."""
+    """Top-1 hits, top-5 hits, summed loss and number of clips of a batch, as float64 (float32 on mps, which has no float64)."""
     ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == target[:, None]
     loss = F.cross_entropy(logits, target, reduction="sum")
     wide = torch.float32 if logits.device.type == "mps" else torch.float64
-    # Filled on the device: a number that is copied there makes a GPU finish all that it was given.
+    # Filled on the device, since copying a number there would synchronize with the GPU.
     count = torch.full((), len(target), dtype=wide, device=logits.device)
     return torch.stack([ranked[:, 0].sum().to(wide), ranked.sum().to(wide), loss.to(wide), count])

@@ -1,4 +1,4 @@
-"""One epoch of training."""
+"""Trains one epoch."""
 
 from collections import deque
 from collections.abc import Callable
@@ -16,17 +16,17 @@ from gsfnas.train._seed import derive, seed_all
 from gsfnas.train._settings import TrainSettings
 from gsfnas.weights._normalization import IMAGENET, InputNormalization
 
-# How often the loss is fetched and progress told.
-_STEPS_BETWEEN_LOOKS = 10
+# How often the loss is fetched from the device and progress reported.
+_STEPS_BETWEEN_REPORTS = 10
 
 
 def num_steps(clips: int, batch_size: int) -> int:
-    """Steps of an epoch; the last batch may be smaller."""
+    """Steps per epoch; the last batch may be smaller."""
     return -(-clips // batch_size)
 
 
 def clip_loss(logits: dict[str, Tensor], labels: dict[str, Tensor], label_smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy of the clips' logits (B, classes), averaged over clips, summed over tasks."""
+    """Cross-entropy of the clips' logits (B, classes), averaged over clips and summed over tasks."""
     losses = [F.cross_entropy(logits[task], labels[task], label_smoothing=label_smoothing) for task in labels]
     return torch.stack(losses).sum()
 
@@ -43,13 +43,13 @@ def fit_epoch(
     pixels: InputNormalization = IMAGENET,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> float:
-    """Trains epoch 1, 2, ... on every clip once and returns the mean loss over clips (with label smoothing), in nats.
+    """Trains one epoch (1, 2, ...) on every clip once; returns the mean loss over clips, with label smoothing, in nats.
 
-    ``model`` and ``optimiser`` come from ``fabric.setup``. The order of clips, their augmentation and dropout follow from seed
-    and epoch alone, so an epoch is the same after an interruption. Where fabric has several processes, each computes its share
-    of every batch; each share is computed in ``settings.accumulate`` parts. ``on_step(step, loss)`` is called every few steps,
-    with the steps done in all epochs whose losses are known: on a GPU up to twenty are still to come. Raises
-    FloatingPointError, naming epoch and step, where a loss is not finite.
+    ``model`` and ``optimiser`` come from ``fabric.setup``. The order of clips, their augmentation and dropout depend only on
+    seed and epoch, so an epoch is the same after an interruption. With several processes, each computes its share of every
+    batch, in ``settings.accumulate`` parts. ``on_step(step, loss)`` is called every few steps; ``step`` counts the steps of all
+    epochs whose losses were fetched, which on a GPU is up to twenty steps late. Raises FloatingPointError, naming epoch and
+    step, if a loss is not finite.
     """
     rank, world = fabric.global_rank, fabric.world_size
     seed_all(derive(seed, "epoch", epoch) if rank == 0 else derive(seed, "epoch", epoch, "rank", rank))
@@ -65,37 +65,37 @@ def fit_epoch(
     )
     is_channels_last = settings.channels_last and can_be_channels_last(model)
     losses: list[Tensor] = []
-    fetched, known, total = _Fetched(), 0, 0.0
+    queue, num_known, total = _LossQueue(), 0, 0.0
     for step, (clips, labels) in enumerate(batches, start=1):
         set_learning_rate(optimiser, learning_rate(before + step - 1, settings, steps))
         optimiser.zero_grad()
-        in_batch = min(settings.batch_size, len(split) - (step - 1) * settings.batch_size)
-        own = in_batch * (rank + 1) // world - in_batch * rank // world
-        told = clips.new_zeros((), dtype=torch.float32, device=fabric.device)
+        batch_size = min(settings.batch_size, len(split) - (step - 1) * settings.batch_size)
+        own = batch_size * (rank + 1) // world - batch_size * rank // world
+        batch_loss = clips.new_zeros((), dtype=torch.float32, device=fabric.device)
         for part in range(settings.accumulate):
-            piece = part_of(len(clips), part, settings.accumulate)
-            counted = (own * (part + 1) // settings.accumulate) - own * part // settings.accumulate
-            frames = to_frames(clips[piece], fabric.device, pixels, is_channels_last=is_channels_last)
-            targets = to_device({task: values[piece] for task, values in labels.items()}, fabric.device)
+            part_slice = part_of(len(clips), part, settings.accumulate)
+            num_clips = (own * (part + 1) // settings.accumulate) - own * part // settings.accumulate
+            frames = to_frames(clips[part_slice], fabric.device, pixels, is_channels_last=is_channels_last)
+            targets = to_device({task: values[part_slice] for task, values in labels.items()}, fabric.device)
             is_synchronised = world == 1 or part == settings.accumulate - 1
             with nullcontext() if is_synchronised else fabric.no_backward_sync(model):  # type: ignore[arg-type]
                 loss = clip_loss(model(frames), targets, settings.label_smoothing)
-                # The mean over the whole batch, of which the processes' gradients are averaged.
-                share = counted * world / in_batch
-                fabric.backward(loss if share == 1 else loss * share)
-            told = told + loss.detach() * counted
+                # Weighted so that the gradients, which DDP averages over processes, are those of the whole batch's mean loss.
+                weight = num_clips * world / batch_size
+                fabric.backward(loss if weight == 1 else loss * weight)
+            batch_loss = batch_loss + loss.detach() * num_clips
         if settings.clip_gradient:
             fabric.clip_gradients(model, optimiser, max_norm=settings.clip_gradient, error_if_nonfinite=False)
         optimiser.step()
-        losses.append(told)
-        if step % _STEPS_BETWEEN_LOOKS == 0 or step == steps:
-            fetched.send(torch.stack(losses))
+        losses.append(batch_loss)
+        if step % _STEPS_BETWEEN_REPORTS == 0 or step == steps:
+            queue.send(torch.stack(losses))
             losses.clear()
-            if values := fetched.take(everything=step == steps):
-                _require_finite(values, epoch, known + 1)
+            if values := queue.take(everything=step == steps):
+                _require_finite(values, epoch, num_known + 1)
                 total += sum(values)
-                known += len(values)
-                on_step(before + known, values[-1] / max(own, 1))
+                num_known += len(values)
+                on_step(before + num_known, values[-1] / max(own, 1))
     if world > 1:
         summed = fabric.all_reduce(torch.tensor(total, dtype=torch.float64, device=fabric.device), reduce_op="sum")
         assert isinstance(summed, Tensor)
@@ -103,11 +103,11 @@ def fit_epoch(
     return total / len(split)
 
 
-class _Fetched:
-    """Numbers on their way from a device. From a GPU each lot is taken when the next is sent, so that it never runs dry."""
+class _LossQueue:
+    """Losses being copied from the device. Those of a GPU are read one report later, so that it always has work queued."""
 
     def __init__(self) -> None:
-        self._coming: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
+        self._pending: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
 
     def send(self, numbers: Tensor) -> None:
         arrival = None
@@ -115,19 +115,19 @@ class _Fetched:
             numbers = torch.empty_like(numbers, device="cpu", pin_memory=True).copy_(numbers, non_blocking=True)
             arrival = torch.cuda.Event()  # type: ignore[no-untyped-call]
             arrival.record()
-        self._coming.append((numbers, arrival))
+        self._pending.append((numbers, arrival))
 
     def take(self, *, everything: bool) -> list[float]:
-        """What has come; the latest lot from a GPU only where ``everything`` is asked for."""
+        """The losses that have arrived; waits for the latest ones from a GPU only if ``everything``."""
         taken: list[float] = []
-        while self._coming:
-            numbers, arrival = self._coming[0]
+        while self._pending:
+            numbers, arrival = self._pending[0]
             if arrival is not None:
-                if len(self._coming) == 1 and not everything:
+                if len(self._pending) == 1 and not everything:
                     break
                 arrival.synchronize()
             taken += numbers.tolist()
-            self._coming.popleft()
+            self._pending.popleft()
         return taken
 
 

@@ -1,4 +1,4 @@
-"""Tests a network under a protocol: several views of each video, their logits averaged."""
+"""Tests a network under a protocol: the logits of several views of each video are averaged."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from torch import Tensor
 from gsfnas import checked
 from gsfnas.candidate import Candidate
 from gsfnas.data import ClipSplit, DataSettings, VideoData, open_data
-from gsfnas.errors import UserError
+from gsfnas.errors import UserError, shortened
 from gsfnas.model import VideoModel, build_model
 from gsfnas.train._batch import to_frames
 from gsfnas.train._checkpoint import LAST, WEIGHTS
@@ -25,14 +25,14 @@ from gsfnas.train._settings import TrainSettings
 from gsfnas.weights import InputNormalization, read_metadata, read_state
 from gsfnas.weights._normalization import IMAGENET
 
-# Clips of this many views in all go through the network at once, unless one video has more.
-_VIEWS_AT_ONCE = 64
+# The number of views per batch, unless a single video has more.
+_VIEWS_PER_BATCH = 64
 OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a file of weights says that it is: a candidate, the classes of its heads, the pixels that it expects."""
+    """A file of weights, with the candidate, the classes of its heads and the input normalization from its metadata."""
 
     path: Path
     candidate: Candidate
@@ -41,28 +41,28 @@ class TrainedModel:
 
     @classmethod
     def of(cls, path: Path) -> "TrainedModel":
-        """Of a run's folder or a safetensors file. Raises UserError where there are no weights that say what they are."""
+        """Reads a run's folder or a safetensors file. Raises UserError if there are no weights, or no candidate with them."""
         if path.is_dir():
             if not (path / WEIGHTS).is_file():
                 if not (path / LAST).exists():
-                    raise UserError(f"{path} is no run's folder: it has no {WEIGHTS}")
+                    raise UserError(f"{path} is not a run's folder: it has no {WEIGHTS}")
                 raise UserError(
-                    f"{path} has no {WEIGHTS}: the run has not ended, and the command that began it goes on with it; or they "
-                    "were removed, and the run must be trained again in another --out"
+                    f"{path} has no {WEIGHTS}: if the run has not finished, run its command again to resume it; if the file "
+                    "was removed, train again with another --out"
                 )
             path = path / WEIGHTS
         if not path.is_file():
-            raise UserError(f"there is no run and no file of weights {str(path)!r}")
+            raise UserError(f"there is no run and no weights file {str(path)!r}")
         if path.suffix != ".safetensors":
-            raise UserError(f"{path} does not say of which network it is; import it first: gsfnas weights import {path}")
+            raise UserError(f"{path} does not name its network; import it first: gsfnas weights import {path}")
         metadata = read_metadata(path)
         try:
             candidate, heads = Candidate.from_json(metadata["candidate"]), json.loads(metadata["heads"])
             heads = {task: checked.integer(classes, task, least=1) for task, classes in checked.mapping(heads, "heads").items()}
         except (KeyError, ValueError, RecursionError):
-            raise UserError(f"{path} does not say of which candidate it is; import it with gsfnas weights import") from None
+            raise UserError(f"{path} does not name its candidate; import it with gsfnas weights import") from None
         if not heads:
-            raise UserError(f"{path} has no head, only a backbone; train it with train.init={path}")
+            raise UserError(f"{path} has a backbone but no head; train one with train.init={path}")
         try:
             pixels = InputNormalization.from_text(metadata["pixels"]) if "pixels" in metadata else IMAGENET
         except UserError as error:
@@ -70,18 +70,18 @@ class TrainedModel:
         return cls(path, candidate, tuple(heads.items()), pixels)
 
     def build(self) -> VideoModel:
-        """The network with its weights."""
+        """The network with its weights, in eval mode. Raises UserError for weights that do not fit the candidate."""
         network = build_model(self.candidate, dict(self.heads), dropout=0.0)
         state = read_state(self.path)
         try:
             network.load_state_dict(state)
         except RuntimeError as error:
-            raise UserError(f"{self.path} does not fit its candidate: {' '.join(str(error).split())[:160]}") from None
+            raise UserError(f"{self.path} does not fit its candidate: {shortened(str(error), 160)}") from None
         return network.eval()
 
 
 def check_data(trained: TrainedModel, settings: DataSettings, data: VideoData) -> None:
-    """Raises UserError where weights and data do not go together."""
+    """Raises UserError if the weights do not fit the data: frames, resolution and classes."""
     candidate = trained.candidate
     if (candidate.frames, candidate.resolution) != (settings.frames, settings.resolution):
         raise UserError(
@@ -93,7 +93,7 @@ def check_data(trained: TrainedModel, settings: DataSettings, data: VideoData) -
     if len(classes) == len(heads) == 1:
         heads = dict(zip(classes, heads.values(), strict=True))
     if heads != classes:
-        raise UserError(f"{trained.path} has heads of {_said(heads)} classes, but the data have {_said(classes)}")
+        raise UserError(f"{trained.path} has heads for {_listed(heads)}, but the data have {_listed(classes)}")
 
 
 def run_test(
@@ -108,10 +108,10 @@ def run_test(
     on_progress: OnProgress = lambda done, total: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> VideoScores:
-    """The scores of every video of a split, each once; by ``train.devices`` processes where there are several.
+    """The scores of every video of a split, computed by ``train.devices`` processes.
 
-    ``say`` is told what a user should know of the views. Raises UserError where the data do not fit or have not as many views,
-    RuntimeError where a process dies.
+    ``say`` receives a message for the user if videos are too short for the protocol. Raises UserError if the data do not fit
+    the network or do not have enough views, and RuntimeError if a process dies.
     """
     data = open_data(settings) if data is None else data
     check_data(trained, settings, data)
@@ -119,18 +119,18 @@ def run_test(
     devices, precision = devices_from(device, train.devices), resolve_precision(train.precision, device)
     _, short = data.split(split).viewed(protocol.clips, protocol.crops)
     if short:
-        say(f"{short} of {len(data.split(split))} videos are too short for {protocol.clips} different clips; theirs repeat")
+        say(f"{short} of {len(data.split(split))} videos are too short for {protocol.clips} different clips; some are repeated")
     if len(devices) == 1:
         torch.set_num_threads(threads)
         fabric = make_fabric(device, precision)
         return score_split(trained, data, split, protocol, fabric, on_progress)
     work = _RankTest(trained, settings, split, protocol)
     parts: VideoScores | None = None
-    for told in launch(work, device, precision, devices, max(1, threads // len(devices))):
-        if isinstance(told, VideoScores):
-            parts = told
+    for report in launch(work, device, precision, devices, max(1, threads // len(devices))):
+        if isinstance(report, VideoScores):
+            parts = report
         else:
-            on_progress(*told)
+            on_progress(*report)
     assert parts is not None
     return parts
 
@@ -139,9 +139,9 @@ def run_test(
 def score_split(
     trained: TrainedModel, data: VideoData, split: str, protocol: ProtocolSettings, fabric: Fabric, on_progress: OnProgress
 ) -> VideoScores:
-    """(n, classes) logits of each task, the mean over the views.
+    """The (n, classes) logits of each task, averaged over the views.
 
-    Of several processes each scores a section, and all get the whole.
+    Several processes score a section each, and all return the scores of the whole split.
     """
     network = trained.build().to(fabric.device)
     viewed, _ = data.split(split).viewed(protocol.clips, protocol.crops)
@@ -174,8 +174,8 @@ def score_split(
 def _logits(
     network: VideoModel, split: ClipSplit, views: int, fabric: Fabric, pixels: InputNormalization
 ) -> Iterator[tuple[int, list[Tensor]]]:
-    """Of a few videos at a time how many they are, and each head's (B, classes) mean logits."""
-    for clips, _ in split.batches(max(1, _VIEWS_AT_ONCE // views), pinned=fabric.device.type == "cuda"):
+    """Yields batches of videos: their number, and the (B, classes) mean logits of each head."""
+    for clips, _ in split.batches(max(1, _VIEWS_PER_BATCH // views), pinned=fabric.device.type == "cuda"):
         with fabric.autocast():
             logits = network(to_frames(clips, fabric.device, pixels))
         yield len(clips), [values.float().unflatten(0, (-1, views)).mean(dim=1).cpu() for values in logits.values()]
@@ -183,7 +183,7 @@ def _logits(
 
 @dataclass(frozen=True)
 class _RankTest:
-    """What each of several processes does for one test."""
+    """The test as it runs in each of several processes."""
 
     trained: TrainedModel
     settings: DataSettings
@@ -195,5 +195,5 @@ class _RankTest:
         tell(score_split(self.trained, data, self.split, self.protocol, fabric, lambda done, total: tell((done, total))))
 
 
-def _said(heads: dict[str, int]) -> str:
-    return ", ".join(f"{count} of {task}" for task, count in heads.items())
+def _listed(heads: dict[str, int]) -> str:
+    return ", ".join(f"{count} {task} classes" for task, count in heads.items())

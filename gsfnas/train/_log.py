@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: a CSV file with a line an epoch; with TensorBoard also events of the same numbers."""
+"""The log of a run: a CSV file with one line per epoch and, if TensorBoard is installed, events with the same numbers."""
 
 import csv
 import importlib.util
@@ -19,7 +19,7 @@ INSTALL = 'pip install "gsfnas[tensorboard]"'
 
 
 class RunLog:
-    """Writes into a run's folder; an epoch that is told again, after an interruption, is written once."""
+    """Writes the log into a run's folder. An epoch that is reported again after an interruption is logged once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -27,7 +27,7 @@ class RunLog:
         self._writer: Any = None
         self._has_tensorboard = importlib.util.find_spec("tensorboard") is not None
         if not self._has_tensorboard:
-            # Where nobody configures logging, this is a line on standard error.
+            # Printed to standard error unless logging is configured.
             logging.getLogger("gsfnas").warning("TensorBoard is not installed, so the run keeps %s alone: %s", LOG, INSTALL)
 
     def __enter__(self) -> Self:
@@ -38,13 +38,13 @@ class RunLog:
             self._writer.close()
 
     def add(self, measurement: Measurement) -> None:
-        """One more epoch; what stood there of later ones belonged to a run that was begun anew, and goes."""
+        """Adds an epoch. Later epochs in the log are left from a run that was since restarted, and are removed."""
         is_new = measurement.epoch not in self._rows
         self._rows = {epoch: row for epoch, row in self._rows.items() if epoch < measurement.epoch}
         self._rows[measurement.epoch] = {name: repr(value) for name, value in measurement.metrics.items()}
         self._write()
         if is_new and self._has_tensorboard:
-            self._tell_tensorboard(measurement)
+            self._add_to_tensorboard(measurement)
 
     def _write(self) -> None:
         names = list(dict.fromkeys(name for row in self._rows.values() for name in row))
@@ -57,11 +57,11 @@ class RunLog:
         partial.write_text(text.getvalue(), encoding="utf-8")
         partial.replace(self.folder / LOG)
 
-    def _tell_tensorboard(self, measurement: Measurement) -> None:
+    def _add_to_tensorboard(self, measurement: Measurement) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         if self._writer is None:
-            # Whatever a run that was begun anew had told of this epoch and later ones is purged.
+            # Events of this epoch and later ones are left from a run that was since restarted: TensorBoard drops them.
             self._writer = SummaryWriter(str(self.folder / EVENTS), purge_step=measurement.epoch)
         for name, value in measurement.metrics.items():
             kind, _, what = name.partition("_")
@@ -71,7 +71,7 @@ class RunLog:
 
 
 def _read(path: Path) -> dict[int, Mapping[str, str]]:
-    """The epochs of a log; none where it cannot be read."""
+    """The rows of a log by epoch; empty if it cannot be read."""
     try:
         rows = csv.DictReader(io.StringIO(read_text(path), newline=""))
         return {int(row.pop("epoch")): {name: value for name, value in row.items() if value} for row in rows}

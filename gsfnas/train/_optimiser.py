@@ -1,4 +1,4 @@
-"""SGD, what it decays, and the learning rate of each step."""
+"""SGD, its parameter groups, and the learning rate schedule."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from gsfnas.train._settings import TrainSettings
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: weights of two and more axes with decay; biases and normalisation, which have one, without."""
+    """Two groups: parameters of two or more axes with weight decay; biases and normalisation, of one axis, without."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return [
         {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": weight_decay},
@@ -21,10 +21,11 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 
 def published_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The groups of the published training code of GSM and GSF, by name, each with its ``lr_scale``.
+    """The named groups of the published training code of GSM and GSF, each with its ``lr_scale``.
 
-    Weights of convolutions and heads: rate 1, decay 1. Their biases: rate 2, no decay. BatchNorm's scale and shift: rate 1, no
-    decay. The first convolution is a group of its own with the same two rates (they differ there for optical flow alone).
+    Weights of convolutions and heads have rate 1 and decay 1, their biases rate 2 and no decay, BatchNorm's scale and shift
+    rate 1 and no decay. The first convolution has groups of its own with the same rates (the published code changes them for
+    optical flow only).
     """
     groups: dict[str, list[Tensor]] = {}
     first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
@@ -50,7 +51,7 @@ GROUPS = {"decay": parameter_groups, "published": published_groups}
 
 
 def build_optimiser(model: nn.Module, settings: TrainSettings, fabric: Fabric | None = None) -> torch.optim.SGD:
-    """SGD over the recipe's groups; with ``fabric`` on a GPU one kernel for many parameters, where its precision lets it be."""
+    """SGD over the recipe's parameter groups, fused (one kernel for many parameters) if ``can_be_fused``."""
     groups = [group for group in GROUPS[settings.groups](model, settings.weight_decay) if group["params"]]
     return torch.optim.SGD(
         groups,
@@ -62,23 +63,24 @@ def build_optimiser(model: nn.Module, settings: TrainSettings, fabric: Fabric | 
 
 
 def can_be_fused(fabric: Fabric) -> bool:
-    """On a GPU, without a loss scaler: a fused optimiser wants to undo the scaling itself, after gradients were clipped.
+    """Whether a fused optimiser can be used: on a GPU without a loss scaler.
 
-    On a CPU it would round differently from all runs of before.
+    With a scaler, a fused optimiser unscales the gradients itself, after they were clipped. On a CPU it would round differently
+    from earlier runs.
     """
     return fabric.device.type == "cuda" and getattr(fabric.strategy.precision, "scaler", None) is None
 
 
 def restore(optimiser: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Momentum and rates as they were saved, on whatever device that was; how a step is computed stays this optimiser's own."""
-    own = [group["fused"] for group in optimiser.param_groups]
+    """Restores momentum and rates saved on any device; whether the step is fused stays as this optimiser was built."""
+    was_fused = [group["fused"] for group in optimiser.param_groups]
     optimiser.load_state_dict(dict(state))
-    for group, fused in zip(optimiser.param_groups, own, strict=True):
+    for group, fused in zip(optimiser.param_groups, was_fused, strict=True):
         group["fused"] = fused
 
 
 def learning_rate(step: int, settings: TrainSettings, steps_per_epoch: int) -> float:
-    """The rate of step 0, 1, ...: linear from the peak / warm-up steps up to the peak, then half a cosine down to zero."""
+    """The rate of step 0, 1, ...: linear warm-up from peak / (warm-up steps) to the peak, then half a cosine down to zero."""
     warmup = round(settings.warmup_epochs * steps_per_epoch)
     if step < warmup:
         return settings.peak_lr * (step + 1) / warmup
@@ -87,6 +89,6 @@ def learning_rate(step: int, settings: TrainSettings, steps_per_epoch: int) -> f
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
-    """Gives each group the rate, times its own scale."""
+    """Sets the rate of each group, times the group's ``lr_scale``."""
     for group in optimiser.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)

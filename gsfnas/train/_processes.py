@@ -1,4 +1,4 @@
-"""What processes started here have in common: they leave signals to their parent, and do not outlive it. No torch here."""
+"""Child processes that leave signals to their parent and end with it. Does not import torch."""
 
 import multiprocessing
 import os
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# Ctrl-C, a job system, a terminal that is gone: often sent to a whole group, of which the parent alone is to act.
-_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Sent by Ctrl-C, a job system or a closed terminal, often to the whole process group; only the parent acts on them.
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def deaf_children() -> Iterator[None]:
-    """A process started within hears none of these signals from its first instant; those for this process wait."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+def blocked_signals() -> Iterator[None]:
+    """Starts processes with the stop signals blocked; those for this process are delivered at the end of the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         yield
     finally:
@@ -24,23 +24,23 @@ def deaf_children() -> Iterator[None]:
 
 
 def begin_child() -> None:
-    """The first thing in a process started within ``deaf_children``: it stays deaf, and ends when its parent ends."""
-    for one in _STOPS:
+    """Called first in a process started within ``blocked_signals``: it ignores stop signals, and ends when its parent ends."""
+    for one in _STOP_SIGNALS:
         signal.signal(one, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
 
 
-def _die_with(parent: Any) -> None:
+def _exit_with(parent: Any) -> None:
     parent.join()
     os._exit(1)
 
 
 @contextmanager
 def without_main() -> Iterator[None]:
-    """A process started within does not run the script again that runs now, so that a script needs no guard for it."""
+    """Starts processes that do not run the main script again, so the script needs no ``if __name__ == "__main__"``."""
     main = sys.modules["__main__"]
     before = {name: getattr(main, name) for name in ("__spec__", "__file__") if hasattr(main, name)}
     main.__spec__ = None

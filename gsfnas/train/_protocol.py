@@ -1,4 +1,4 @@
-"""How a trained network is tested, as a value: which views of each video, whose scores are averaged. No torch here."""
+"""The settings of a test protocol: the views of each video whose scores are averaged. Does not import torch."""
 
 import re
 from dataclasses import dataclass
@@ -10,10 +10,9 @@ CROPS = (1, 3)
 
 @dataclass(frozen=True)
 class ProtocolSettings:
-    """``clips`` of each video x ``crops`` of its frames: 1 is the centre, 3 go along the longer side (the paper's section 4.2).
+    """``clips`` per video x ``crops`` per frame: 1 crop is the centre, 3 are spread along the longer side (paper, section 4.2).
 
-    The scores of a video are the mean of its views' logits, as in the published code. Raises UserError for a value that is out
-    of range.
+    The score of a video is the mean of its views' logits, as in the published code. Raises UserError for a value out of range.
     """
 
     name: str = "efficiency"
@@ -30,7 +29,7 @@ class ProtocolSettings:
 
     @property
     def views(self) -> int:
-        """Passes through the network for one video: what its cost is multiplied by."""
+        """The number of views of a video: the cost of a clip is multiplied by it."""
         return self.clips * self.crops
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Clips that stay on a GPU: with a batch their positions travel, not their pixels, and no processor has to move pixels.
+"""Keeps all clips of a split on the GPU: a batch then copies the positions of its pixels, and the GPU gathers the pixels.
 
 Shapes: B clips, T frames, H x W pixels.
 """
@@ -15,16 +15,16 @@ from gsfnas.data import ClipSplit
 from gsfnas.data.twins._data_set import _Rendered
 from gsfnas.data.video._clips import ALL, Clips, Labels
 
-# Of the memory that is free: the network needs the rest, and other workers' networks.
-_SHARE = 1 / 16
+# The part of the free memory for clips; the network and other workers need the rest.
+_MEMORY_FRACTION = 1 / 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResidentSplit(ClipSplit):
-    """A split whose batches are on the device: the same clips, bit for bit, in the same order.
+    """A split whose batches are built on the device: the same clips, bit for bit, in the same order.
 
-    ``pixels``, (clips * H * W, T * 3), holds every position's colours over time. ``read`` gives positions in place of clips, so
-    that what moves and mirrors pixels on the way moves and mirrors these.
+    ``pixels``, (clips * H * W, T * 3), has the colours of every position over time. ``read`` returns positions instead of
+    clips, so that augmentation shifts and mirrors the positions.
     """
 
     pixels: Tensor = field(repr=False)
@@ -42,7 +42,7 @@ class ResidentSplit(ClipSplit):
 
 @dataclass(frozen=True)
 class _Positions:
-    """Reads of each clip where its pixels stand among all, as if they were one grey frame: (B, 1, 1, H, W)."""
+    """Reads the positions of each clip's pixels in ``ResidentSplit.pixels``, as one grey frame: (B, 1, 1, H, W)."""
 
     height: int
     width: int
@@ -55,22 +55,22 @@ class _Positions:
 
 
 def on_device(split: ClipSplit, device: torch.device) -> ClipSplit:
-    """The split, resident where that changes no clip: on a GPU with room, of clips that training only moves and mirrors."""
+    """Makes the split resident on a GPU with enough memory, if ``can_stay``; returns it unchanged otherwise."""
     if device.type != "cuda" or not can_stay(split):
         return split
     first = split.read(np.array([0]), None)
     free, _ = torch.cuda.mem_get_info(device)
-    is_small = first.nbytes * len(split) < free * _SHARE and first[0, 0, 0].size * len(split) < 2**31
+    is_small = first.nbytes * len(split) < free * _MEMORY_FRACTION and first[0, 0, 0].size * len(split) < 2**31
     return resident(split, device) if is_small else split
 
 
 def can_stay(split: ClipSplit) -> bool:
-    """Whether training does no more to these clips than to move and mirror their pixels."""
+    """Whether augmentation only shifts and mirrors these clips, so that it can be applied to positions."""
     return isinstance(split.read, _Rendered) and not split.read.is_cropped and split.policy == "none"
 
 
 def resident(split: ClipSplit, device: torch.device) -> ResidentSplit:
-    """The split with its clips on ``device``."""
+    """The split with all its clips on ``device``."""
     clips = torch.from_numpy(split.read(np.arange(len(split)), None)).to(device)
     height, width = clips.shape[-2:]
     pixels = clips.permute(0, 3, 4, 1, 2).reshape(len(split) * height * width, -1)

@@ -1,4 +1,4 @@
-"""What a network says of each video, and how right it is: numbers alone, neither torch nor a network.
+"""A network's scores for each video, and its accuracy. Uses NumPy only, neither torch nor a network.
 
 Shapes: n videos, k classes.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.errors import UserError
+from gsfnas.errors import UserError, one_line
 
 Scores = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -22,7 +22,7 @@ PRODUCT = "verb x noun"
 
 @dataclass(frozen=True)
 class TaskScores:
-    """(n, k) scores, higher is likelier, (n,) labels, and the names of the classes."""
+    """(n, k) scores, where higher is likelier, (n,) labels, and the class names."""
 
     scores: Scores
     labels: Labels
@@ -30,23 +30,23 @@ class TaskScores:
 
     @property
     def predictions(self) -> Labels:
-        """(n,) the class with the highest score, the first of equals."""
+        """(n,) the class with the highest score; of equal scores, the first class."""
         best: Labels = self.scores.argmax(axis=1)
         return best
 
     def accuracy(self, k: int = 1) -> float:
-        """The fraction of videos whose label is among the ``k`` highest scores; of equal ones the first classes count."""
+        """The fraction of videos whose label is among the ``k`` highest scores; of equal scores, the first come first."""
         ranked = np.argsort(-self.scores, axis=1, kind="stable")[:, :k]
         return float((ranked == self.labels[:, None]).any(axis=1).mean())
 
     def confusion(self) -> Labels:
-        """(k, k) how often a video of the row's class is taken for the column's."""
+        """(k, k) the number of videos of the row's class that are predicted as the column's."""
         counts = np.zeros((len(self.classes), len(self.classes)), dtype=np.int64)
         np.add.at(counts, (self.labels, self.predictions), 1)
         return counts
 
     def class_accuracy(self) -> npt.NDArray[np.float64]:
-        """(k,) the fraction of a class's videos that are recognised; nan for a class without any."""
+        """(k,) the fraction of each class's videos that are predicted correctly; nan for a class without videos."""
         confusion = self.confusion()
         totals = confusion.sum(axis=1)
         shares = np.full(len(totals), np.nan)
@@ -60,16 +60,15 @@ class TaskScores:
 
 @dataclass(frozen=True)
 class VideoScores:
-    """A network's scores on a split under a protocol: by task, with the names of the videos."""
+    """A network's scores on a split under a protocol, by task, and the names of the videos."""
 
     tasks: Mapping[str, TaskScores]
     names: tuple[str, ...]
 
     def metrics(self, prefix: str = "test") -> dict[str, float]:
-        """``<prefix>_top1``, ``_top5`` and ``_mean_class`` of the first task; of several, these of each as ``_top1.<task>``.
+        """``<prefix>_top1``, ``_top5`` and ``_mean_class`` of the first task; of several, also ``_top1.<task>``...
 
-        Where the first task's classes are pairs of a verb and a noun, also ``_top1.verb x noun``: the pair with the highest
-        product of the other tasks' probabilities.
+        If there are the tasks action, verb and noun, also ``_top1.verb x noun`` and ``_top5.verb x noun``, from ``product``.
         """
         found: dict[str, float] = {}
         for place, (task, scores) in enumerate(self.tasks.items()):
@@ -83,7 +82,10 @@ class VideoScores:
         return found
 
     def product(self) -> TaskScores | None:
-        """Actions scored by the sum of their verb's and their noun's log-probabilities; None without these three tasks."""
+        """Actions scored by the product of the probabilities of their verb and their noun, as a sum of logs.
+
+        None without the tasks action, verb and noun, or if an action is not a verb and a noun.
+        """
         if set(self.tasks) != {"action", "verb", "noun"}:
             return None
         action, verb, noun = (self.tasks[task] for task in ("action", "verb", "noun"))
@@ -95,9 +97,10 @@ class VideoScores:
         return TaskScores(scores, action.labels, action.classes)
 
     def to_npz(self) -> bytes:
-        """Of each task ``scores.<task>``, ``labels.<task>``, ``classes.<task>`` and ``confusion.<task>``; and ``names``.
+        """The bytes of an npz file.
 
-        Of actions as verb x noun also ``product.scores`` and ``product.confusion``.
+        It has ``names`` and, for each task, ``scores.<task>``, ``labels.<task>``, ``classes.<task>`` and ``confusion.<task>``;
+        with ``product`` also ``product.scores`` and ``product.confusion``.
         """
         arrays: dict[str, Any] = {"names": np.array(self.names)}
         for task, scores in self.tasks.items():
@@ -111,7 +114,7 @@ class VideoScores:
 
 
 def read_scores(path: Path) -> VideoScores:
-    """What ``to_npz`` wrote. Raises UserError where the file is something else."""
+    """Reads what ``to_npz`` wrote. Raises UserError for any other file."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             tasks = [name.removeprefix("scores.") for name in file if name.startswith("scores.")]
@@ -121,11 +124,11 @@ def read_scores(path: Path) -> VideoScores:
             }
             return VideoScores(found, tuple(file["names"].tolist()))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} holds no scores ({error})") from None
+        raise UserError(f"{path} holds no scores ({one_line(error)})") from None
 
 
 def joined(parts: Sequence[VideoScores]) -> VideoScores:
-    """The sections of a split, one after the other."""
+    """Concatenates the scores of the sections of a split."""
     first = parts[0]
     tasks = {
         task: TaskScores(

@@ -1,4 +1,4 @@
-"""Seeds derived from seeds, so that every epoch of every run has its own and none depends on what ran before."""
+"""Derives seeds from seeds, so that every epoch of every run has its own, independent of what ran before."""
 
 import hashlib
 import random
@@ -8,13 +8,13 @@ import torch
 
 
 def derive(seed: int, *words: int | str) -> int:
-    """A seed of 63 bits from a seed and what it is for; the same on every machine."""
+    """A seed of 63 bits derived from ``seed`` and its purpose (``words``); the same on every machine."""
     text = "/".join(str(word) for word in (seed, *words))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def seed_all(seed: int) -> None:
-    """Seeds the generators of Python, numpy and torch, on every device."""
+    """Seeds the generators of Python, NumPy and torch, on every device."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

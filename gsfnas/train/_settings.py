@@ -1,4 +1,4 @@
-"""The recipe as a value: everything that decides how a candidate is trained. No torch here."""
+"""The recipe: all settings that determine how a candidate is trained. Does not import torch."""
 
 import dataclasses
 import hashlib
@@ -11,28 +11,29 @@ from pathlib import Path
 from gsfnas.errors import UserError, shown, unknown
 
 RECIPE_VERSION = "r1"
-_LATER = ("lr_batch", "groups", "init", "accumulate", "devices", "compile", "channels_last", "cuda_graphs")
+# Settings that were added later; see ``recipe_hash``.
+_ADDED_LATER = ("lr_batch", "groups", "init", "accumulate", "devices", "compile", "channels_last", "cuda_graphs")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 GROUPS = ("decay", "published")
-# More than anybody trains with, and less than overflows.
-_MOST = {"epochs": 100_000, "batch_size": 1_000_000, "lr_batch": 1_000_000, "accumulate": 1_000_000, "devices": 1024}
-# What a 32-bit number holds.
-_LARGE = 3.4e38
+# Upper limits, far above what anyone trains with, that prevent overflow.
+_MAX = {"epochs": 100_000, "batch_size": 1_000_000, "lr_batch": 1_000_000, "accumulate": 1_000_000, "devices": 1024}
+# The largest float32.
+_MAX_FLOAT = 3.4e38
 _TYPES: dict[object, str] = {str: "a string", bool: "true or false"}
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """SGD with momentum, linear warm-up, then a cosine to zero; one learning rate a step.
+    """SGD with momentum; linear warm-up, then a cosine to zero, with a new learning rate in every step.
 
-    ``lr`` is the peak for a batch of ``lr_batch`` clips and goes in proportion to ``batch_size``; without ``lr_batch`` it is
-    the peak as it stands. ``warmup_epochs`` may be a fraction. ``weight_decay`` spares biases and normalisation;
-    ``groups=published`` also lets biases learn twice as fast, as the published code. ``clip_gradient`` bounds the gradient's
-    norm, 0 for no bound. ``init`` is ``scratch``, ``imagenet`` or a file of weights.
+    ``lr`` is the peak learning rate for the base batch size ``lr_batch`` and scales linearly with ``batch_size``; without
+    ``lr_batch`` it is not scaled. ``warmup_epochs`` may be a fraction. ``weight_decay`` does not apply to biases and
+    normalisation; ``groups=published`` also doubles the rate of biases, as the published code does. ``clip_gradient`` limits
+    the norm of the gradient, 0 for no limit. ``init`` is ``scratch``, ``imagenet`` or a weights file.
 
-    A batch is computed in ``accumulate`` parts, one after the other, by ``devices`` processes at once; each part is normalised
-    by itself. ``precision=auto`` is bf16 on a GPU that computes in it, else 32 bits; ``device=auto`` is the first of cuda, mps
-    and cpu. ``compile``, ``channels_last`` and ``cuda_graphs`` change speed alone. Raises UserError for a value out of range.
+    A batch is shared by ``devices`` processes, and each computes its share in ``accumulate`` parts; BatchNorm sees one part at
+    a time. ``precision=auto`` is bf16 on a GPU with bf16 in hardware, else 32 bits; ``device=auto`` is the first of cuda, mps
+    and cpu. ``compile``, ``channels_last`` and ``cuda_graphs`` affect speed only. Raises UserError for a value out of range.
     """
 
     epochs: int = 8
@@ -59,16 +60,16 @@ class TrainSettings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             name, value = field.name, getattr(self, field.name)
-            if name in _MOST:
-                most = _MOST[name]
+            if name in _MAX:
+                most = _MAX[name]
                 if value is None and field.default is None:
                     continue
                 if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
                     rule = "of at least 1" if not isinstance(value, int) or value < 1 else f"of at most {most:,}"
                     raise UserError(f"train: `{name}` must be an integer {rule}, but got {shown(value)}")
             elif field.type is float:
-                # Compared, since an integer may be too large to become a float.
-                if not isinstance(value, int | float) or isinstance(value, bool) or not -_LARGE < value < _LARGE:
+                # A comparison also works for an integer that is too large for a float.
+                if not isinstance(value, int | float) or isinstance(value, bool) or not -_MAX_FLOAT < value < _MAX_FLOAT:
                     raise UserError(f"train: `{name}` must be a number, but got {shown(value)}")
             elif field.type in _TYPES and type(value) is not field.type:
                 raise UserError(f"train: `{name}` must be {_TYPES[field.type]}, but got {shown(value)}")
@@ -86,11 +87,11 @@ class TrainSettings:
         parts = self.accumulate * self.devices
         _require(parts <= self.batch_size, "batch_size", f"at least `accumulate` x `devices` ({parts})", self.batch_size)
         if self.devices > 1 and re.fullmatch(r"mps|cuda:[0-9]+", self.device):
-            raise UserError(f"train: `devices` above 1 go with `device` auto, cpu or cuda, but got {shown(self.device)}")
+            raise UserError(f"train: `devices` above 1 needs `device` auto, cpu or cuda, but got {shown(self.device)}")
         if self.groups not in GROUPS:
             raise unknown("`train.groups`", self.groups, GROUPS)
         if not self.init or "\0" in self.init:
-            raise UserError(f"train: `init` must be scratch, imagenet or a file of weights, but got {shown(self.init)}")
+            raise UserError(f"train: `init` must be scratch, imagenet or a weights file, but got {shown(self.init)}")
         if self.nesterov and not self.momentum:
             raise UserError("train: `nesterov` needs a `momentum` above 0, but got 0")
         if self.precision not in PRECISIONS:
@@ -100,21 +101,21 @@ class TrainSettings:
 
     @property
     def peak_lr(self) -> float:
-        """The peak learning rate of a batch of ``batch_size`` clips."""
+        """The peak learning rate for batches of ``batch_size`` clips."""
         return self.lr if self.lr_batch is None else self.lr * self.batch_size / self.lr_batch
 
     def recipe_hash(self) -> str:
-        """``r1-`` and 12 hexadecimal digits over every setting but the device, which says where and not how.
+        """``r1-`` and 12 hexadecimal digits: a hash of every setting but the device.
 
-        A setting that came later counts where it differs from its default alone, so that runs of before keep their name; of a
-        file of weights its contents count, not its place.
+        A setting that was added later is included only if it differs from its default, so that older runs keep their hash. Of
+        a weights file, the contents are hashed, not the path.
         """
         recipe = {
             field.name: float(getattr(self, field.name)) if field.type is float else getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.name != "device" and not (field.name in _LATER and getattr(self, field.name) == field.default)
+            if field.name != "device" and not (field.name in _ADDED_LATER and getattr(self, field.name) == field.default)
         }
-        if os.path.isfile(self.init):  # noqa: PTH113, which answers for a name that is too long too
+        if os.path.isfile(self.init):  # noqa: PTH113, since Path.is_file raises OSError for a name that is too long
             recipe["init"] = _digest(self.init)
         return f"{RECIPE_VERSION}-{hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]}"
 

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: ImageNet's, published checkpoints, files made here; what of them fits a network, and what not."""
+"""Loads weights from ImageNet, published checkpoints and gsfnas files, and reports what fits a network."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Imported", "InputNormalization", "Match", "import_weights", "initialise", "match", "read_metadata", "read_state"]
 
-_HOME = {
+_MODULE_OF = {
     "Imported": "_import",
     "Match": "_match",
     "import_weights": "_import",
@@ -28,6 +28,6 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'gsfnas.weights' has no attribute {name!r}")
-    return getattr(import_module(f"gsfnas.weights.{_HOME[name]}"), name)
+    return getattr(import_module(f"gsfnas.weights.{_MODULE_OF[name]}"), name)

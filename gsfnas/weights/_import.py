@@ -1,4 +1,4 @@
-"""A public checkpoint into a file of our own: which candidate it is, what of it fits, and the safetensors that say both."""
+"""Converts a public checkpoint: infers its candidate, matches its tensors, and writes both as safetensors."""
 
 import json
 import re
@@ -17,13 +17,13 @@ from gsfnas.errors import UserError
 from gsfnas.files import write
 from gsfnas.model import build_model
 from gsfnas.spec import FAMILY, spec_of
-from gsfnas.weights._initialise import fit, pixels_of_file
+from gsfnas.weights._initialise import fit, normalization_of_file
 from gsfnas.weights._match import Match, require_backbone
 from gsfnas.weights._names import and_more, backbone_prefix, head_part, published_module, shifted_layers
 from gsfnas.weights._read import read_file, read_metadata
 
-# Where a backbone's names begin in a state dict: a layer that it always has. For ResNets the numbers of blocks tell which.
-_SIGNS = {
+# A layer that identifies each Inception backbone. A ResNet is identified by its number of blocks in each stage.
+_KNOWN_LAYERS = {
     "bninception": re.compile(r"(?:^|\.)inception_3a_1x1\.(?:net\.)?weight$"),
     "inception_v3": re.compile(r"(?:^|\.)mixed_conv_Conv2D\.(?:net\.)?weight$"),
 }
@@ -35,16 +35,16 @@ _RESNETS: Mapping[tuple[str, tuple[int, ...]], str] = {
     ("conv3", (3, 4, 23, 3)): "resnet101",
     ("conv3", (3, 8, 36, 3)): "resnet152",
 }
-# TSM moves this share of the channels each way, unless its authors were told otherwise; no state dict says it.
-_TSM_SHARE = 8
+# TSM's ``shift_div``: 1/8 of the channels go each way by default. A state dict does not record it.
+_TSM_SHIFT_DIV = 8
 _TSM = dict(zip(("gate", "fuse"), FAMILY["tsm"], strict=True))
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import made: the candidate, the classes of its head (None without one), what fitted, and the file.
+    """The result of an import: the candidate, the classes of its head (None without one), the match, and the file written.
 
-    ``notes`` are sentences on what was assumed, chosen or found odd.
+    ``notes`` are sentences about assumptions, choices and anything unusual in the file.
     """
 
     candidate: Candidate
@@ -64,26 +64,27 @@ def import_weights(
     resolution: int | None = None,
     task: str = "class",
 ) -> Imported:
-    """Writes what ``source`` holds as safetensors under our names, with the candidate, heads and pixels in its metadata.
+    """Writes the weights of ``source`` as safetensors under gsfnas names; the metadata has the candidate, heads and pixels.
 
-    Without ``candidate`` it is read from the names and shapes: the backbone, unless given, where published modules stand, and
-    on how many channels. What no state dict says are ``frames``, ``resolution`` (224, or 229 for Inception v3), and how many
-    channels TSM moves (1/8 each way, as published). Raises UserError for a file of ours or one that is no state dict, a network
-    that cannot be told, a module where we have no site, weights of another network, and a file that cannot be written.
+    Without ``candidate``, the names and shapes of the tensors give the backbone (unless it is passed), the sites that hold a
+    published module, and their channels. A state dict does not record ``frames``, ``resolution`` (224 by default, 229 for
+    Inception v3) or how many channels TSM shifts (1/8 each way, as published). Raises UserError for a file that gsfnas wrote,
+    for one without a state dict, an unknown network, a module where the backbone has no site, weights of another network, and
+    an output file that cannot be written.
     """
     if out.suffix != ".safetensors":
-        raise UserError(f"weights are written as safetensors, into a file so called, but got {str(out)!r}")
+        raise UserError(f"weights are written as safetensors, so the file must end in .safetensors, but got {str(out)!r}")
     state = read_file(source)
     if source.suffix == ".safetensors" and "candidate" in read_metadata(source):
-        raise UserError(f"{source} says already of which candidate it is; it can be tested and trained from as it is")
-    classes = _classes(state.tensors)
+        raise UserError(f"{source} already names its candidate; it can be used for testing and training as it is")
+    classes = _num_classes(state.tensors)
     notes: list[str] = []
     if candidate is None:
         backbone = backbone or guess_backbone(state.tensors, source)
         if resolution is None:
             resolution = 229 if backbone.name == "inception_v3" else 224
         candidate = guess_candidate(state.tensors, backbone, frames, resolution)
-        notes += _assumed(candidate, classes)
+        notes += _assumptions(candidate, classes)
     model = build_model(candidate, {task: classes or 1})
     found = fit(state, model)
     require_backbone(found, str(source), str(candidate.backbone))
@@ -94,21 +95,21 @@ def import_weights(
     metadata = {
         "candidate": candidate.to_json(),
         "heads": json.dumps(heads),
-        "pixels": pixels_of_file(source, candidate.backbone).to_text(),
+        "pixels": normalization_of_file(source, candidate.backbone).to_text(),
         "source": source.name,
     }
-    # Tensors of a file may share their memory, which safetensors do not.
+    # Tensors in a file may share memory; safetensors does not allow that.
     tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in found.tensors.items()}
     write(out, safetensors.torch.save(tensors, metadata))
     return Imported(candidate, classes if heads else None, found, out, (*notes, *found.notes))
 
 
 def guess_backbone(state: Mapping[str, Tensor], source: Path) -> BackboneRef:
-    """The backbone that a state dict's names tell. Raises UserError where they tell none."""
-    for backbone, sign in _SIGNS.items():
-        if any(sign.search(name) for name in state):
+    """The backbone that a state dict belongs to, from its names. Raises UserError where they match no known backbone."""
+    for backbone, pattern in _KNOWN_LAYERS.items():
+        if any(pattern.search(name) for name in state):
             return backbone_ref(backbone)
-    # By prefix, of each stage its blocks, and the layers of all.
+    # For each prefix: the blocks of each stage, and the layer names in all blocks.
     blocks: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     layers: dict[str, set[str]] = defaultdict(set)
     for found in filter(None, map(_RESNET_BLOCK.match, state)):
@@ -120,13 +121,13 @@ def guess_backbone(state: Mapping[str, Tensor], source: Path) -> BackboneRef:
         if (last, depths) in _RESNETS:
             return backbone_ref(_RESNETS[last, depths])
     raise UserError(
-        f"{source} is of no network that its names tell (the first is {next(iter(state))[:80]!r}); say which with "
+        f"{source} has the tensor names of no known network (the first is {next(iter(state))[:80]!r}); name the network with "
         "--backbone or --candidate"
     )
 
 
 def guess_candidate(state: Mapping[str, Tensor], backbone: BackboneRef, frames: int, resolution: int) -> Candidate:
-    """The candidate whose published modules a state dict holds. Raises UserError for one where the backbone has no site."""
+    """The candidate with the published modules of a state dict. Raises UserError for a module where there is no site."""
     sites = {(site.kind, site.layer): site for site in backbone_sites(backbone, resolution)}
     with torch.random.fork_rng(devices=[]):
         wanted = frozenset(build_backbone(backbone).state_dict())
@@ -139,18 +140,18 @@ def guess_candidate(state: Mapping[str, Tensor], backbone: BackboneRef, frames: 
             parts.setdefault(module[0], {})[module[1]] = tensor
     for layer, tensors in parts.items():
         if ("after", layer) not in sites:
-            raise UserError(f"a module stands after {layer!r}, where backbone {backbone} has no site")
+            raise UserError(f"the file has a module after {layer!r}, where backbone {backbone} has no site")
         site = sites["after", layer]
         if "conv3D.weight" not in tensors or tensors["conv3D.weight"].ndim != 5:
             raise UserError(f"the module after {layer!r} lacks its gate's convolution")
-        touched = 2 * tensors["conv3D.weight"].shape[1]
+        shifted = 2 * tensors["conv3D.weight"].shape[1]
         fuse = "learnable" if "channel_conv1.weight" in tensors else "sum"
-        insertion = spec_of("gate_shift_fuse").resolve(site, {"channels": touched, "fuse": fuse})
+        insertion = spec_of("gate_shift_fuse").resolve(site, {"channels": shifted, "fuse": fuse})
         assert insertion is not None
         insertions[site.name] = insertion
     for layer in shifted_layers(state, prefix, wanted):
         if ("before", layer) not in sites:
-            raise UserError(f"the file's names say that TSM stands before {layer!r}, where backbone {backbone} has no site")
+            raise UserError(f"the tensor names place TSM before {layer!r}, where backbone {backbone} has no site")
         site = sites["before", layer]
         if shift := _published_tsm(site):
             insertions[site.name] = shift
@@ -158,31 +159,33 @@ def guess_candidate(state: Mapping[str, Tensor], backbone: BackboneRef, frames: 
 
 
 def _published_tsm(site: Site) -> Insertion | None:
-    """TSM as published: an eighth of the channels, rounded down, from the next frame, as many more from the previous one."""
-    moved = 2 * (site.channels // _TSM_SHARE)
-    if moved % 4:
-        raise UserError(f"TSM before {site.layer!r} moves {moved} of {site.channels} channels, but ours moves a multiple of 4")
-    return spec_of("gate_shift_fuse").resolve(site, {"channels": moved, **_TSM}) if moved else None
+    """TSM as published: 1/8 of the channels (rounded down) come from the next frame, as many from the previous frame."""
+    shifted = 2 * (site.channels // _TSM_SHIFT_DIV)
+    if shifted % 4:
+        raise UserError(
+            f"TSM before {site.layer!r} shifts {shifted} of {site.channels} channels, but gsfnas shifts a multiple of 4"
+        )
+    return spec_of("gate_shift_fuse").resolve(site, {"channels": shifted, **_TSM}) if shifted else None
 
 
-def _assumed(candidate: Candidate, classes: int | None) -> list[str]:
-    """What names and shapes left open."""
+def _assumptions(candidate: Candidate, classes: int | None) -> list[str]:
+    """Notes on what the names and shapes do not determine."""
     insertions = ((site.removesuffix(".before"), dict(insertion.parameters)) for site, insertion in candidate.insertions)
     tsm = [layer for layer, parameters in insertions if parameters.items() >= _TSM.items()]
     if tsm:
         return [
-            f"the names say that TSM stands before {and_more(tsm)}; how many channels it moves no state dict says: taken is "
-            f"1/{_TSM_SHARE} each way, as published (another is given with --candidate), and no temporal pool"
+            f"the tensor names place TSM before {and_more(tsm)}; a state dict does not record how many channels TSM shifts, so "
+            f"this assumes 1/{_TSM_SHIFT_DIV} each way, as published, and no temporal pool (use --candidate for another share)"
         ]
     if classes and not candidate.insertions:
         return [
-            "the names tell of no module between the frames, so it is taken as TSN; one without weights, whose names are lost, "
-            "is given with --candidate"
+            "the tensor names show no temporal module, so this assumes TSN; if the network has a module without weights, "
+            "name it with --candidate"
         ]
     return []
 
 
-def _classes(state: Mapping[str, Tensor]) -> int | None:
-    """Outputs of a published network's head; the classifier of ImageNet is none of ours."""
+def _num_classes(state: Mapping[str, Tensor]) -> int | None:
+    """The number of classes of a published video head, or None; an ImageNet classifier does not count as one."""
     weights = [tensor for name, tensor in state.items() if head_part(name) == "weight"]
     return int(weights[0].shape[0]) if len(weights) == 1 and weights[0].ndim == 2 else None

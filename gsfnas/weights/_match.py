@@ -1,4 +1,4 @@
-"""Which tensors of a state dict fit a network: matched, reshaped, missing, left over."""
+"""Matches the tensors of a state dict to a network: matched, reshaped, missing, left over."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from torch import Tensor, nn
 
 from gsfnas.errors import UserError
 
-# Smaller floating point numbers go with a scale that a state dict does not say; whole ones are counters.
-_TAKEN = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32)
+# 8-bit floats need a scale that a state dict does not record. Integers are batch counters.
+_ACCEPTED_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32)
 
 
 @dataclass(frozen=True)
 class Match:
-    """``tensors`` fit; of them ``reshaped`` had axes of length 1 too many or too few.
+    """``tensors`` are those that fit; ``reshaped`` names the ones whose axes of length 1 differed.
 
-    ``missing`` names the network's own that the file has not (or has in another shape or type), ``left_over`` the file's that
-    have no place in the network. ``notes`` are sentences on what else a user should know.
+    ``missing`` names the network's tensors that the file lacks or has in another shape or type; ``left_over`` names the file's
+    tensors that the network does not use. ``notes`` are further sentences for the user.
     """
 
     tensors: Mapping[str, Tensor]
@@ -37,77 +37,82 @@ class Match:
 
 
 def match(state: Mapping[str, Tensor], network: nn.Module) -> Match:
-    """What of ``state``, under our names, fits ``network``, in the network's types of numbers: half precision becomes float32.
+    """Matches ``state``, under gsfnas names, to ``network``; tensors are cast to the network's types (half becomes float32).
 
-    A counter of batches that the file lacks is not missed.
+    A BatchNorm's ``num_batches_tracked`` that the file lacks does not count as missing.
     """
     wanted = network.state_dict()
     tensors, reshaped, left_over = {}, [], []
     for name, tensor in state.items():
         if name not in wanted:
             left_over.append(name)
-        elif not _is_like(tensor, wanted[name]):
-            left_over.append(f"{name} (of type {_type(tensor)}, not {_type(wanted[name])})")
+        elif not _is_castable(tensor, wanted[name]):
+            left_over.append(f"{name} (of type {_dtype_name(tensor)}, not {_dtype_name(wanted[name])})")
         elif tensor.shape == wanted[name].shape:
             tensors[name] = tensor
-        elif _squeezed(tensor) == _squeezed(wanted[name]):
+        elif _shape_without_ones(tensor) == _shape_without_ones(wanted[name]):
             tensors[name] = tensor.reshape(wanted[name].shape)
             reshaped.append(name)
         else:
             left_over.append(f"{name} (of shape {tuple(tensor.shape)}, not {tuple(wanted[name].shape)})")
-    # Half a module is none: where one tensor of an insertion has another shape, the others are left over too.
-    misfits = {_insertion(name) for name in state if name in wanted and name not in tensors} - {""}
-    for name in [name for name in tensors if _insertion(name) in misfits]:
+    # An insertion is loaded as a whole or not at all: if one of its tensors does not fit, the others are left over too.
+    incomplete = {_insertion_prefix(name) for name in state if name in wanted and name not in tensors} - {""}
+    for name in [name for name in tensors if _insertion_prefix(name) in incomplete]:
         del tensors[name]
         left_over.append(name)
     reshaped = [name for name in reshaped if name in tensors]
     missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
     tensors = {name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()}
-    odd = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
-    notes = (f"there is NaN or infinity in {len(odd)} of the tensors, the first of them {_bare(odd[0])}",) if odd else ()
+    non_finite = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    notes = (
+        (f"{len(non_finite)} of the tensors contain NaN or infinity, the first is {_quoted(non_finite[0])}",)
+        if non_finite
+        else ()
+    )
     return Match(tensors, tuple(reshaped), tuple(missing), tuple(left_over), notes)
 
 
 def require_backbone(found: Match, what: str, backbone: str) -> None:
-    """Raises UserError unless every weight of the backbone is there, and none of a larger one beside them."""
+    """Raises UserError unless every tensor of the backbone was found, and no further backbone tensors were left over."""
     missing, extra = ([name for name in names if name.startswith("backbone.")] for names in (found.missing, found.left_over))
-    have = sum(name.startswith("backbone.") for name in found.tensors)
+    num_found = sum(name.startswith("backbone.") for name in found.tensors)
     reason = ""
     if missing:
         shaped = next((name for name in extra if name.startswith(f"{missing[0]} (of ")), missing[0])
-        reason = f"of its backbone {have} tensors are there and {len(missing)} missing, the first of them {_bare(shaped)}"
-    # What has another shape or type is missing, or a counter of batches.
+        reason = f"{num_found} tensors of the backbone fit and {len(missing)} are missing, the first is {_quoted(shaped)}"
+    # A tensor of another shape or type is already among the missing ones, or is a batch counter.
     elif others := [name for name in extra if " (of " not in name]:
         reason = (
-            f"beside its backbone's {have} tensors there are {len(others)} of another, the first of them {_bare(others[0])}"
+            f"{num_found} tensors of the backbone fit, but there are {len(others)} that it does not have, the first is "
+            f"{_quoted(others[0])}"
         )
     if reason:
-        raise UserError(f"{what} are not the weights of {backbone}: {reason}")
+        raise UserError(f"{what} does not hold the weights of {backbone}: {reason}")
 
 
-def _bare(name: str) -> str:
+def _quoted(name: str) -> str:
     layer, space, shape = name.removeprefix("backbone.").partition(" ")
     return f"{layer!r}{space}{shape}"
 
 
-def _insertion(name: str) -> str:
-    """``insertions.<site>`` of a tensor of a module, or nothing."""
+def _insertion_prefix(name: str) -> str:
+    """``insertions.<site>`` for a tensor of an insertion, else an empty string."""
     return ".".join(name.split(".")[:2]) if name.startswith("insertions.") else ""
 
 
-def _is_like(tensor: Tensor, wanted: Tensor) -> bool:
-    """Whether a tensor's numbers can be taken for a network's: of 16 bits or more, and none of them made up by the change."""
-    if tensor.dtype not in _TAKEN:
+def _is_castable(tensor: Tensor, wanted: Tensor) -> bool:
+    """Whether a tensor can be cast to ``wanted``'s type: at least 16 bits, and no change between float and integer."""
+    if tensor.dtype not in _ACCEPTED_DTYPES:
         return False
-    # A whole checkpoint is often halved, its counters of batches too.
+    # Halving a whole checkpoint turns its batch counters into floats: those are accepted.
     return wanted.is_floating_point() == tensor.is_floating_point() or (
         not wanted.is_floating_point() and wanted.dim() == 0 and tensor.numel() == 1 and bool(tensor.isfinite().all())
     )
 
 
-def _type(tensor: Tensor) -> str:
+def _dtype_name(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def _squeezed(tensor: Tensor) -> tuple[int, ...]:
+def _shape_without_ones(tensor: Tensor) -> tuple[int, ...]:
     return tuple(size for size in tensor.shape if size != 1)

@@ -1,6 +1,6 @@
-"""What a network's weights take a picture to be: the order of its channels, what is taken from them, what they are divided by.
+"""The input normalization that a network's weights expect: channel order, mean and standard deviation.
 
-It belongs to the weights, not to the architecture: those of one network may have been trained on either.
+It belongs to the weights, not to the architecture: the same network may have been trained with different ones.
 """
 
 import json
@@ -15,7 +15,7 @@ Three = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class InputNormalization:
-    """A byte b of a channel becomes (b - mean) / std; ``mean`` and ``std`` stand in the order of the channels, rgb or bgr."""
+    """A pixel value b from 0 to 255 becomes (b - mean) / std; ``mean`` and ``std`` follow ``order``, rgb or bgr."""
 
     mean: Three
     std: Three
@@ -26,23 +26,23 @@ class InputNormalization:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """What ``to_text`` wrote. Raises UserError for another text."""
+        """Parses what ``to_text`` wrote. Raises UserError for any other text."""
         try:
             data = json.loads(text)
             mean, std, order = data["mean"], data["std"], data["order"]
-            # Of the text "123", each digit would be a number.
+            # A string such as "123" would unpack into three numbers.
             if not isinstance(mean, list) or not isinstance(std, list):
                 raise TypeError
             (a, b, c), (d, e, f) = map(float, mean), map(float, std)
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            raise UserError(f"pixels are written with mean, std and order, but this is {text[:60]!r}") from None
+            raise UserError(f"`pixels` must be JSON with mean, std and order, but got {text[:60]!r}") from None
         if order not in ("rgb", "bgr") or min(d, e, f) <= 0 or not all(map(math.isfinite, (a, b, c, d, e, f))):
-            raise UserError(f"pixels have a positive std and the order rgb or bgr, but got {text[:60]!r}")
+            raise UserError(f"`pixels` must have finite numbers, a std above 0 and the order rgb or bgr, but got {text[:60]!r}")
         return cls((a, b, c), (d, e, f), order)
 
 
-# ImageNet's, in bytes: what most weights expect, and what is trained from scratch here.
+# ImageNet's mean and deviation on the scale 0 to 255: what most weights expect, and what training from scratch uses.
 IMAGENET = InputNormalization((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255))
-# The public weights of BN-Inception and of this Inception v3 come from Caffe; published GSM and GSF checkpoints follow them.
+# Caffe's: the public weights of BN-Inception and of this Inception v3, and the published GSM and GSF checkpoints.
 CAFFE = InputNormalization((104.0, 117.0, 128.0), (1.0, 1.0, 1.0), "bgr")
 CAFFE_BACKBONES = ("bninception", "inception_v3")

@@ -38,7 +38,7 @@ def test_a_list_names_files_that_are_none_and_lists_the_rest(gsfnas, tmp_path, c
     assert rows["odd\\x1b[31m\\xe9"] == "Is it harmless?"
     assert rows["pipe"].startswith("cannot read")
     assert "\x1b" not in out
-    assert "it stands for too much" in " ".join(out.split())
+    assert "aliases and long interpolations expand to too much" in " ".join(out.split())
     for name in ("pipe", "bomb"):
         code, _, err = gsfnas(command, "show", name)
         assert (code, err.count("\n")) == (2, 1)
@@ -64,7 +64,7 @@ def test_show_prints_no_value_of_the_environment_and_can_be_run_again(gsfnas, tm
 
 def test_the_settings_of_a_run_are_checked_before_they_are_built(tmp_path):
     for text, said in (
-        (BOMB, "it stands for too much"),
+        (BOMB, "aliases and long interpolations expand to too much"),
         ("a: 1\na: 2\n", "'a' is there twice"),
         ("- a\n", "must be a mapping"),
     ):

@@ -282,14 +282,14 @@ def test_files_that_cannot_be_used_are_one_line(gsfnas, tmp_path):
     (tmp_path / "text.pth").write_text("weights")
     resnet = json.dumps({**CANDIDATE, "backbone": {"name": "resnet18"}, "insertions": {}})
     for arguments, said in (
-        (("weights", "import", "micro.pth"), "say which with --backbone or --candidate"),
-        (("weights", "import", "micro.pth", "--backbone", "resnet18"), "are not the weights of resnet18"),
+        (("weights", "import", "micro.pth"), "name the network with --backbone or --candidate"),
+        (("weights", "import", "micro.pth", "--backbone", "resnet18"), "does not hold the weights of resnet18"),
         (("weights", "import", "half.pth"), "or it is truncated"),
-        (("weights", "import", "text.pth"), "is no file that torch.save wrote"),
+        (("weights", "import", "text.pth"), "was not written by torch.save"),
         (("weights", "import", "pickled.pth"), "it is refused, since loading it would run code"),
-        (("weights", "import", "nowhere.pth"), "there is no file of weights 'nowhere.pth'"),
-        (("train", resnet, *QUICK, "train.init=micro.pth"), "are not the weights of resnet18"),
-        (("train", TEXT, *QUICK, "train.init=nowhere.pth"), "there is no file of weights 'nowhere.pth'"),
+        (("weights", "import", "nowhere.pth"), "there is no weights file 'nowhere.pth'"),
+        (("train", resnet, *QUICK, "train.init=micro.pth"), "does not hold the weights of resnet18"),
+        (("train", TEXT, *QUICK, "train.init=nowhere.pth"), "there is no weights file 'nowhere.pth'"),
         (("train", TEXT, *QUICK, "train.init=imagenet"), "there are no ImageNet weights for backbone micro(width=0.25)"),
         (("train", TEXT, *QUICK, "train=paper"), "`warmup_epochs` must be at least 0 and below `epochs` (2), but got 10.0"),
         (("train", TEXT, *QUICK, "train.batch_size=100"), "`batch_size` must be at most the 72 clips"),
@@ -297,7 +297,7 @@ def test_files_that_cannot_be_used_are_one_line(gsfnas, tmp_path):
         (("train", "c1-0000", *QUICK), "no study in 'runs' has a candidate 'c1-0000'"),
         (("train", "reports/none:1", *QUICK), "'reports/none' is no report"),
         (("train", "nothing.json", *QUICK), "there is no file 'nothing.json'"),
-        (("test", "nowhere"), "there is no run and no file of weights 'nowhere'"),
+        (("test", "nowhere"), "there is no run and no weights file 'nowhere'"),
         (("test", "micro.pth"), "import it first: gsfnas weights import"),
     ):
         code, out, err = gsfnas(*arguments)
@@ -334,8 +334,8 @@ def test_a_run_that_has_not_ended_is_not_tested(gsfnas):
     for command in (("test", RUN), ("train", TEXT, *QUICK)):
         code, _, err = gsfnas(*command)
         assert code == 2
-        assert "the run has not ended" in err.splitlines()[-1]
-        assert "or they were removed" in err.splitlines()[-1]
+        assert "if the run has not finished" in err.splitlines()[-1]
+        assert "if the file was removed, train again with another --out" in err.splitlines()[-1]
 
 
 def test_a_damaged_checkpoint_is_told(gsfnas):

@@ -146,7 +146,7 @@ def test_without_the_environment_the_text_is_what_it_was(tmp_path):
             "data: '${oc.create:{root: \"${oc.env:TOKEN}\"}}'",
             "must be written out; its settings alone may come from the environment",
         ),
-        ("data: {root: '" + "${oc.env:TOKEN}" * 800 + "'}", "as aliases of aliases and long interpolations do"),
+        ("data: {root: '" + "${oc.env:TOKEN}" * 800 + "'}", "aliases and long interpolations expand to too much"),
         ("backbone: {x: [" + ", ".join(["'${data.frames}'"] * 301) + "]}", "more than 300 interpolations"),
     ],
 )

@@ -230,7 +230,7 @@ def hostile(folder):
         "binary": "it is not UTF-8 text",
         "huge": "it has 4,096 MiB",
         "null": "it is a link to /dev/zero",
-        "laughs": "it stands for too much",
+        "laughs": "aliases and long interpolations expand to too much",
         "tagged": "none of plain values",
         "twice": "'study' is there twice",
         "itself": "&a holds itself",

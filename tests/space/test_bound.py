@@ -110,9 +110,9 @@ def test_a_space_of_more_than_ten_to_the_thirty_is_counted_at_once() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"frames": 3}, "the space is bound to micro, 2 frames at 32 px, but the candidate is of micro, 3 frames at 32 px"),
-        ({"resolution": 64}, "but the candidate is of micro, 2 frames at 64 px"),
-        ({"backbone": BackboneRef("resnet18")}, "but the candidate is of resnet18"),
+        ({"frames": 3}, "the space is bound to micro, 2 frames at 32 px, but the candidate has micro, 3 frames at 32 px"),
+        ({"resolution": 64}, "but the candidate has micro, 2 frames at 64 px"),
+        ({"backbone": BackboneRef("resnet18")}, "but the candidate has resnet18"),
         ({"insertions": (("layer9", Insertion.of("gate_shift_fuse", {"channels": 4})),)}, "has no site 'layer9'"),
         ({"insertions": (("layer1.0.conv1", Insertion.of("gate_shift_fuse", {"channels": 8})),)}, "does not allow gsf:8 at"),
         ({"insertions": (("layer1.0.conv2", Insertion.of("gate_shift_fuse", {"channels": 4})),)}, "no site 'layer1.0.conv2'"),
@@ -158,7 +158,7 @@ def test_rows_are_the_candidates_that_the_file_lists() -> None:
     # What the sites could hold between them is no member where no row says it.
     other = Candidate(space.backbone, space.frames, space.resolution, rows["two"].insertions[:1])
     assert other not in space
-    with pytest.raises(UserError, match="has no row that is"):
+    with pytest.raises(UserError, match="has no row with candidate"):
         space.encode(other)
 
 
@@ -188,5 +188,5 @@ def test_mistakes_in_rows_are_said_in_one_line(rows: dict[str, Any], message: st
 
 
 def test_rows_and_a_product_do_not_mix() -> None:
-    with pytest.raises(UserError, match="has rows, whose sites are their own, so it cannot have `insertions`"):
+    with pytest.raises(UserError, match="has rows, which name their own sites, so it cannot have `insertions`"):
         bound({"name": "table", "rows": ROWS, "insertions": [{"module": "gsf"}]})

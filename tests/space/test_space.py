@@ -150,8 +150,8 @@ def test_a_part_of_a_wrong_type_is_one_line_at_once(field: str) -> None:
         ),
         ({"insertions": [{"module": "gsf", 1: 2}]}, "a parameter of an insertion must have a name, but got 1"),
         ({"insertions": [{"module": 3}]}, "`module` must be the name of a module, but got 3"),
-        ({"insertions": [{"module": "gsf", "ratio": [0.1] * 5001}]}, "at most 5,000 choices, but its lists come to 5001"),
-        ({"insertions": [{"module": ["gsf"] * 10**5, "ratio": [0.1] * 10**5}]}, "its lists come to 10000000000"),
+        ({"insertions": [{"module": "gsf", "ratio": [0.1] * 5001}]}, "at most 5,000 choices per site, but its lists give 5001"),
+        ({"insertions": [{"module": ["gsf"] * 10**5, "ratio": [0.1] * 10**5}]}, "its lists give 10000000000"),
         ({"insertions": [{"module": "gsf", "ratio": 10**5000}]}, r"`ratio` must be in \(0, 1\], but got a value of type int"),
     ],
 )
@@ -168,7 +168,7 @@ def test_what_cannot_be_meant_is_named(change: dict[Any, Any], message: str) -> 
         ({None: []}, "the name of a row of space 'space' must be text"),
         ({"\x1b[31m": []}, "the name of a row of space 'space' must be text"),
         ({1: [], "1": []}, "space 'space' names row '1' twice"),
-        ({"a": [GSF] * 5001}, "may have at most 5,000 placements"),
+        ({"a": [GSF] * 5001}, "must have at most 5,000 placements"),
     ],
 )
 def test_rows_that_cannot_be_meant_are_named(rows: dict[Any, Any], message: str) -> None:

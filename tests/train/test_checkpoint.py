@@ -103,7 +103,7 @@ def test_what_a_kill_left_of_a_file_goes_with_the_next_write(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if "last" in path.name) == ["last.pt"]
     save_weights(tmp_path, {"weight": torch.ones(1)}, {})
     with RunLog(tmp_path) as log:
-        log._tell_tensorboard = lambda measurement: None
+        log._add_to_tensorboard = lambda measurement: None
         log.add(Measurement(1, {"val_top1": 0.5}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "letter.txt", "log.csv", "weights.safetensors"]
 

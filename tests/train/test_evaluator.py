@@ -332,5 +332,5 @@ def test_what_changes_speed_alone_changes_little_else(tmp_path, make_evaluator, 
 
 def test_half_precision_without_a_gpu_is_refused(tmp_path, make_evaluator, candidate, settings):
     half = dataclasses.replace(settings, precision="16-mixed")
-    with pytest.raises(UserError, match="`precision` 16-mixed needs a CUDA device, but this is cpu; ask for bf16-mixed"):
+    with pytest.raises(UserError, match="`precision` 16-mixed needs a CUDA device, but this is cpu; use bf16-mixed"):
         list(make_evaluator(tmp_path, half).evaluate(candidate, seed=7, budget=EPOCHS))

@@ -114,7 +114,7 @@ def test_what_is_said_of_videos_that_are_too_short(settings, tmp_path):
 
 def test_weights_and_data_that_do_not_go_together(settings, tmp_path):
     _, trained = weights(tmp_path / "heads", heads={"class": 7})
-    with pytest.raises(UserError, match=r"has heads of 7 of class classes, but the data have 3 of class"):
+    with pytest.raises(UserError, match=r"has heads for 7 class classes, but the data have 3 class classes$"):
         run_test(trained, settings, CPU, ProtocolSettings())
     longer = Candidate(TOY.backbone, 8, CUT, TOY.insertions)
     _, trained = weights(tmp_path / "frames", candidate=longer)
@@ -138,13 +138,13 @@ def test_files_that_are_no_trained_network(tmp_path):
     save_weights(tmp_path / "bare", {"a": torch.zeros(1)}, {})
     save_weights(tmp_path / "headless", {"a": torch.zeros(1)}, {"candidate": TOY.to_json(), "heads": "{}"})
     for place, said in {
-        "nowhere": "there is no run and no file of weights",
-        "folder": "is no run's folder: it has no weights.safetensors",
-        "run": "has no weights.safetensors: the run has not ended",
-        "half.safetensors": "is no whole safetensors file",
+        "nowhere": "there is no run and no weights file",
+        "folder": "is not a run's folder: it has no weights.safetensors",
+        "run": "has no weights.safetensors: if the run has not finished",
+        "half.safetensors": "is not a valid safetensors file",
         "weights.pth": "import it first: gsfnas weights import",
-        "bare": "does not say of which candidate it is",
-        "headless": "has no head, only a backbone",
+        "bare": "does not name its candidate",
+        "headless": "has a backbone but no head",
     }.items():
         with pytest.raises(UserError, match=said) as caught:
             TrainedModel.of(tmp_path / place)
@@ -156,7 +156,7 @@ def test_files_that_are_no_trained_network(tmp_path):
 )
 def test_heads_that_are_none(tmp_path, heads):
     save_weights(tmp_path, {"a": torch.zeros(1)}, {"candidate": TOY.to_json(), "heads": heads})
-    with pytest.raises(UserError, match="does not say of which candidate it is"):
+    with pytest.raises(UserError, match="does not name its candidate"):
         TrainedModel.of(tmp_path)
 
 

@@ -51,10 +51,10 @@ def test_biases_and_normalisation_do_not_decay(candidate):
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.01, 0.0)
     assert len(decayed["params"]) + len(spared["params"]) == len(names)
     norms = {
-        f"{module_name}.{name}"
-        for module_name, module in model.named_modules()
+        names[id(parameter)]
+        for module in model.modules()
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d)
-        for name, _ in module.named_parameters(recurse=False)
+        for parameter in module.parameters(recurse=False)
     }
     assert norms
     assert {names[id(p)] for p in spared["params"]} >= norms | {n for n in names.values() if n.endswith("bias")}

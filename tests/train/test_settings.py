@@ -29,9 +29,9 @@ from gsfnas.train import ProtocolSettings, TrainSettings
             {"batch_size": 8, "accumulate": 4, "devices": 4},
             "`batch_size` must be at least `accumulate` x `devices` (16), but got 8",
         ),
-        ({"devices": 2, "device": "cuda:1"}, "`devices` above 1 go with `device` auto, cpu or cuda, but got 'cuda:1'"),
+        ({"devices": 2, "device": "cuda:1"}, "`devices` above 1 needs `device` auto, cpu or cuda, but got 'cuda:1'"),
         ({"groups": "publised"}, "unknown `train.groups` 'publised'; did you mean 'published'"),
-        ({"init": ""}, "`init` must be scratch, imagenet or a file of weights, but got ''"),
+        ({"init": ""}, "`init` must be scratch, imagenet or a weights file, but got ''"),
         ({"lr_batch": 0}, "`lr_batch` must be an integer of at least 1, but got 0"),
         ({"epochs": 10**20}, "`epochs` must be an integer of at most 100,000, but got 100000000000000000000"),
         ({"epochs": 10**5000}, "`epochs` must be an integer of at most 100,000, but got a value of type int"),
@@ -50,7 +50,7 @@ from gsfnas.train import ProtocolSettings, TrainSettings
         ({"device": "cuda:\u0663"}, "`device` must be auto, cpu, mps, cuda or cuda:N"),
         ({"groups": {}}, "`groups` must be a string, but got {}"),
         ({"init": 3}, "`init` must be a string, but got 3"),
-        ({"init": "a\0b"}, "`init` must be scratch, imagenet or a file of weights, but got 'a\\x00b'"),
+        ({"init": "a\0b"}, "`init` must be scratch, imagenet or a weights file, but got 'a\\x00b'"),
     ],
 )
 def test_a_value_out_of_range_is_one_line(values, said):

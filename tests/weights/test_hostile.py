@@ -69,14 +69,14 @@ def test_a_changed_number_is_found_by_the_checksums(tmp_path, place):
     begin = data.find(STATE["conv.weight"].numpy().tobytes())
     data[begin + int(place * 2400)] ^= 0x40
     path.write_bytes(data)
-    assert "is damaged: numbers in it are not those that were saved, by its own checksums" in refusal(path)
+    assert "is damaged: its numbers do not match its own checksums" in refusal(path)
 
 
 def test_a_changed_name_is_found_by_the_checksums(tmp_path):
     path = tmp_path / "a.pth"
     torch.save(STATE, path)
     path.write_bytes(path.read_bytes().replace(b"conv.bias", b"conv.bigs"))
-    assert "is no file that torch.save wrote, or it is truncated (Bad CRC-32 for file" in refusal(path)
+    assert "was not written by torch.save, or it is truncated (BadZipFile: Bad CRC-32 for file" in refusal(path)
 
 
 def test_tensors_that_share_numbers_or_have_none_pass_the_checksums(tmp_path):
@@ -99,12 +99,12 @@ def test_other_archives_are_named_for_what_they_are(tmp_path):
     torch.save(STATE, tmp_path / "a.pth")
     with tarfile.open(tmp_path / "a.pth.tar", "w") as archive:
         archive.add(tmp_path / "a.pth", "a.pth")
-    assert refusal(tmp_path / "a.pth.tar").endswith("is a tar archive; unpack it, and import the file of weights that is in it")
+    assert refusal(tmp_path / "a.pth.tar").endswith("is a tar archive; unpack it, and import the weights file in it")
     zipped(tmp_path / "b.pth", {"a.pth": (tmp_path / "a.pth").read_bytes()})
-    assert "is no file that torch.save wrote" in refusal(tmp_path / "b.pth")
+    assert "was not written by torch.save" in refusal(tmp_path / "b.pth")
     index = {"metadata": {"total_size": 9}, "weight_map": {"conv.weight": "model-00001-of-00002.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert "is the index of weights in several files" in refusal(tmp_path / "model.safetensors.index.json")
+    assert "is an index of weights that are split over several files" in refusal(tmp_path / "model.safetensors.index.json")
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit")
@@ -166,14 +166,14 @@ def test_headers_of_safetensors_that_lie_are_refused(tmp_path, header):
     path = tmp_path / "a.safetensors"
     with_header(path, header, bytes(8))
     for read in (read_state, read_metadata):
-        assert "is no whole safetensors file" in refusal(path, read)
+        assert "is not a valid safetensors file" in refusal(path, read)
 
 
 @pytest.mark.parametrize("length", [0, 2**20, 2**40, 2**63, 2**64 - 1])
 def test_a_header_of_safetensors_that_is_not_there_is_refused(tmp_path, length):
     path = tmp_path / "a.safetensors"
     path.write_bytes(length.to_bytes(8, "little") + b"{}")
-    assert "is no whole safetensors file" in refusal(path)
+    assert "is not a valid safetensors file" in refusal(path)
 
 
 def test_files_of_nothing_but_size_are_refused(tmp_path):
@@ -210,8 +210,8 @@ for call in (
         print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "says already of which candidate it is" in done.stdout
-    assert "pixels are written with mean, std and order" in done.stdout
+    assert "already names its candidate" in done.stdout
+    assert "`pixels` must be JSON with mean, std and order" in done.stdout
     assert not (tmp_path / "imported").exists()
     assert not (tmp_path / "b.safetensors").exists()
 
@@ -238,7 +238,7 @@ def test_pixels_that_cannot_be_are_one_line(tmp_path, text):
     candidate = Candidate(backbone_ref("micro", {"width": 0.25}), 2, 32)
     model = build_model(candidate)
     safetensors.torch.save_file(model.state_dict(), tmp_path / "a.safetensors", {"pixels": text})
-    with pytest.raises(UserError, match=r"^pixels ") as caught:
+    with pytest.raises(UserError, match=r"^`pixels` ") as caught:
         initialise(model, candidate, str(tmp_path / "a.safetensors"))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200

@@ -68,8 +68,8 @@ def test_weights_of_another_network_are_refused_with_counts(tmp_path):
     with pytest.raises(UserError) as caught:
         import_weights(source, tmp_path / "out.safetensors", backbone=BackboneRef.of("bninception"), resolution=64)
     assert str(caught.value) == (
-        f"{source} are not the weights of bninception: of its backbone 0 tensors are there and {69 * 6} missing, the first of "
-        "them 'conv1_7x7_s2.weight'"
+        f"{source} does not hold the weights of bninception: 0 tensors of the backbone fit and {69 * 6} are missing, the first "
+        "is 'conv1_7x7_s2.weight'"
     )
     assert not (tmp_path / "out.safetensors").exists()
 
@@ -80,6 +80,8 @@ def test_a_backbone_that_lacks_a_tensor_is_refused_and_nothing_loaded(tmp_path):
     del state["inception_4a_1x1.bias"]
     state["inception_5b_pool_proj.weight"] = torch.ones(3, 3, 1, 1)
     model, fresh = build_model(candidate), build_model(candidate).state_dict()
-    with pytest.raises(UserError, match=r"412 tensors are there and 2 missing, the first of them 'inception_4a_1x1\.bias'$"):
+    with pytest.raises(
+        UserError, match=r"412 tensors of the backbone fit and 2 are missing, the first is 'inception_4a_1x1\.bias'$"
+    ):
         initialise(model, candidate, str(saved(tmp_path / "a.pth", state)))
     assert all(torch.equal(tensor, fresh[name]) for name, tensor in model.state_dict().items())

@@ -124,15 +124,15 @@ def test_a_module_before_a_layer_takes_none_of_one_after_it(tmp_path):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"^there is no file of weights .*none\.pth'$"):
+    with pytest.raises(UserError, match=r"^there is no weights file .*none\.pth'$"):
         initialise(build_model(MICRO), MICRO, str(tmp_path / "none.pth"))
 
 
 @pytest.mark.parametrize(
     ("candidate", "message"),
     [
-        (MICRO, r"^there are no ImageNet weights for backbone micro; ask for train\.init=scratch"),
-        (GSF, r"^there are no ImageNet weights for backbone bninception\(width=0\.25\); ask for train\.init=scratch"),
+        (MICRO, r"^there are no ImageNet weights for backbone micro; use train\.init=scratch"),
+        (GSF, r"^there are no ImageNet weights for backbone bninception\(width=0\.25\); use train\.init=scratch"),
         (Candidate(BackboneRef.of("bninception"), 2, 64), r"gsfnas weights import FILE --backbone bninception"),
         (Candidate(BackboneRef.of("inception_v3"), 2, 101), r"gsfnas weights import FILE --backbone inception_v3"),
     ],
@@ -177,6 +177,6 @@ def test_a_download_that_fails_is_said_in_one_line(monkeypatch):
     with pytest.raises(UserError) as caught:
         initialise(build_model(RESNET18), RESNET18, "imagenet")
     assert str(caught.value) == (
-        "the ImageNet weights of resnet18.tv_in1k could not be fetched (no route to host); fetch them where there is a network "
-        "and ask for train.init=FILE, or for train.init=scratch"
+        "the ImageNet weights of resnet18.tv_in1k could not be downloaded (OSError: no route to host); download them on a "
+        "machine with internet access and use train.init=FILE, or use train.init=scratch"
     )

@@ -118,7 +118,7 @@ def test_training_begins_from_weights_behind_a_prefix(tmp_path, bottleneck):
 def test_a_backbone_that_stands_twice_is_not_chosen_between(tmp_path, bottleneck):
     state = {f"{which}.{name}": value for which in ("student", "teacher") for name, value in layers(bottleneck).items()}
     path = saved(tmp_path / "a.pth", state)
-    message = r"^the backbone stands in the file twice, under 'student\.' and under 'teacher\.'; save that of one alone$"
+    message = r"^the file holds the backbone twice, under 'student\.' and under 'teacher\.'; save only one of them$"
     with pytest.raises(UserError, match=message):
         import_weights(path, tmp_path / "a.safetensors", backbone=BOTTLENECK.backbone, resolution=32)
     with pytest.raises(UserError, match=message):
@@ -127,7 +127,7 @@ def test_a_backbone_that_stands_twice_is_not_chosen_between(tmp_path, bottleneck
 
 def test_two_names_of_one_tensor_are_refused(tmp_path, bottleneck):
     state = layers(bottleneck) | {"layer1.0.conv1.net.weight": layers(bottleneck)["layer1.0.conv1.weight"]}
-    said = r"mean 'backbone\.layer1\.0\.conv1\.weight', one of them is 'layer1\.0\.conv1\.net\.weight'$"
+    said = r"stand for 'backbone\.layer1\.0\.conv1\.weight', one of them is 'layer1\.0\.conv1\.net\.weight'$"
     with pytest.raises(UserError, match=said):
         import_weights(saved(tmp_path / "a.pth", state), tmp_path / "a.safetensors", candidate=BOTTLENECK)
 
@@ -154,7 +154,7 @@ def test_a_counter_of_batches_that_overflowed_in_half_precision_is_left_over(tmp
 def test_weights_of_numbers_that_need_a_scale_are_refused(tmp_path, bottleneck, dtype):
     state = layers(bottleneck)
     state["layer1.0.conv1.weight"] = state["layer1.0.conv1.weight"].to(dtype)
-    said = rf"1 missing, the first of them 'layer1\.0\.conv1\.weight' \(of type {str(dtype)[6:]}, not float32\)$"
+    said = rf"1 are missing, the first is 'layer1\.0\.conv1\.weight' \(of type {str(dtype)[6:]}, not float32\)$"
     with pytest.raises(UserError, match=said):
         import_weights(saved(tmp_path / "a.pth", state), tmp_path / "a.safetensors", candidate=BOTTLENECK)
 
@@ -177,13 +177,13 @@ def test_nan_and_infinity_are_said(tmp_path, bottleneck):
     for name, value in (("layer1.0.bn1.running_var", float("inf")), ("layer1.0.conv2.weight", float("nan"))):
         state[name] = torch.full_like(state[name], value)
     imported = import_weights(saved(tmp_path / "a.pth", state), tmp_path / "a.safetensors", candidate=BOTTLENECK)
-    assert imported.notes == ("there is NaN or infinity in 2 of the tensors, the first of them 'layer1.0.bn1.running_var'",)
+    assert imported.notes == ("2 of the tensors contain NaN or infinity, the first is 'layer1.0.bn1.running_var'",)
 
 
 def test_what_was_chosen_is_among_the_notes(tmp_path, bottleneck):
     torch.save({"state_dict": layers(bottleneck), "state_dict_ema": layers(bottleneck)}, tmp_path / "a.pth")
     imported = import_weights(tmp_path / "a.pth", tmp_path / "a.safetensors", candidate=BOTTLENECK)
-    assert imported.notes == ("the weights under 'state_dict' are taken, not those under 'state_dict_ema'",)
+    assert imported.notes == ("the weights under 'state_dict' are used, not those under 'state_dict_ema'",)
 
 
 def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path, bottleneck):
@@ -207,7 +207,7 @@ def test_the_command_prints_what_was_chosen_and_no_escapes(tmp_path, bottleneck,
     _show_scores.imported(api.import_weights(tmp_path / "a.pyth", candidate=candidate, runs=tmp_path), is_all=False)
     said = capsys.readouterr().out.splitlines()
     assert said[2:] == [
-        "the weights under 'model_state' are taken, not those under 'ema'",
+        "the weights under 'model_state' are used, not those under 'ema'",
         r"left over: loss.\x1b[31m",
         str(tmp_path / "a.safetensors"),
     ]

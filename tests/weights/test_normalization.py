@@ -41,7 +41,9 @@ def test_text_gives_back_the_same_pixels(mean, std, order):
     ],
 )
 def test_nonsense_is_refused_in_one_line(text):
-    with pytest.raises(UserError, match=r"^pixels (are written with mean, std and order|have a positive std)") as caught:
+    with pytest.raises(
+        UserError, match=r"^`pixels` must (be JSON with mean, std and order|have finite numbers, a std above 0)"
+    ) as caught:
         InputNormalization.from_text(text)
     assert "\n" not in str(caught.value)
 

@@ -141,7 +141,10 @@ def test_gsm_in_inception_v3_stands_elsewhere_in_one_block_than_gsf():
 
 def test_names_of_no_network_ask_for_one(tmp_path):
     torch.save({"blocks.0.weight": torch.ones(3)}, tmp_path / "other.pth")
-    with pytest.raises(UserError, match=r"other\.pth is of no network .*'blocks\.0\.weight'.* --backbone or --candidate$"):
+    with pytest.raises(
+        UserError,
+        match=r"other\.pth has the tensor names of no known network .*'blocks\.0\.weight'.* --backbone or --candidate$",
+    ):
         import_weights(tmp_path / "other.pth", tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
 
@@ -151,7 +154,7 @@ def test_a_module_after_a_layer_without_a_site_is_refused(tmp_path):
     state = published(build_model(candidate, {"class": 5}), candidate)
     state["module.base_model.gsf_conv2_3x3.conv3D.weight"] = torch.zeros(2, 8, 3, 3, 3)
     torch.save(state, tmp_path / "a.pth")
-    with pytest.raises(UserError, match=r"^a module stands after 'conv2_3x3', where backbone bninception.* has no site$"):
+    with pytest.raises(UserError, match=r"^the file has a module after 'conv2_3x3', where backbone bninception.* has no site$"):
         import_weights(tmp_path / "a.pth", tmp_path / "a.safetensors", backbone=NARROW)
 
 
@@ -179,8 +182,8 @@ def test_a_part_that_ours_has_not_is_left_over_under_its_own_name(tmp_path, part
 def test_a_file_of_ours_needs_no_import_and_another_ending_is_refused(tmp_path):
     safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "ours.safetensors", {"candidate": "{}"})
     for source, out, said in (
-        ("ours.safetensors", "out.safetensors", "says already of which candidate it is"),
-        ("ours.safetensors", "out.pth", "are written as safetensors, into a file so called"),
+        ("ours.safetensors", "out.safetensors", "already names its candidate"),
+        ("ours.safetensors", "out.pth", "are written as safetensors, so the file must end in"),
     ):
         with pytest.raises(UserError, match=said):
             import_weights(tmp_path / source, tmp_path / out)

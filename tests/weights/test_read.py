@@ -76,7 +76,7 @@ def test_safetensors_are_read_with_their_metadata(tmp_path):
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_missing_file_and_a_folder_are_refused(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    assert refusal(path).startswith("there is no file of weights")
+    assert refusal(path).startswith("there is no weights file")
     path.mkdir()
     assert refusal(path).endswith("it is a folder")
 
@@ -99,8 +99,8 @@ def test_safetensors_cut_anywhere_are_refused(tmp_path):
     data = path.read_bytes()
     for length in range(len(data)):
         path.write_bytes(data[:length])
-        assert "is no whole safetensors file" in refusal(path), length
-    with pytest.raises(UserError, match="is no whole safetensors file"):
+        assert "is not a valid safetensors file" in refusal(path), length
+    with pytest.raises(UserError, match="is not a valid safetensors file"):
         read_metadata(path)
 
 
@@ -116,7 +116,7 @@ def test_safetensors_cut_anywhere_are_refused(tmp_path):
     ],
 )
 def test_a_text_file_is_refused_as_such(tmp_path, text):
-    for suffix, message in ((".pth", "is no file that torch.save wrote"), (".safetensors", "is no whole safetensors file")):
+    for suffix, message in ((".pth", "was not written by torch.save"), (".safetensors", "is not a valid safetensors file")):
         path = tmp_path / f"a{suffix}"
         path.write_text(text)
         assert message in refusal(path)
@@ -133,10 +133,10 @@ def test_a_text_file_is_refused_as_such(tmp_path, text):
         ({"a": {"b": {"c": {"d": STATE}}}}, "but a mapping of 'a'"),
         ({str(i): None for i in range(9)}, "but a mapping of '0', '1', '2' and 6 more"),
         ({"\x1b[31m" + "a" * 99: "red"}, r"but a mapping of '\x1b[31maaa"),
-        (np.ones(3), "but numbers or settings without a name"),
-        ([torch.ones(1)], "but something of type list"),
-        (torch.ones(1), "but something of type Tensor"),
-        (None, "but something of type NoneType"),
+        (np.ones(3), "but only numbers or settings"),
+        ([torch.ones(1)], "but a value of type list"),
+        (torch.ones(1), "but a value of type Tensor"),
+        (None, "but a value of type NoneType"),
     ],
 )
 def test_what_is_no_state_dict_is_refused_with_what_it_is(tmp_path, data, what):

@@ -80,8 +80,9 @@ def test_the_names_say_where_it_stands_and_ours_gives_the_same_logits(tmp_path, 
         shifted = {"channels": sites[site].channels // 4, "gate": "1", "fuse": "sum"}
         assert insertion == Insertion.of("gate_shift_fuse", shifted)
     assert imported.notes == (
-        f"the names say that TSM stands before layer1.0.conv1 and {len(wanted) - 1} more; how many channels it moves no state "
-        "dict says: taken is 1/8 each way, as published (another is given with --candidate), and no temporal pool",
+        f"the tensor names place TSM before layer1.0.conv1 and {len(wanted) - 1} more; a state dict does not record how many "
+        "channels TSM shifts, so this assumes 1/8 each way, as published, and no temporal pool (use --candidate for another "
+        "share)",
     )
     ours = build_model(candidate, {"class": 7}, seed=1).eval()
     ours.load_state_dict(safetensors.torch.load_file(imported.path))
@@ -119,8 +120,8 @@ def test_without_net_it_is_taken_as_tsn_and_said(tmp_path):
     assert imported.candidate.insertions == ()
     assert imported.classes == 7
     assert imported.notes == (
-        "the names tell of no module between the frames, so it is taken as TSN; one without weights, whose names are lost, is "
-        "given with --candidate",
+        "the tensor names show no temporal module, so this assumes TSN; if the network has a module without weights, name it "
+        "with --candidate",
     )
 
 
@@ -137,7 +138,7 @@ def test_before_what_has_no_site_it_is_refused(tmp_path, before, after, layer):
     path = saved(tmp_path / "a.pth", state)
     with pytest.raises(UserError) as caught:
         import_weights(path, tmp_path / "a.safetensors", resolution=64)
-    assert str(caught.value) == f"the file's names say that TSM stands before {layer!r}, where backbone resnet18 has no site"
+    assert str(caught.value) == f"the tensor names place TSM before {layer!r}, where backbone resnet18 has no site"
     assert not (tmp_path / "a.safetensors").exists()
 
 
@@ -146,7 +147,7 @@ def test_a_share_of_channels_that_ours_cannot_move_is_refused():
     site = next(site for site in backbone_sites(backbone, 32) if site.kind == "before" and site.channels // 8 % 2)
     state = build_model(Candidate(backbone, 2, 32)).backbone.state_dict()
     state[f"{site.layer}.net.weight"] = state.pop(f"{site.layer}.weight")
-    said = f"^TSM before '{site.layer}' moves {2 * (site.channels // 8)} of {site.channels} channels, but ours moves a"
+    said = f"^TSM before '{site.layer}' shifts {2 * (site.channels // 8)} of {site.channels} channels, but gsfnas shifts a"
     with pytest.raises(UserError, match=said):
         guess_candidate(state, backbone, 2, 32)
 
@@ -160,7 +161,7 @@ def test_a_candidate_may_say_another_share_but_not_fewer_places_without_a_word(t
     shifted, plain = (Candidate(BackboneRef.of("resnet18"), FRAMES, 64, insertions) for insertions in (TSM, ()))
     imported = import_weights(path, tmp_path / "a.safetensors", candidate=shifted)
     assert (imported.candidate, imported.notes) == (shifted, ())
-    note = "the file's names say that TSM stands before layer1.0.conv1, where this network has no module"
+    note = "the tensor names place TSM before layer1.0.conv1, where this network has no module"
     assert import_weights(path, tmp_path / "b.safetensors", candidate=plain).notes == (note,)
     model = build_model(plain, {"class": 7})
     _, found = initialise(model, plain, str(path))

@@ -34,7 +34,7 @@ from gsfnas.files import read_text
 
 # Annotations of a million clips take a tenth of this.
 _MAX_BYTES = 2**30
-# It formats only the beginning of large or deep values, which may be a whole annotation file.
+# Formats only the beginning of a value, which may be a whole annotation file.
 _BEGINNING = reprlib.Repr()
 _BEGINNING.maxlist = _BEGINNING.maxdict = 20
 _BEGINNING.maxstring = _BEGINNING.maxother = _BEGINNING.maxlong = 80
@@ -101,7 +101,7 @@ def read_rows(file: Path, columns: Sequence[str], delimiter: str = ",") -> Itera
         header = [name.strip().lower() for name in next(reader, [])]
         if lacking := [name for name in columns if name not in header]:
             found = ",".join(header)
-            raise UserError(f"{file}, line 1: there is no column {', '.join(lacking)}; the header is {shown(found)}")
+            raise UserError(f"{file}, line 1: there is no column {', '.join(lacking)}; the header is {beginning(found)}")
         if twice := [name for name in header if header.count(name) > 1]:
             raise UserError(f"{file}, line 1: the column {twice[0]} is there twice")
         for row in reader:
@@ -132,17 +132,17 @@ def read_objects(file: Path, fields: Mapping[str, tuple[type, ...]]) -> Iterator
     """The objects of a JSON list, which all have ``fields``, each a value of one of its types."""
     items = read_json(file)
     if not isinstance(items, list):
-        raise UserError(f"{file} must be a list of objects with {', '.join(fields)}, but is {shown(items)}")
+        raise UserError(f"{file} must be a list of objects with {', '.join(fields)}, but is {beginning(items)}")
     for number, item in enumerate(items, 1):
         # Exact types, since True is an int in Python.
         if not isinstance(item, dict) or any(type(item.get(name)) not in types for name, types in fields.items()):
             expected = ", ".join(f"{name} ({' or '.join(kind.__name__ for kind in types)})" for name, types in fields.items())
-            raise UserError(f"{file}, item {number}: it must be an object with {expected}, but is {shown(item)}")
+            raise UserError(f"{file}, item {number}: it must be an object with {expected}, but is {beginning(item)}")
         yield item
 
 
-def shown(value: object) -> str:
-    """A value in an error: its first characters, on one line."""
+def beginning(value: object) -> str:
+    """The beginning of a value of any size, for a message; ``errors.shown`` would format all of it first."""
     return _cut(_BEGINNING.repr(value), 80)
 
 
@@ -168,14 +168,14 @@ def check_classes(file: Path | str, names: Sequence[str]) -> tuple[str, ...]:
     """The class names of a task: at least two, all different, none blank."""
     if len(names) < 2:
         raise UserError(
-            f"{file} has {f'the single class {shown(names[0])}' if names else 'no class'}; there must be at least two"
+            f"{file} has {f'the single class {beginning(names[0])}' if names else 'no class'}; there must be at least two"
         )
     seen: set[str] = set()
     for name in names:
         if not name or name in seen:
-            raise UserError(f"{file} has {f'the class {shown(name)} twice' if name else 'a class without a name'}")
+            raise UserError(f"{file} has {f'the class {beginning(name)} twice' if name else 'a class without a name'}")
         if not is_text(name):
-            raise UserError(f"{file} has the class {shown(name)}, which is no text")
+            raise UserError(f"{file} has the class {beginning(name)}, which is no text")
         seen.add(name)
     return tuple(names)
 
@@ -226,7 +226,9 @@ class Draft:
         start, stop = window or (None, None)
         inside = tuple(path for path in paths if not self._media.is_refused(path))
         if window and not 0 <= window[0] < window[1] <= MAX_NUMBER:
-            message = f"it goes from {shown(start)} to {shown(stop)} {unit}; it must start at 0 or later, and stop after that"
+            message = (
+                f"it goes from {beginning(start)} to {beginning(stop)} {unit}; it must start at 0 or later, and stop after that"
+            )
             self.reject(split, clip, next(iter(paths), expected), MISLABELLED, message)
         elif not paths:
             self.reject(split, clip, expected, MISSING, f"there is no {expected}{self._media.not_followed}")

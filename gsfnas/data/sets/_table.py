@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gsfnas.data._manifest import Manifest
-from gsfnas.data.sets._annotations import check_root, number_of, read_lines, read_rows, shown
+from gsfnas.data.sets._annotations import beginning, check_root, number_of, read_lines, read_rows
 from gsfnas.data.sets._listed import MAX_FPS, Row, manifest_of
 from gsfnas.data.sets.base import LabelledClip
 from gsfnas.errors import UserError
@@ -44,4 +44,4 @@ def _delimiter(csv: Path) -> str:
     for delimiter in _DELIMITERS:
         if {"path", "label"} <= {name.strip().strip('"').lower() for name in header.split(delimiter)}:
             return delimiter
-    raise UserError(f"{csv}, line 1: it must be a header with path,label (maybe start,stop,split), but is {shown(header)}")
+    raise UserError(f"{csv}, line 1: it must be a header with path,label (maybe start,stop,split), but is {beginning(header)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gsfnas.data._manifest import Manifest
 from gsfnas.data._settings import DataSettings
-from gsfnas.data.sets._annotations import Draft, check_classes, find_annotation, read_json, read_objects, shown
+from gsfnas.data.sets._annotations import Draft, beginning, check_classes, find_annotation, read_json, read_objects
 from gsfnas.data.sets._files import FileSet
 from gsfnas.data.sets._media import find_media, videos_first
 from gsfnas.errors import UserError
@@ -47,7 +47,7 @@ def read_diving48(root: Path) -> Manifest:
                 # 0 to 0 means the whole video.
                 draft.add(split, clip, (item["label"],), paths, wanted, None if window == (0, 0) else window)
             else:
-                draft.reject_label(split, clip, next(iter(paths), wanted), f"label {shown(item['label'])}", "class")
+                draft.reject_label(split, clip, next(iter(paths), wanted), f"label {beginning(item['label'])}", "class")
     return draft.manifest()
 
 
@@ -55,5 +55,5 @@ def _vocabulary(file: Path) -> tuple[str, ...]:
     """A class is a list of four words: take-off, turns, twists and position."""
     words = read_json(file)
     if not isinstance(words, list) or not all(isinstance(w, list) and all(isinstance(s, str) for s in w) for w in words):
-        raise UserError(f"{file} must be a list with a list of words for each class, but is {shown(words)}")
+        raise UserError(f"{file} must be a list with a list of words for each class, but is {beginning(words)}")
     return check_classes(file, [", ".join(parts) for parts in words])

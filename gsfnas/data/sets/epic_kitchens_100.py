@@ -9,7 +9,15 @@ from pathlib import Path
 
 from gsfnas.data._manifest import MISLABELLED, REFUSED, Manifest, Unit, why_refused
 from gsfnas.data._settings import DataSettings
-from gsfnas.data.sets._annotations import Draft, check_classes, find_annotation, number_of, read_rows, shown, whole_number_of
+from gsfnas.data.sets._annotations import (
+    Draft,
+    beginning,
+    check_classes,
+    find_annotation,
+    number_of,
+    read_rows,
+    whole_number_of,
+)
 from gsfnas.data.sets._files import FileSet
 from gsfnas.data.sets._media import Step, find_media, is_video
 from gsfnas.errors import UserError
@@ -86,7 +94,7 @@ def _classes(file: Path) -> tuple[tuple[str, ...], dict[str, int]]:
     for line, row in read_rows(file, ("id", "key")):
         number = whole_number_of(row["id"])
         if number is None or number in found:
-            got = shown(row["id"])
+            got = beginning(row["id"])
             raise UserError(f"{file}, line {line}: each class must have a number of its own, but this one has {got}")
         found[number] = row["key"]
     order = sorted(found)

@@ -12,12 +12,12 @@ from gsfnas.data._manifest import Manifest
 from gsfnas.data._settings import DataSettings
 from gsfnas.data.sets._annotations import (
     Draft,
+    beginning,
     check_classes,
     find_annotation,
     read_json,
     read_lines,
     read_objects,
-    shown,
     whole_number_of,
 )
 from gsfnas.data.sets._files import FileSet
@@ -108,7 +108,7 @@ def _pairs(file: Path) -> Iterable[tuple[str, str]]:
     for number, line in read_lines(file):
         clip, semicolon, name = line.partition(";")
         if not semicolon:
-            raise UserError(f"{file}, line {number}: it must be a number and a class, as ID;CLASS, but is {shown(line)}")
+            raise UserError(f"{file}, line {number}: it must be a number and a class, as ID;CLASS, but is {beginning(line)}")
         yield clip.strip(), name.strip()
 
 
@@ -145,7 +145,7 @@ def _numbered_classes(file: Path) -> tuple[str, ...]:
     for name, text in numbers.items() if isinstance(numbers, dict) else [("", "")]:
         number = whole_number_of(str(text))
         if number is None:
-            raise UserError(f"{file} must be an object that maps each class to its number, but is {shown(numbers)}")
+            raise UserError(f"{file} must be an object that maps each class to its number, but is {beginning(numbers)}")
         known[name] = number
     order = sorted(known, key=lambda name: known[name])
     for first, second in itertools.pairwise(order):

@@ -8,7 +8,7 @@ import pytest
 from gsfnas.data._manifest import DUPLICATE, EMPTY, MISLABELLED, MISSING, Entry
 from gsfnas.data.sets.diving48 import read_diving48
 
-from .trees import refused, says, touch, wrong
+from ..trees import refused, says, touch, wrong
 
 VOCABULARY = [["Back", "15som", "05Twis", "FREE"], ["Back", "15som", "15Twis", "FREE"], ["Inward", "Dive", "NoTwis", "PIKE"]]
 CLASSES = tuple(", ".join(words) for words in VOCABULARY)

@@ -10,7 +10,7 @@ import pytest
 from gsfnas.data.video._frames import RGB, frame_files, frame_numbers
 from gsfnas.data.video._index import DecodeError
 
-from .trees import touch
+from ..trees import touch
 
 NUMBERS = range(1, 4)
 

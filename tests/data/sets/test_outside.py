@@ -13,7 +13,7 @@ from gsfnas import component
 from gsfnas.data import DataSettings, Entry, FileSet, LabelledClip, Manifest, check, open_data, preview, tasks_of
 from gsfnas.errors import UserError
 
-from .media import numbered, write_images, write_video
+from ..media import numbered, write_images, write_video
 
 SIZES: Mapping[str, Any] = {"frames": 4, "resolution": 16}
 SOURCE = '''

@@ -10,7 +10,7 @@ from gsfnas.data.video._augment import three_crops
 from gsfnas.data.video._sampling import clip_frames
 from gsfnas.errors import UserError
 
-from .media import write_video
+from ..media import write_video
 
 
 @given(length=st.integers(1, 400), segments=st.integers(1, 32))

@@ -9,7 +9,7 @@ from gsfnas.config import compose_data
 from gsfnas.data import DataSettings, check, open_data
 from gsfnas.errors import UserError
 
-from .media import numbered, write_images
+from ..media import numbered, write_images
 
 SETS = {
     "something_v1": [f"something-something-v1-{name}.csv" for name in ("labels", "train", "validation")],

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from gsfnas.data.video._decode import DecodeError, check, decode, probe, scan
 
-from .media import write_images, write_video
+from ..media import write_images, write_video
 
 FRAMES, HEIGHT, WIDTH = 20, 32, 48
 INDICES = [0, 3, 7, 11, 19]

@@ -7,7 +7,7 @@ import pytest
 from gsfnas.data._manifest import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, Entry
 from gsfnas.data.sets.epic_kitchens_100 import read_epic_kitchens_100
 
-from .trees import refused, says, touch, wrong
+from ..trees import refused, says, touch, wrong
 
 HEADER = "narration_id,participant_id,video_id,start_timestamp,stop_timestamp,start_frame,stop_frame,verb_class,noun_class\n"
 # Verbs and nouns by id; an id is not the line that it is in.

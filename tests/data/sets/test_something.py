@@ -12,7 +12,7 @@ import pytest
 from gsfnas.data._manifest import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, Entry
 from gsfnas.data.sets.something_something import read_something_v1, read_something_v2
 
-from .trees import refused, says, touch, wrong
+from ..trees import refused, says, touch, wrong
 
 CLASSES = ("Holding something", "Moving something up", "Putting something, then nothing")
 TEMPLATES = ("Holding [something]", "Moving [something] up", "Putting [something], then nothing")

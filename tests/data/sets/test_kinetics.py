@@ -7,7 +7,7 @@ import pytest
 from gsfnas.data._manifest import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, Entry
 from gsfnas.data.sets.kinetics400 import read_kinetics400
 
-from .trees import refused, says, touch, wrong
+from ..trees import refused, says, touch, wrong
 
 HEADER = "label,youtube_id,time_start,time_end,split,is_cc\n"
 TRAIN = (

@@ -7,7 +7,7 @@ import pytest
 from gsfnas.data._manifest import DUPLICATE, EMPTY, MISLABELLED, MISSING, REFUSED, SHORT, UNREADABLE, Entry
 from gsfnas.data.sets._table import read_table
 
-from .trees import refused, says, touch, wrong
+from ..trees import refused, says, touch, wrong
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from gsfnas.data import DataSettings, open_data, preview
 from gsfnas.data.video import _probe
 from gsfnas.errors import UserError
 
-from .media import numbered, write_images
+from ..media import numbered, write_images
 
 
 def twins(folder: Path) -> DataSettings:
