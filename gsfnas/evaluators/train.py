@@ -20,6 +20,7 @@ from gsfnas.train import _checkpoint
 from gsfnas.train._checkpoint import Checkpoint, RunIdentity
 from gsfnas.train._device import devices_from, make_fabric, resolve_device, resolve_precision
 from gsfnas.train._distributed import Tell, launch
+from gsfnas.train._graphs import can_replay
 from gsfnas.train._run import RunPlan, run_epochs
 from gsfnas.train._settings import TrainSettings
 from gsfnas.weights import initialise
@@ -136,13 +137,19 @@ class TrainEvaluator(Evaluator):
     def _run(self, plan: RunPlan, found: Checkpoint | None, path: Path) -> Iterator[Measurement]:
         """Epoch by epoch from the checkpoint at ``path``; where memory runs out, on from the last in parts half as large."""
         parts = int(found.curve[-1].get("accumulate", plan.settings.accumulate)) if found else plan.settings.accumulate
+        graphs = plan.settings.cuda_graphs
         while True:
-            plan = dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, accumulate=parts))
+            changed = dataclasses.replace(plan.settings, accumulate=parts, cuda_graphs=graphs)
+            plan = dataclasses.replace(plan, settings=changed)
             try:
                 yield from self._attempt(plan, found, path)
                 return
             except torch.OutOfMemoryError:
-                parts *= 2
+                if can_replay(plan.settings, self._device):
+                    # Captured passes keep the memory of a step; launched ones may fit, and give the same numbers.
+                    graphs = False
+                else:
+                    parts *= 2
                 if parts * plan.settings.devices > plan.settings.batch_size:
                     raise
             gc.collect()

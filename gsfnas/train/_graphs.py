@@ -25,9 +25,13 @@ def faster(network: nn.Module, settings: TrainSettings, fabric: Fabric) -> nn.Mo
         # The last batch of an epoch is smaller: a second program, rather than one whose sizes are left open.
         compiled: nn.Module = torch.compile(network, dynamic=False)  # type: ignore[assignment]
         return compiled
-    # A replay writes gradients where the last one did: none may be waiting there to be added to.
-    is_alone = settings.accumulate * settings.devices == 1
-    return Graphed(network) if settings.cuda_graphs and is_alone and fabric.device.type == "cuda" else network
+    return Graphed(network) if can_replay(settings, fabric.device) else network
+
+
+def can_replay(settings: TrainSettings, device: torch.device) -> bool:
+    """Whether training on ``device`` replays CUDA graphs. With a batch in parts, a replay would overwrite gradients."""
+    is_whole = settings.accumulate * settings.devices == 1
+    return settings.cuda_graphs and is_whole and not settings.compile and device.type == "cuda"
 
 
 def capture(model: nn.Module, split: ClipSplit, settings: TrainSettings, fabric: Fabric) -> None:

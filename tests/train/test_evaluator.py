@@ -313,6 +313,25 @@ def test_a_run_in_more_parts_stays_so_after_an_interruption(tmp_path, make_evalu
     assert [measurement.metrics["accumulate"] for measurement in again] == [2, 2, 2]
 
 
+def test_where_memory_runs_out_graphs_are_given_up_before_the_batch_is_divided(
+    tmp_path, make_evaluator, candidate, settings, monkeypatch
+):
+    """As on a GPU, whose captured passes keep the memory of a step; what is launched gives the same numbers."""
+    from gsfnas.evaluators import train
+
+    monkeypatch.setattr(train, "can_replay", lambda settings, device: settings.cuda_graphs and settings.accumulate == 1)
+    forward, times = VideoModel.forward, iter(range(10**6))
+
+    def crowded(self, clips):
+        if self.training and next(times) == 0:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, clips)
+
+    monkeypatch.setattr(VideoModel, "forward", crowded)
+    first = next(make_evaluator(tmp_path).evaluate(candidate, seed=7, budget=EPOCHS))
+    assert "accumulate" not in first.metrics
+
+
 def test_a_batch_larger_than_the_data_is_refused(settings, data, tmp_path):
     evaluator = TrainEvaluator(dataclasses.replace(settings, batch_size=73), data)
     with pytest.raises(UserError, match="`batch_size` must be at most the 72 clips of the training split, but got 73"):
