@@ -1,8 +1,9 @@
-"""BN-Inception, the network of most of Gate-Shift-Fuse's tables.
+"""BN-Inception, the backbone in most tables of the Gate-Shift-Fuse paper.
 
-Ioffe and Szegedy, "Batch Normalization" (2015), figure 5, with the departures of its public Caffe model: biases in the
-convolutions, other channels in blocks 4a to 4e, average pooling in all blocks of stride 1 but the last. Parameters and modules
-are named as in that model's port to PyTorch, so that public weights load by name. Pooling rounds up, as Caffe does.
+Ioffe and Szegedy, "Batch Normalization" (2015), figure 5, with the changes of the public Caffe model: biases in the
+convolutions, other channel numbers in blocks 4a to 4e, average pooling in all blocks of stride 1 but the last. Parameters and
+modules are named as in the PyTorch port of that model, so that public weights load by name. Pooling rounds sizes up, as in
+Caffe.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from gsfnas.errors import UserError
 
 @dataclass(frozen=True)
 class Block:
-    """Output channels of one inception block's convolutions; ``one`` and ``projection`` are 0 in a block of stride 2."""
+    """Output channels of the convolutions of an inception block; ``one`` and ``projection`` are 0 in a block of stride 2."""
 
     name: str
     one: int
@@ -32,7 +33,7 @@ class Block:
         return 1 if self.one else 2
 
     def branches(self) -> Iterator[list[tuple[str, int, int, int]]]:
-        """Each branch as its convolutions: role, output channels, kernel size, stride."""
+        """Yields each branch as a list of its convolutions: (role, output channels, kernel size, stride)."""
         if self.one:
             yield [("1x1", self.one, 1, 1)]
         yield [("3x3_reduce", self.three[0], 1, 1), ("3x3", self.three[1], 3, self.stride)]
@@ -60,7 +61,7 @@ BLOCKS = (
 
 
 class BNInception(nn.Module):
-    """(N, 3, H, W) -> (N, num_features), 1024 at width 1; ``width`` scales every convolution's channels."""
+    """(N, 3, H, W) -> (N, num_features), 1024 at width 1; ``width`` scales the channels of every convolution."""
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
@@ -132,9 +133,10 @@ class BNInception(nn.Module):
         return torch.cat(outputs, dim=1)
 
     def sites(self) -> list[SiteSpec]:
-        """After each convolution of the ten blocks, before its BatchNorm, named as in ``4c.1x1``.
+        """A site after each convolution of the ten blocks, before its BatchNorm, with names such as ``4c.1x1``.
 
-        The default is the 1 x 1 convolution; in 3c and 4e, which have none, the one that reduces for the 3 x 3.
+        The default site of a block is that of the 1 x 1 convolution, or, in 3c and 4e, which have none, that of the reduction
+        before the 3 x 3.
         """
         return [
             SiteSpec(

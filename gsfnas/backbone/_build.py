@@ -1,4 +1,4 @@
-"""Backbones by name: this package's own, timm's, and the user's."""
+"""Builds backbones by name: those of this package, of timm, and of the user."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from gsfnas.candidate import BackboneRef, Value
 from gsfnas.component import find, is_outside, trust
 from gsfnas.errors import UserError, shown, unknown
 
-# This package's own networks; their one option is ``width``.
+# The networks of this package; their only option is ``width``.
 BACKBONES: Mapping[str, str] = {
     "micro": "gsfnas.backbone._micro:Micro",
     "micro_bottleneck": "gsfnas.backbone._micro:MicroBottleneck",
@@ -25,10 +25,10 @@ BACKBONES: Mapping[str, str] = {
 def backbone_ref(name: str, options: Mapping[str, Any] | None = None, *, is_from_data: bool = False) -> BackboneRef:
     """The canonical reference of a backbone: defaults omitted, ``width`` as a string, ``timm`` replaced by the network's name.
 
-    Names: micro, micro_bottleneck, bninception, inception_v3, any of timm's, ``timm`` with an option ``name``, and
-    ``package.module:factory``, whose options go to the factory. Who names a factory here trusts it, so pass ``is_from_data``
-    for a name that was read from a file. Raises UserError for a name or an option that is none, and for a factory that nobody
-    trusts.
+    Names: micro, micro_bottleneck, bninception, inception_v3, any name of timm, ``timm`` with an option ``name``, and
+    ``package.module:factory``, whose options are passed to the factory. A factory named here becomes trusted, so set
+    ``is_from_data`` for a name that was read from a file. Raises UserError for an unknown name or option, and for a factory
+    that is not trusted.
     """
     options = dict(options or {})
     if name == "timm":
@@ -52,9 +52,9 @@ def backbone_ref(name: str, options: Mapping[str, Any] | None = None, *, is_from
 
 
 def build_backbone(ref: BackboneRef) -> nn.Module:
-    """The network of a canonical reference: (N, 3, H, W) -> (N, num_features), freshly initialised from torch's generator.
+    """Builds the network of a canonical reference: (N, 3, H, W) -> (N, num_features), initialised with torch's generator.
 
-    Raises UserError for a reference that names nothing or is not canonical.
+    Raises UserError for an unknown or non-canonical reference.
     """
     options = dict(ref.options)
     canonical = backbone_ref(ref.name, options, is_from_data=True)
@@ -69,7 +69,7 @@ def build_backbone(ref: BackboneRef) -> nn.Module:
 
 
 def places_of(network: nn.Module) -> Sequence[SiteSpec]:
-    """The places that a network lists by ``sites()``, or else those that its layers suggest."""
+    """The site specs from the network's ``sites()``, or, without that method, those derived from its layers."""
     listed = getattr(network, "sites", None)
     return listed() if callable(listed) else timm_places(network)
 

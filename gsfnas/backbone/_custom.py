@@ -10,9 +10,9 @@ from gsfnas.errors import UserError, one_line
 
 
 def find_factory(name: str) -> Any:
-    """The function or class that ``package.module:factory`` names.
+    """Imports the function or class ``package.module:factory``.
 
-    Raises UserError as ``gsfnas.component.load`` does, and for a class that is no network.
+    Raises UserError as ``gsfnas.component.load`` does, and for a class that is not a ``torch.nn.Module``.
     """
     factory = load(name, "backbone")
     if isinstance(factory, type) and not issubclass(factory, nn.Module):
@@ -21,7 +21,7 @@ def find_factory(name: str) -> Any:
 
 
 def build_custom(ref: BackboneRef) -> nn.Module:
-    """What the user's factory returns for the options. Raises UserError where that is no network with ``num_features``."""
+    """Calls the user's factory with the options. Raises UserError unless it returns a network with ``num_features``."""
     try:
         network = find_factory(ref.name)(**dict(ref.options))
     except UserError:

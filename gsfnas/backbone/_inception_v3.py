@@ -1,9 +1,9 @@
-"""Inception v3, the larger of the two Inception networks of Gate-Shift-Fuse.
+"""Inception v3, the larger of the two Inception networks in the Gate-Shift-Fuse paper.
 
-Szegedy et al., "Rethinking the Inception Architecture for Computer Vision" (2016), table 1, with the departures of the public
-Caffe model that the video field uses: biases in the convolutions, frames of 229 px, pooling that rounds up, maximum pooling in
-the last block. Layers are named as in that model's port to PyTorch (``mixed_4_tower_1_conv_3_Conv2D``, its ``_batchnorm``, and
-the ReLU without a suffix), so that public weights load by name.
+Szegedy et al., "Rethinking the Inception Architecture for Computer Vision" (2016), table 1, with the changes of the public
+Caffe model used in video recognition: biases in the convolutions, frames of 229 px, pooling that rounds sizes up, max pooling
+in the last block. Layers are named as in the PyTorch port of that model (``mixed_4_tower_1_conv_3_Conv2D``, its ``_batchnorm``,
+and the ReLU without a suffix), so that public weights load by name.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ Kernel = tuple[int, int]
 
 @dataclass(frozen=True)
 class Conv:
-    """One convolution of a block: its name within the block, its role, output channels, kernel, stride, padding or not."""
+    """A convolution of a block: its name within the block, role, output channels, kernel size, stride, whether it is padded."""
 
     name: str
     role: str
@@ -33,7 +33,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Branch:
-    """Convolutions one after another; then, where there is a ``fork``, two more that both read the last one's output."""
+    """A chain of convolutions; the convolutions in ``fork``, if any, are parallel and all take the output of the chain."""
 
     chain: tuple[Conv, ...]
     fork: tuple[Conv, ...] = ()
@@ -41,7 +41,11 @@ class Branch:
 
 @dataclass(frozen=True)
 class Block:
-    """``pool`` is the mode of the pooling before ``projection``, or without one beside the branches, with stride 2."""
+    """An inception block; ``pool`` is "avg" or "max".
+
+    With a ``projection``, its branch is pooling and then a 1 x 1 convolution to that many channels. Without one, the block
+    halves the map, and its pooling branch is max pooling with stride 2.
+    """
 
     name: str
     branches: tuple[Branch, ...]
@@ -59,7 +63,7 @@ class Block:
 
 
 def _fine(name: str, projection: int) -> Block:
-    """Blocks on the largest maps: 1 x 1, 5 x 5, twice 3 x 3."""
+    """A block for the largest maps, with branches 1 x 1, 5 x 5 and two 3 x 3."""
     five = Branch((Conv("tower_conv", "5x5_reduce", 48), Conv("tower_conv_1", "5x5", 64, (5, 5))))
     double = Branch(
         (
@@ -72,7 +76,7 @@ def _fine(name: str, projection: int) -> Block:
 
 
 def _factorised(name: str, inner: int) -> Block:
-    """Blocks on the middle maps: 1 x 1, and 7 x 7 once and twice as 7 x 1 and 1 x 7."""
+    """A block for the middle maps, with branches 1 x 1, one 7 x 7 and two 7 x 7, each factorised into 7 x 1 and 1 x 7."""
     seven = Branch(
         (
             Conv("tower_conv", "7x7_reduce", inner),
@@ -93,7 +97,7 @@ def _factorised(name: str, inner: int) -> Block:
 
 
 def _coarse(name: str, pool: str) -> Block:
-    """Blocks on the smallest maps: 1 x 1, and 3 x 3 that end in a 3 x 1 beside a 1 x 3."""
+    """A block for the smallest maps, with a branch 1 x 1 and two branches that end in a 3 x 1 parallel to a 1 x 3."""
     three = Branch(
         (Conv("tower_conv", "3x3_reduce", 384),),
         (Conv("tower_mixed_conv", "3x3_1", 384, (3, 1)), Conv("tower_mixed_conv_1", "3x3_2", 384, (1, 3))),
@@ -163,12 +167,12 @@ STEM = (
     Conv("conv_3", "", 80),
     Conv("conv_4", "", 192, (3, 3), is_padded=False),
 )
-# After which convolutions of the stem the map is halved, and the name of the pooling.
+# Convolution of the stem -> name of the pooling after it, which halves the map.
 STEM_POOLS = {"conv_2": "pool", "conv_4": "pool_1"}
 
 
 class InceptionV3(nn.Module):
-    """(N, 3, H, W) -> (N, num_features), 2048 at width 1; ``width`` scales every convolution's channels."""
+    """(N, 3, H, W) -> (N, num_features), 2048 at width 1; ``width`` scales the channels of every convolution."""
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
@@ -250,10 +254,10 @@ class InceptionV3(nn.Module):
         return [self._run(x, f"{block.name}_{conv.name}") for conv in fork]
 
     def sites(self) -> list[SiteSpec]:
-        """After each convolution of the eleven blocks, before its BatchNorm, named as in ``mixed_4.1x1``.
+        """A site after each convolution of the eleven blocks, before its BatchNorm, with names such as ``mixed_4.1x1``.
 
-        The default is the published placement: the 1 x 1 convolution; where a block has none, the 3 x 3 that halves the map
-        (``mixed_3``) and the one that reduces for it (``mixed_8``).
+        The default sites are the published placement: after the 1 x 1 convolution, or, in the blocks that have none, after the
+        3 x 3 that halves the map (``mixed_3``) or the reduction before it (``mixed_8``).
         """
         return [
             SiteSpec(

@@ -1,8 +1,8 @@
-"""Two small residual networks for clips of about 32 px on a CPU: eight basic blocks, and sixteen bottlenecks.
+"""Two small residual networks for clips of about 32 px on a CPU: one of eight basic blocks, one of sixteen bottlenecks.
 
-The residual block is that of He et al., "Deep Residual Learning for Image Recognition" (2016), figure 5; the bottleneck's
+The residual blocks are those of He et al., "Deep Residual Learning for Image Recognition" (2016), figure 5; the bottleneck's
 stride is in its 3 x 3 convolution. The stages 3-4-6-3 of ``MicroBottleneck`` are those of ResNet-50, so that a placement found
-on the one can be tried on the other. N clips*frames, C channels.
+on one of them can be tried on the other. N clips*frames, C channels.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,10 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1 x 1, 3 x 3, 1 x 1 and a shortcut: (N, C, H, W) -> (N, channels, H/stride, W/stride); inside, a quarter of them."""
+    """1 x 1, 3 x 3, 1 x 1 convolutions and a shortcut: (N, C, H, W) -> (N, channels, H/stride, W/stride).
+
+    The inner convolutions have a quarter of ``channels``, rounded down to a multiple of 4, at least 4.
+    """
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -59,7 +62,7 @@ class Bottleneck(nn.Module):
 
 
 class ResidualNet(nn.Module):
-    """A 3 x 3 stem of stride 2, stages that each halve the map, and the mean over it: (N, 3, H, W) -> (N, num_features)."""
+    """A 3 x 3 stem of stride 2, stages that each halve the map, global average pooling: (N, 3, H, W) -> (N, num_features)."""
 
     block: type[BasicBlock] | type[Bottleneck]
     roles: tuple[str, ...]
@@ -102,7 +105,7 @@ class ResidualNet(nn.Module):
 
 
 class Micro(ResidualNet):
-    """Eight basic blocks: eight default sites, after the first convolution of each."""
+    """Eight basic blocks; the eight default sites are after the first convolution of each."""
 
     block = BasicBlock
     roles = ("conv1", "conv2")
@@ -112,7 +115,7 @@ class Micro(ResidualNet):
 
 
 class MicroBottleneck(ResidualNet):
-    """Sixteen bottlenecks in stages of 3, 4, 6 and 3: sixteen default sites, after the last convolution of each."""
+    """Sixteen bottlenecks in stages of 3, 4, 6 and 3; the sixteen default sites are after the last convolution of each."""
 
     block = Bottleneck
     roles = ("conv1", "conv2", "conv3")

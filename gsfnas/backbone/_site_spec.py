@@ -1,4 +1,4 @@
-"""A place as a backbone names it, before its size is known."""
+"""The specification of a site by its backbone, before the size of its features is known."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,10 @@ from gsfnas.candidate import Kind
 
 @dataclass(frozen=True)
 class SiteSpec:
-    """Where a module can stand: ``layer`` is the dotted name of a layer that is called once on (N, C, H, W).
+    """A position for a module; ``layer`` is the dotted name of a layer that is called once per forward, on (N, C, H, W).
 
-    ``name`` is what people and candidates call it; left empty, it is the layer's name, with ``.before`` for the kind before.
+    ``kind`` says whether the module is before or after the layer. ``name`` identifies the site in candidates; by default it is
+    the layer's name, with the suffix ``.before`` for that kind.
     """
 
     layer: str
@@ -21,12 +22,15 @@ class SiteSpec:
 
     @property
     def site_name(self) -> str:
-        """The site's name; sites of one layer and different kinds never share it."""
+        """The name of the site, ``name`` or the default; the defaults of the two kinds of a layer differ."""
         return self.name or (self.layer if self.kind == "after" else f"{self.layer}.{self.kind}")
 
 
 def around(block: str, roles: tuple[str, ...], default: str) -> list[SiteSpec]:
-    """After and before each layer ``block.role``, in the order of ``roles``; after ``default`` is the default site."""
+    """Sites before and after each layer ``block.role``, in the order of ``roles``.
+
+    The default site is the one after the layer with the role ``default``.
+    """
     return [
         place
         for role in roles

@@ -1,4 +1,4 @@
-"""A backbone's sites at one resolution: its places, measured and checked by one forward."""
+"""The sites of a backbone at a resolution: its site specs, with the shapes measured in a forward pass."""
 
 from collections import defaultdict
 from functools import lru_cache
@@ -12,16 +12,17 @@ from gsfnas.backbone._site_spec import SiteSpec
 from gsfnas.candidate import BackboneRef, Site
 from gsfnas.errors import UserError
 
-# Two groups whose halves are interleaved: no module can stand on fewer channels.
+# The modules split channels into two groups and interleave the halves of each, so they need at least 4 channels.
 FEWEST_CHANNELS = 4
 
 
 @lru_cache(maxsize=64)
 def backbone_sites(ref: BackboneRef, resolution: int) -> tuple[Site, ...]:
-    """All sites of a backbone for frames of ``resolution`` x ``resolution``, in the order of its layers.
+    """All sites of a backbone for frames of ``resolution`` x ``resolution`` pixels, in the order of its site specs.
 
-    Builds the backbone and runs one frame through it, once. Raises UserError for a resolution too small, and for a place of the
-    user's own that is no layer, or whose layer is not called exactly once on (N, C, H, W).
+    Builds the backbone and runs one frame through it; the result is cached. Raises UserError if the resolution is too small,
+    and if a site of the network's ``sites()`` has an unknown layer, too few channels, or a layer that is not called exactly
+    once on (N, C, H, W).
     """
     with torch.random.fork_rng(devices=[]):
         network = build_backbone(ref).eval()
@@ -50,7 +51,7 @@ Call = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def _fault(calls: list[Call], place: SiteSpec) -> str:
-    """Why no module can stand at a place, or nothing."""
+    """Why no module can be inserted at a site; empty if one can."""
     if len(calls) != 1:
         return f"stands at layer {place.layer!r}, which must be called once in a forward, but is called {len(calls)} times"
     shape = calls[0][0 if place.kind == "before" else 1]
@@ -62,7 +63,10 @@ def _fault(calls: list[Call], place: SiteSpec) -> str:
 
 
 def _shapes(network: nn.Module, places: Any, ref: BackboneRef, resolution: int) -> dict[str, list[Call]]:
-    """Shapes of what each place's layer receives and returns, call by call, for one frame."""
+    """Runs one frame: layer -> the (input shape, output shape) of each of its calls.
+
+    Raises UserError for an unknown layer, a failing forward pass, and an output that is not (1, ``num_features``).
+    """
     layers = dict(network.named_modules())
     shapes: dict[str, list[Call]] = defaultdict(list)
     handles = []

@@ -1,4 +1,4 @@
-"""Any network of timm by its name: the ResNet family with roles of its own, others by their convolutions.
+"""Networks of timm by name. In the ResNet family sites are before and after convolutions, in others after convolutions.
 
 timm: https://github.com/huggingface/pytorch-image-models. No weights are loaded.
 """
@@ -14,7 +14,10 @@ from gsfnas.errors import UserError, shown
 
 
 def check_timm_name(name: str, own: Sequence[str]) -> None:
-    """Raises UserError unless timm knows ``name``, with the nearest of its and our ``own``; a tag of weights is refused too."""
+    """Raises UserError if timm does not know ``name``, suggesting a similar name of timm or of ``own``.
+
+    Also raises UserError for a name with a tag of pretrained weights.
+    """
     import timm
 
     base, dot, tag = name.partition(".")
@@ -30,22 +33,22 @@ def check_timm_name(name: str, own: Sequence[str]) -> None:
 
 
 def build_timm(name: str) -> nn.Module:
-    """timm's network without its classifier: (N, 3, H, W) -> (N, num_features)."""
+    """Builds a network of timm without its classifier: (N, 3, H, W) -> (N, num_features). Raises UserError if timm cannot."""
     import timm
 
     try:
         network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
     except RuntimeError as error:
         raise UserError(f"timm cannot build {name!r}: {str(error).splitlines()[0]}") from None
-    # Some networks (MobileNetV3) widen the pooled features before their classifier.
+    # Some networks (such as MobileNetV3) have a wider layer between pooling and classifier.
     network.num_features = getattr(network, "head_hidden_size", None) or network.num_features
     return network
 
 
 def resnet_places(network: nn.Module) -> Sequence[SiteSpec] | None:
-    """Before and after each convolution of timm's residual blocks, or None where the network has no such block.
+    """Sites before and after each convolution of timm's residual blocks; None if the network has no such block.
 
-    The default is after the last convolution, before its normalisation: where table 4 of Gate-Shift-Fuse stands.
+    The default is after the last convolution of a block, before its normalisation, as in table 4 of the Gate-Shift-Fuse paper.
     """
     from timm.models.resnet import BasicBlock, Bottleneck
 

@@ -1,4 +1,4 @@
-"""The option ``width``: one factor on all channels of a backbone, in sixteenths, so that equal networks have equal names."""
+"""The option ``width``: a factor for all channels of a backbone, a multiple of 1/16 so that equal networks have equal names."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ MOST = 4
 
 
 def canonical_width(value: Any) -> str:
-    """``"0.25"`` for 0.25, "0.25" or "0.250". Raises UserError unless it is a multiple of 1/16 from 1/16 to 4."""
+    """Formats a width: "0.25" for 0.25, "0.25" or "0.250". Raises UserError unless it is a multiple of 1/16 from 1/16 to 4."""
     try:
         sixteenths = float(value) * STEPS
     except (TypeError, ValueError, OverflowError):
@@ -21,5 +21,5 @@ def canonical_width(value: Any) -> str:
 
 
 def scaled(channels: int, width: float) -> int:
-    """``channels`` times ``width``, rounded to a multiple of 4 (halves up), at least 4."""
+    """``channels`` times ``width``, rounded to a multiple of 4 (halves round up), at least 4."""
     return max(4, int(channels * width / 4 + 0.5) * 4)

@@ -1,6 +1,6 @@
-"""Labelled clips: Twins, which is rendered, data sets on disk, and those of users.
+"""Data sets of labelled clips: Twins (rendered), public data sets on disk, and those of users.
 
-Names are loaded on first use, so that settings cost nothing; torch is imported when the first batch is asked for.
+Names are imported on first use, so importing the settings is cheap; torch is imported with the first batch.
 """
 
 from importlib import import_module

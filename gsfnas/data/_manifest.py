@@ -1,6 +1,7 @@
-"""The manifest of a data set: its tasks, the clips of each split, and a row for each problem with its annotations.
+"""The manifest of a data set: its tasks, the clips of each split, and the problems found in its annotations.
 
-A data set makes one from its files as they are distributed, and opens no video. Paths are relative to the root, with ``/``.
+A data set creates it from the files as they are distributed, without opening a video. Paths are relative to the root and use
+``/``.
 """
 
 import hashlib
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-# Seconds, or numbers of frames counted from 0; a window ends before ``stop``.
+# The unit of ``start`` and ``stop``: seconds, or frame numbers from 0. The window excludes ``stop``.
 Unit = Literal["frames", "seconds"]
 
-# What can be wrong with one clip or one class.
+# Kinds of problems of a clip or a class.
 MISSING, UNREADABLE, SHORT, MISLABELLED, DUPLICATE, REFUSED, EMPTY, UNSTAMPED = (
     "missing",
     "unreadable",
@@ -29,9 +30,9 @@ MISSING, UNREADABLE, SHORT, MISLABELLED, DUPLICATE, REFUSED, EMPTY, UNSTAMPED = 
 
 @dataclass(frozen=True)
 class Entry:
-    """One clip: a video or a folder of images at ``path``, all of it or a window, and a class of each task.
+    """One clip: a video or a folder of images at ``path``, or a window of it, and one class index per task.
 
-    ``spare`` are other files of the same clip, of which the first good one is taken where ``path`` cannot be decoded.
+    ``spare`` lists other files of the same clip. If ``path`` cannot be decoded, the first of them that can is used.
     """
 
     id: str
@@ -45,7 +46,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: ``kind`` is one of those above, ``message`` a sentence with the value and what is right."""
+    """A problem of a clip or a class: ``kind`` is one of the constants above, ``message`` states the value and the rule."""
 
     split: str
     id: str
@@ -56,9 +57,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``tasks`` maps task -> class names, in the order of ``Entry.labels``; ``splits`` has ``train`` and maybe others.
+    """``tasks`` maps task -> class names, in the order of ``Entry.labels``; ``splits`` has ``train`` and possibly others.
 
-    A clip with a problem is not among the entries.
+    Clips with a problem are left out of ``splits``.
     """
 
     tasks: Mapping[str, tuple[str, ...]]
@@ -67,7 +68,7 @@ class Manifest:
 
 
 def empty_classes(tasks: Mapping[str, tuple[str, ...]], labels: Sequence[tuple[int, ...]]) -> list[tuple[str, str]]:
-    """(task, class) of each class that none of the clips with these labels has."""
+    """(task, class) of each class without a clip, given the ``labels`` of all clips."""
     used = [set(column) for column in zip(*labels, strict=True)] or [set[int]() for _ in tasks]
     return [
         (task, name)
@@ -78,7 +79,7 @@ def empty_classes(tasks: Mapping[str, tuple[str, ...]], labels: Sequence[tuple[i
 
 
 def why_refused(path: str) -> str | None:
-    """Why a path or a name from an annotation is refused; None for a relative path without ``..``. Links are not looked at."""
+    """Why a path or name in an annotation is refused; None for a relative path without ``..``. Links are not resolved."""
     if not path or "\0" in path or "\\" in path:
         return f"{path!r} is no path"
     if path.startswith("/") or (len(path) > 1 and path[1] == ":"):
@@ -89,13 +90,13 @@ def why_refused(path: str) -> str | None:
 
 
 def leads_out(root: Path, path: str, followed: Collection[str] = ()) -> bool:
-    """Whether a link takes a path out of the root. Folders in ``followed``, below the root, may be links to elsewhere."""
+    """Whether a path leaves the root through a link. The folders in ``followed``, below the root, may be links out of it."""
     place = real(root / path)
     return not any(place.is_relative_to(real(root / name)) for name in ("", *followed))
 
 
 def is_text(name: str) -> bool:
-    """Whether a name can be written as UTF-8; that of a file in another encoding cannot."""
+    """Whether a name can be encoded as UTF-8; file names in another encoding cannot."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -104,14 +105,15 @@ def is_text(name: str) -> bool:
 
 
 def real(path: Path) -> Path:
-    """A path with its links resolved; unlike ``Path.resolve``, also for a link that points to itself."""
+    """Resolves the links in a path; unlike ``Path.resolve``, does not fail for a link that points to itself."""
     return Path(os.path.realpath(path))
 
 
 def hold_out(entries: Sequence[Entry], share: float, seed: int) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """(train, val): of each class of the first task ``share`` of its clips, rounded, at least one where it has two.
+    """Divides clips into (rest, held out): of each class of the first task, ``share`` of the clips is held out.
 
-    A hash of the seed and the id decides which clips, so that adding or removing a clip moves few others.
+    The number is rounded, and at least one for a class with two or more clips. A hash of the seed and the id selects the clips,
+    so that adding or removing a clip moves few others.
     """
     classes: dict[int, list[Entry]] = defaultdict(list)
     for entry in entries:

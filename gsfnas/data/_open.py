@@ -1,4 +1,4 @@
-"""Data sets opened by name, ours and those of users."""
+"""Opens data sets by name: the built-in ones and those of users."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +18,10 @@ from gsfnas.errors import UserError, shown
 
 
 def data_set_of(settings: DataSettings) -> DataSet:
-    """The data set that ``settings`` name, made with its options; no file is read.
+    """Instantiates the data set in ``settings`` with its options, without reading any file.
 
-    Raises UserError for an unknown name, for code that cannot be imported or that nobody trusts, and for what is no data set.
+    Raises UserError for an unknown name, for code that cannot be imported or is not trusted, and for an object that is not a
+    data set.
     """
     part = component.find(settings.name, DATA_SETS, "data set")
     found: DataSet = component.make(part, settings.options, "data.options")
@@ -29,7 +30,7 @@ def data_set_of(settings: DataSettings) -> DataSet:
 
 
 def tasks_of(settings: DataSettings) -> Mapping[str, tuple[str, ...]]:
-    """Task -> class names, without opening a clip. Raises UserError where annotations cannot be used."""
+    """Task -> class names, without opening a clip. Raises UserError for unusable annotations."""
     found = data_set_of(settings)
     if not component.is_outside(settings.name):
         return found.tasks(settings)
@@ -38,10 +39,10 @@ def tasks_of(settings: DataSettings) -> Mapping[str, tuple[str, ...]]:
 
 
 def open_data(settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> VideoData:
-    """The data set that ``settings`` name; ``on_progress(done, total)`` counts the files that are probed.
+    """Opens the data set in ``settings``; ``on_progress(done, total)`` counts the files that are probed.
 
-    The fingerprint of a set from outside this package holds the version or the source of its code, too. Raises UserError as
-    ``data_set_of`` does, and where files are not as they must be.
+    For a data set from outside this package, the fingerprint also depends on the version or the source of its code. Raises
+    UserError as ``data_set_of`` does, and for unusable files.
     """
     found = data_set_of(settings)
     if not component.is_outside(settings.name):
@@ -53,7 +54,10 @@ def open_data(settings: DataSettings, on_progress: OnProgress = lambda done, tot
 
 @contextmanager
 def _blaming(name: str, data_set: DataSet) -> Iterator[None]:
-    """An error of a user's own code as one line with its place. What is ours of a ``FileSet`` is not blamed on it."""
+    """Turns an error of a user's code into one line with its location.
+
+    The error of a ``FileSet`` passes unchanged, since most of its code belongs to this package.
+    """
     try:
         yield
     except UserError:
@@ -71,7 +75,7 @@ def _checked_tasks(name: str, tasks: object) -> Mapping[str, tuple[str, ...]]:
 
 
 def _checked_data(settings: DataSettings, data: object) -> VideoData:
-    """What ``open`` returned. Raises UserError for anything that training would trip over later."""
+    """Checks the result of ``open``. Raises UserError for anything that would fail later, in training."""
     name = settings.name
     if not isinstance(data, VideoData):
         raise UserError(f"`open` of data set {name!r} must return a VideoData, but returned {shown(data)}")

@@ -1,4 +1,4 @@
-"""Which clips a study trains and tests on, as a value. Neither torch nor NumPy here."""
+"""The settings of a data set. Imports neither torch nor NumPy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from gsfnas.data.sets import DATA_SETS
 from gsfnas.data.twins import _settings as twins
 from gsfnas.errors import UserError, shown, unknown
 
-# The labels of more clips may not fit in memory.
+# The labels of more clips than this may not fit in memory.
 _MAX_CLIPS = 10_000_000
 
 SPLITS = ("train", "val", "test")
-# What training does to a clip beside mirroring it: see docs/data.md.
+# Augmentations besides mirroring, see docs/data.md.
 AUGMENTS = ("light", "paper")
 FLIPS = ("auto", "none", "plain", "left_right", "twins")
 POLICIES = ("none", "autoaugment", "randaugment")
@@ -21,25 +21,29 @@ POLICIES = ("none", "autoaugment", "randaugment")
 
 @dataclass(frozen=True)
 class DataSettings:
-    """A data set by name, and how its clips are cut.
+    """The name of a data set, and how clips are read from it.
 
-    ``frames`` a clip at ``resolution`` x ``resolution`` pixels. For ``twins``: the numbers of clips, of which validation and
-    test hold both members of every pair (so they are even), and ``difficulty`` from 0 (still camera, no noise, no distractors)
-    to 1. For the others ``root``, where the files are. For ``folder`` also ``csv``, a table of clips in place of class folders;
-    ``val_share`` and ``test_share`` of each class where a set comes without these splits; with ``skip_broken`` clips that
-    cannot be used are left out. ``frame_names`` says which images of a clip's folder are its frames where there are others,
-    with ``*`` for their numbers: ``img_*.jpg``.
+    A clip has ``frames`` frames of ``resolution`` x ``resolution`` pixels.
 
-    ``augment``: ``light`` moves a clip by up to a sixteenth; ``paper`` draws frames, scale and corner as the paper does.
-    ``short_side`` is what the short side is resized to before the centre is cut out; None is the resolution, for ``paper``
-    8/7 of it (256 for 224, 261 for 229). ``flip`` is the rule by which a mirrored clip gets its class, ``policy`` a further
-    augmentation.
+    For ``twins``: ``train_clips``, ``val_clips`` and ``test_clips`` are the numbers of clips, the last two even since they
+    contain both members of every pair; ``difficulty`` goes from 0 (still camera, no noise, no distractors) to 1.
 
-    ``workers`` processes read ahead of training; with 0 a thread does. ``seed`` draws the clips or the split. ``cache`` is a
-    folder; None is the platform's. Splits of files that take at most ``cache_gb`` gigabytes each are decoded once into it.
+    For the others, ``root`` is the folder with the files. ``folder`` also takes ``csv``, a table of clips instead of class
+    folders. ``val_share`` and ``test_share`` are the fractions of each class used for splits that the data set lacks.
+    ``skip_broken`` leaves out clips that cannot be used. ``frame_names`` is the pattern of a clip's frames in a folder that
+    also has other images, with ``*`` for the number: ``img_*.jpg``.
 
-    ``name`` may be a user's own data set, ``package.module:Class`` or, in Python, the class itself; ``options`` are the
-    arguments that it is made with.
+    ``augment``: ``light`` shifts a clip by up to 1/16 of the resolution; ``paper`` samples frames, scale and corner as in the
+    paper. ``short_side`` is the size that the short side is resized to before the centre crop; None means the resolution, and
+    8/7 of it for ``paper`` (256 for 224, 261 for 229). ``flip`` is the rule that gives a mirrored clip its class, ``policy`` a
+    further augmentation.
+
+    ``workers`` is the number of processes that read ahead of training; with 0 a thread does. ``seed`` determines the clips of
+    Twins, or the split of files. ``cache`` is the cache folder; None means the platform's default. A split of files that takes
+    at most ``cache_gb`` gigabytes is decoded once and cached.
+
+    ``name`` may also be a user's data set, ``package.module:Class`` or, in Python, the class itself; ``options`` are the
+    arguments of that class.
     """
 
     name: str = "twins"
@@ -67,7 +71,7 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         if isinstance(self.name, type):
-            # Whoever gives the class itself has named its code, and so trusts it.
+            # Passing the class itself means that the caller trusts its code.
             object.__setattr__(self, "name", f"{self.name.__module__}:{self.name.__qualname__}")
             component.trust(self.name)
         is_ours = not component.is_outside(self.name)
@@ -134,7 +138,7 @@ class DataSettings:
 
     @property
     def side(self) -> int:
-        """Pixels of the short side from which the clip is cut."""
+        """The size in pixels that the short side is resized to before cropping."""
         if self.short_side is not None:
             return self.short_side
         return self.resolution if self.augment == "light" else self.resolution * 8 // 7

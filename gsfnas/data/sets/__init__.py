@@ -1,8 +1,8 @@
-"""Data sets by name, a file each. Those on disk list their clips; all that happens to a clip afterwards is shared."""
+"""The built-in data sets, one file each. Those on disk only list their clips; all other code is shared."""
 
 from collections.abc import Mapping
 
-# Name -> where its class is. Imported when the data set is opened.
+# Name -> class, which is imported when the data set is opened.
 DATA_SETS: Mapping[str, str] = {
     "twins": "gsfnas.data.twins._data_set:Twins",
     "folder": "gsfnas.data.sets.folder:Folder",

@@ -1,6 +1,6 @@
-"""Reads annotation files, and sorts the clips in them into entries and problems.
+"""Reads annotation files, and sorts their clips into entries and problems.
 
-What makes a whole data set unusable is a UserError of one line that names the file, and the line in it where there is one.
+Errors that make the whole data set unusable are UserErrors of one line, which names the file and, if possible, the line in it.
 """
 
 import csv
@@ -32,20 +32,23 @@ from gsfnas.data.sets._media import ANNOTATIONS, Media, is_folder, scan
 from gsfnas.errors import UserError
 from gsfnas.files import read_text
 
-# Annotations of a million clips take a tenth of this.
+# Maximum size of an annotation file: annotations of a million clips take a tenth of this.
 _MAX_BYTES = 2**30
-# Formats only the beginning of a value, which may be a whole annotation file.
+# Formats the beginning of a value only, since it may be a whole annotation file.
 _BEGINNING = reprlib.Repr()
 _BEGINNING.maxlist = _BEGINNING.maxdict = 20
 _BEGINNING.maxstring = _BEGINNING.maxother = _BEGINNING.maxlong = 80
-# Most folders that are searched for a hint about the right root.
+# The maximum number of folders that are searched for a hint about the right root.
 _HINT_LIMIT = 200
 # Larger numbers of frames or seconds are not exact in floating point.
 MAX_NUMBER = 2**53
 
 
 def find_annotation(root: Path, names: Sequence[str]) -> Path:
-    """The first of ``names`` under ``root``. Raises UserError where there is none, naming the level near it that has one."""
+    """Finds the first of ``names`` under ``root``.
+
+    Raises UserError if there is none, suggesting a folder near the root that has one.
+    """
     check_root(root)
     if found := _holds(root, names):
         return found
@@ -57,7 +60,7 @@ def find_annotation(root: Path, names: Sequence[str]) -> Path:
 
 
 def check_root(root: Path) -> None:
-    """Raises UserError for a root that is no folder."""
+    """Raises UserError if the root is not a folder."""
     try:
         wrong = "" if root.is_dir() else "is a file" if root.exists() else "does not exist"
     except OSError as error:
@@ -67,14 +70,14 @@ def check_root(root: Path) -> None:
 
 
 def near(root: Path) -> Iterator[Path]:
-    """Folders that may be the right root: two levels up, and those one and two levels down, up to a limit."""
+    """Folders that may be the right root: up to two levels above, and one or two levels below, up to a limit."""
     yield from itertools.islice(real(root).parents, 2)
     yield from itertools.islice(_folders_below(root), _HINT_LIMIT)
 
 
 def _holds(folder: Path, names: Sequence[str]) -> Path | None:
     files = (folder / below / name for below in ("", *ANNOTATIONS) for name in names)
-    # Pipes are found too, so that reading them raises an error that says so.
+    # Pipes are included, so that reading them raises an error that explains it.
     return next((file for file in files if file.exists() and not file.is_dir()), None)
 
 
@@ -82,20 +85,23 @@ def _folders_below(root: Path) -> Iterator[Path]:
     first = [Path(entry.path) for entry in scan(root) if is_folder(entry)]
     yield from first
     for folder in first:
-        # An unreadable folder gives no hint.
+        # Skip unreadable folders: this only looks for a hint.
         if os.access(folder, os.R_OK | os.X_OK):
             yield from (Path(entry.path) for entry in scan(folder) if is_folder(entry))
 
 
 def read_lines(file: Path) -> Iterator[tuple[int, str]]:
-    """(number, text) of every line that is not blank."""
+    """Yields (number, text) of every line that is not blank."""
     for number, line in enumerate(io.StringIO(read_text(file, _MAX_BYTES), newline=None), 1):
         if text := line.strip():
             yield number, text
 
 
 def read_rows(file: Path, columns: Sequence[str], delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, row) of a table with a header that has at least ``columns``; blank lines are passed by."""
+    """Yields (line number, row) of a table whose header has at least ``columns``; blank lines are skipped.
+
+    Raises UserError for a missing or repeated column, and for a malformed line.
+    """
     reader = csv.reader(io.StringIO(read_text(file, _MAX_BYTES), newline=""), delimiter=delimiter, strict=True)
     try:
         header = [name.strip().lower() for name in next(reader, [])]
@@ -115,21 +121,21 @@ def read_rows(file: Path, columns: Sequence[str], delimiter: str = ",") -> Itera
 
 
 def read_json(file: Path) -> Any:
-    """The value of a JSON file. Raises UserError for anything else."""
+    """The value of a JSON file. Raises UserError if it is not JSON, or cannot be parsed within Python's limits."""
     text = read_text(file, _MAX_BYTES)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{file}, line {error.lineno}: it is not JSON ({error.msg.lower()})") from None
     except (RecursionError, ValueError):
-        # Thousands of nested brackets, or a number of thousands of digits.
+        # Thousands of nested brackets, or a number with thousands of digits.
         raise UserError(
             f"{file} is JSON that is no annotation: it is nested too deeply, or a number in it is too long"
         ) from None
 
 
 def read_objects(file: Path, fields: Mapping[str, tuple[type, ...]]) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON list, which all have ``fields``, each a value of one of its types."""
+    """Yields the objects of a JSON list. Each must have all ``fields`` (name -> allowed types), otherwise raises UserError."""
     items = read_json(file)
     if not isinstance(items, list):
         raise UserError(f"{file} must be a list of objects with {', '.join(fields)}, but is {beginning(items)}")
@@ -142,7 +148,7 @@ def read_objects(file: Path, fields: Mapping[str, tuple[type, ...]]) -> Iterator
 
 
 def beginning(value: object) -> str:
-    """The beginning of a value of any size, for a message; ``errors.shown`` would format all of it first."""
+    """Formats the beginning of a value of any size for a message; ``errors.shown`` would format all of it first."""
     return _cut(_BEGINNING.repr(value), 80)
 
 
@@ -151,7 +157,7 @@ def _cut(text: str, length: int) -> str:
 
 
 def number_of(text: str) -> float | None:
-    """A finite number, or None."""
+    """Parses a finite number; None if it is not one."""
     try:
         number = float(text)
     except ValueError:
@@ -160,12 +166,12 @@ def number_of(text: str) -> float | None:
 
 
 def whole_number_of(text: str) -> int | None:
-    """A non-negative integer of at most 15 digits, or None."""
+    """Parses a non-negative integer of at most 15 digits; None if it is not one."""
     return int(text) if text.isdecimal() and len(text) < 16 else None
 
 
 def check_classes(file: Path | str, names: Sequence[str]) -> tuple[str, ...]:
-    """The class names of a task: at least two, all different, none blank."""
+    """Returns the class names of a task. Raises UserError unless there are at least two, all different and none blank."""
     if len(names) < 2:
         raise UserError(
             f"{file} has {f'the single class {beginning(names[0])}' if names else 'no class'}; there must be at least two"
@@ -192,7 +198,7 @@ class Draft:
         self._whole: dict[str, str] = {}
 
     def admit(self, split: str, clip: str) -> bool:
-        """Whether to go on with a clip: its name is a safe path, and the first of this name. Otherwise a problem is added."""
+        """Whether a clip is acceptable: its name is a safe path and not used before. Otherwise adds a problem."""
         if reason := why_refused(clip):
             self.reject(split, clip, "", REFUSED, reason)
         elif clip in self._seen:
@@ -206,7 +212,7 @@ class Draft:
         self._problems.append(Problem(split, clip, path, kind, message))
 
     def reject_label(self, split: str, clip: str, path: str, label: str, task: str) -> None:
-        """Adds the problem of an unknown class; ``label`` describes what the annotation gives."""
+        """Adds the problem of an unknown class; ``label`` describes the value in the annotation."""
         self.reject(split, clip, path, MISLABELLED, f"{label} is none of the {len(self._tasks[task])} {task} labels")
 
     def add(
@@ -221,7 +227,7 @@ class Draft:
     ) -> None:
         """Adds an admitted clip: an entry if its file exists below the root and its window is valid, otherwise a problem.
 
-        ``paths`` are its files, the preferred one first; ``expected`` is the path that is named where there is none.
+        ``paths`` are its files, the preferred one first; ``expected`` is the path to report if there is no file.
         """
         start, stop = window or (None, None)
         inside = tuple(path for path in paths if not self._media.is_refused(path))
@@ -241,7 +247,7 @@ class Draft:
             self._entries[split].append(Entry(clip, inside[0], labels, start, stop, unit, inside[1:]))
 
     def manifest(self) -> Manifest:
-        """The manifest, with a problem for each class without a clip in train. Raises UserError where a split is empty."""
+        """Returns the manifest, with a problem for each class without a clip in train. Raises UserError for an empty split."""
         for split, entries in self._entries.items():
             if not entries:
                 wrong = [problem for problem in self._problems if problem.split == split]

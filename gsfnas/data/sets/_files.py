@@ -1,6 +1,6 @@
-"""Data sets on disk: their clips listed, their files probed, their splits completed and opened.
+"""Data sets on disk: completes their splits, probes their files and opens their clips.
 
-Each data set lists its clips as a manifest; the rest is the same for all of them and is here.
+Each data set lists its clips as a manifest; everything else is shared by all of them and implemented here.
 """
 
 import hashlib
@@ -29,34 +29,34 @@ from gsfnas.data.video._sampling import segment_frames
 from gsfnas.errors import UserError, shown, unknown
 from gsfnas.escape import printable
 
-# What the files hold; in the data set's folder of the cache.
+# The file with the results of probing, in the data set's cache folder.
 INDEX = "index.json"
-# Number of clips of a class that a preview tries before it leaves the class out.
+# The number of clips per class that a preview tries before leaving the class out.
 _TRIES = 3
 
 
 class FileSet:
-    """A data set of video files, or folders of images, under ``data.root``.
+    """A data set of video files or folders of images under ``data.root``.
 
-    A new data set derives from this and implements ``clips``. One with several tasks, or whose annotations may be wrong in
-    other ways, overrides ``read`` instead.
+    A new data set derives from this class and implements ``clips``. One that has several tasks, or that needs other checks of
+    its annotations, overrides ``read`` instead.
     """
 
-    #: Patterns of frames in a folder that also holds other images; ``*`` is a number.
+    #: Patterns of the frames in a folder that also has other images; ``*`` is a number.
     frame_names: Sequence[str] = RGB
-    #: The rule by which ``data.flip=auto`` mirrors clips: ``none``, ``plain`` or ``left_right``.
+    #: The mirror rule for ``data.flip=auto``: ``none``, ``plain`` or ``left_right``.
     flip: str = "none"
-    #: Class names in order; where they are None, those of the clips in train, sorted.
+    #: Class names in order; None means the sorted classes of train.
     classes: Sequence[str] | None = None
 
     def clips(self, root: Path) -> Iterable[LabelledClip]:
-        """Every clip below ``root``, with its class. Where no clip is in val, or in test, that split is drawn from train."""
+        """Every clip below ``root``, with its class. If val or test has no clip, that split is drawn from train."""
         raise NotImplementedError(f"{type(self).__qualname__} must have a method `clips(root)` or `read(root, settings)`")
 
     def read(self, root: Path, settings: DataSettings) -> Manifest:
-        """The clips of each split and what is wrong with others; no clip is opened.
+        """The clips of each split and the problems found, without opening a clip.
 
-        Raises UserError where the annotations cannot be used.
+        Raises UserError for unusable annotations.
         """
         check_root(root)
         rows = []
@@ -69,20 +69,20 @@ class FileSet:
         return manifest_of(root, type(self).__qualname__, rows, "a clip needs `fps`, its frames a second", self.classes)
 
     def tasks(self, settings: DataSettings) -> Mapping[str, tuple[str, ...]]:
-        """Task -> class names, from the annotations alone. Raises UserError where they cannot be used."""
+        """Task -> class names, from the annotations alone. Raises UserError if they are unusable."""
         return read_manifest(self, settings).tasks
 
     def open(self, settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> VideoData:
-        """All clips that can be decoded. Raises UserError as ``open_files`` does."""
+        """Opens all clips that can be decoded. Raises UserError as ``open_files`` does."""
         return open_files(self, settings, on_progress)
 
 
 def open_files(data_set: FileSet, settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> VideoData:
-    """The clips under ``settings.root``.
+    """Opens the clips under ``settings.root``.
 
-    Every file is probed once, and the result is kept in the cache; ``on_progress(done, total)`` counts files. Raises UserError
-    for a root or annotations that cannot be used, and for the first broken clip, unless ``skip_broken`` is set or an earlier
-    check has reported it.
+    Every file is probed once, and the result is cached; ``on_progress(done, total)`` counts files. Raises UserError for an
+    unusable root or unusable annotations, and, unless ``skip_broken`` is set, for the first problem in the annotations or the
+    first broken file that ``data check`` has not reported.
     """
     root, home = places(settings)
     manifest = read_manifest(data_set, settings)
@@ -90,7 +90,7 @@ def open_files(data_set: FileSet, settings: DataSettings, on_progress: OnProgres
     if problems and not settings.skip_broken:
         raise UserError(f"{problem_line(problems[0], root)}; mend it, or leave out such clips with data.skip_broken=true")
     files = probe_manifest(data_set, settings, manifest, on_progress=on_progress)
-    # These go into records and reports, which must not name folders of the machine.
+    # Without the root: these go into records and reports, which must not contain absolute paths.
     skipped = [problem_line(problem) for problem in problems]
     clips: dict[str, list[Clip]] = {split: [] for split in SPLITS}
     for split, found in clips.items():
@@ -130,16 +130,17 @@ def open_files(data_set: FileSet, settings: DataSettings, on_progress: OnProgres
 def first_clips(
     data_set: FileSet, settings: DataSettings, split: str, count: int, segments: Labels
 ) -> tuple[list[str], Clips, dict[str, int]]:
-    """(names, (B, T, 3, R, R), split -> number of clips): one clip that opens of each of the first ``count`` classes.
+    """Reads one decodable clip of each of the first ``count`` classes of a split.
 
-    Its frames are the middle ones of ``segments`` (T,), which rise. No other clip is opened, so that this takes seconds on any
-    data set. Raises UserError as ``open_files``, and for an unknown split.
+    Returns (class names, clips (B, T, 3, R, R), split -> number of clips). The frames are the middle ones of ``segments``, (T,)
+    increasing segment indices. Few clips are opened, so that this takes seconds on any data set. Raises UserError for an
+    unknown split, for unusable annotations, and if no clip can be decoded.
     """
     root, home = places(settings)
     manifest = read_manifest(data_set, settings)
     if split not in manifest.splits:
         raise unknown("split", split, manifest.splits)
-    # The first of several tasks is the one that a study searches for.
+    # The first of several tasks is the main one.
     names = next(iter(manifest.tasks.values()))
     members: dict[int, list[Entry]] = {}
     for entry in manifest.splits[split]:
@@ -165,13 +166,13 @@ def first_clips(
 
 
 def problem_line(problem: Problem, root: Path | None = None) -> str:
-    """A problem as one line: its path, relative to the root or, given ``root``, absolute, and the message."""
+    """Formats a problem as one line of path and message; the path is relative to the root, or absolute if ``root`` is given."""
     place = str(root / problem.path) if root is not None and problem.path else problem.path or problem.id
     return printable(f"{place}: {problem.message}")
 
 
 def places(settings: DataSettings) -> tuple[Path, Path]:
-    """The root, and its folder in the cache. Raises UserError without ``data.root``, and for the home of an unknown user."""
+    """The root and its cache folder. Raises UserError without ``data.root``, and for ``~user`` with an unknown user."""
     if not settings.root:
         raise UserError(f"data set {settings.name!r} needs `data.root`, the folder with its clips")
     root = expanded("data.root", settings.root).absolute()
@@ -186,7 +187,7 @@ def probe_manifest(
     checks: bool = False,
     on_progress: OnProgress = lambda done, total: None,
 ) -> dict[str, list[tuple[Entry, FileInfo]]]:
-    """Split -> its clips, each with what its file holds. Where a file is broken, a spare one of the same clip is used."""
+    """Probes all files: split -> (clip, file info) pairs. If a file is broken, a spare one of the same clip is used."""
     entries = [entry for split in SPLITS for entry in manifest.splits[split]]
     seen = iter(_probe_entries(data_set, settings, entries, checks=checks, on_progress=on_progress))
     return {split: [next(seen) for _ in manifest.splits[split]] for split in SPLITS}
@@ -213,13 +214,13 @@ def _probe_entries(
             tried[place] = replace(tried[place], path=tried[place].spare[0], spare=tried[place].spare[1:])
         paths = {tried[place].path for place in again}
         infos |= probe_files(root, [entry for entry in tried if entry.path in paths], home / INDEX, names=names, checks=checks)
-    # Where all are broken, the first one is reported.
+    # If all files of a clip are broken, the first one is reported.
     chosen = [entry if is_broken(other) else other for entry, other in zip(entries, tried, strict=True)]
     return [(entry, infos[entry.path]) for entry in chosen]
 
 
 def read_manifest(data_set: FileSet, settings: DataSettings) -> Manifest:
-    """What the annotations say, with all three splits. Raises UserError where they cannot be used."""
+    """Reads the manifest and draws the splits that it lacks. Raises UserError for unusable annotations or an empty split."""
     root, _ = places(settings)
     try:
         manifest = data_set.read(root, settings)
@@ -260,7 +261,7 @@ def _check_clip(clip: object) -> None:
 
 
 def _check_manifest(name: str, manifest: object) -> None:
-    """For data sets from outside. Raises UserError for an impossible label or path."""
+    """Checks the manifest of a user's data set. Raises UserError for an invalid task, split, label or path."""
 
     def wrong(what: str) -> UserError:
         return UserError(f"the manifest of data set {name!r} {what}")
@@ -295,9 +296,9 @@ def _clip(root: Path, home: Path, names: tuple[str, ...], entry: Entry, seen: Fi
 
 
 def _flip_labels_of(tasks: Mapping[str, Sequence[str]], rule: str, own: str) -> Mapping[str, Labels] | None:
-    """Each task's classes of mirrored clips; None where the rule, or that of the data set, gives none to one of them."""
+    """The classes of mirrored clips by task; None if any task has none, since then no clip can be mirrored."""
     if rule == "auto" and len(tasks) > 1 and any(set(classes) == set(CLASSES) for classes in tasks.values()):
-        # Twins as one task of several: a mirrored verb makes another action, whose name no rule knows.
+        # Twins as one of several tasks: a mirrored verb gives a different action, whose name no rule knows.
         return None
     found = {task: flip_labels(classes, rule, own) for task, classes in tasks.items()}
     known = {task: mirror for task, mirror in found.items() if mirror is not None}
@@ -305,7 +306,7 @@ def _flip_labels_of(tasks: Mapping[str, Sequence[str]], rule: str, own: str) -> 
 
 
 def _augmented(settings: DataSettings, mirrors: Mapping[str, Labels] | None) -> list[object]:
-    """Everything in the settings that changes what training does to a clip."""
+    """All settings that change the augmentation of a clip."""
     classes = None if mirrors is None else {task: mirror.tolist() for task, mirror in mirrors.items()}
     return [settings.augment, settings.policy, classes]
 

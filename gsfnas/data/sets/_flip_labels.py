@@ -1,7 +1,7 @@
-"""The class of a clip after its left and right are swapped.
+"""The class of a clip that is mirrored (left and right swapped).
 
-For most data sets it is the same class. For a class that mentions left or right it is another one, and where no class fits,
-the clip must not be mirrored.
+In most data sets the class stays the same. A class that mentions left or right becomes another one; if no class fits, the clip
+must not be mirrored.
 """
 
 import re
@@ -15,17 +15,23 @@ from gsfnas.errors import UserError, unknown
 
 RULES = ("auto", "none", "plain", "left_right", "twins")
 
-# Whole words, also between underscores: neither "upright" nor "leftover".
+# Matches whole words, also between underscores, but neither "upright" nor "leftover".
 _SIDE = re.compile(r"(?<![^\W_])(left|right)(?![^\W_])", re.IGNORECASE)
 
 
 def flip_labels(classes: Sequence[str], rule: str, own: str) -> npt.NDArray[np.int64] | None:
-    """(classes,) class of the mirrored clip, -1 where clips of a class are not to be mirrored; None: never mirror any.
+    """(classes,) the class of a mirrored clip for each class, or -1 if its clips must not be mirrored; None to mirror no clip.
 
-    The rules: ``none``; ``plain``, where every class stays; ``left_right``, the class whose name has the words left and right
-    swapped, -1 where there is none; ``twins``, by the names of Twins in any order; ``auto``, that of Twins for its names and
-    else ``own``, the data set's. Wherever a class is not -1, its mirror's mirror is itself. Raises UserError for an unknown
-    rule, and for ``twins`` with other classes.
+    The rules:
+
+    - ``none``: no clip is mirrored.
+    - ``plain``: every class stays the same.
+    - ``left_right``: the class whose name has the words left and right swapped, or -1 if there is none.
+    - ``twins``: the classes of Twins, in any order.
+    - ``auto``: ``twins`` if the classes are those of Twins, otherwise ``own``, the rule of the data set.
+
+    Mirroring twice gives the same class again, except for -1. Raises UserError for an unknown rule, and for ``twins`` with
+    other classes.
     """
     if rule not in RULES:
         raise unknown("mirror rule", rule, RULES)
@@ -35,7 +41,7 @@ def flip_labels(classes: Sequence[str], rule: str, own: str) -> npt.NDArray[np.i
         return None
     if rule == "plain":
         return np.arange(len(classes), dtype=np.int64)
-    # By name, since the order of classes differs between data sets.
+    # Matched by name, since the order of classes differs between data sets.
     numbers = {name: number for number, name in enumerate(classes)}
     assert len(numbers) == len(classes)
     mirrored = _of_twins(classes) if rule == "twins" else [_swapped(name) for name in classes]
@@ -51,7 +57,7 @@ def _of_twins(classes: Sequence[str]) -> list[str | None]:
 
 
 def _swapped(name: str) -> str | None:
-    """The name with left and right swapped; None where swapping twice would not give it back (such as in "lEfT")."""
+    """The name with left and right swapped; None if swapping twice does not restore it (as for "lEfT")."""
     swapped = _SIDE.sub(_other, name)
     return swapped if _SIDE.sub(_other, swapped) == name else None
 

@@ -1,4 +1,4 @@
-"""Finds the clips in a folder: ``train/ val/ test/`` with a folder a class in each, or a folder a class.
+"""Finds the clips in class folders, either directly below the root or below ``train/``, ``val/`` and ``test/``.
 
 A clip is a video file or a folder of images. Paths are relative to the root and never leave it, except that ``train``,
 ``val`` and ``test`` may be links to another disk.
@@ -22,16 +22,16 @@ Listing = Mapping[str, tuple[str, ...]]
 # (path, kind of problem, message)
 Rejected = tuple[str, str, str]
 
-# Words in the name of a folder of a clip's RGB frames.
+# Words in the names of folders of RGB frames.
 _RGB = {"rgb", "color", "colour"}
 _KINDS = f"a video ({', '.join(suffix[1:] for suffix in VIDEOS)}) or a folder of images"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a folder holds: ``splits`` where it comes with train, val and test, or else ``clips`` without a split.
+    """The contents of a folder: ``splits`` if it has train, val and test, otherwise ``clips``.
 
-    ``rejected`` are files and folders that were found among the clips but cannot be used.
+    ``rejected`` are files and folders among the clips that cannot be used.
     """
 
     classes: tuple[str, ...]
@@ -41,7 +41,7 @@ class Layout:
 
 
 def find_layout(root: Path) -> Layout:
-    """The clips under ``root``. Raises UserError where they are not as they must be, naming the first wrong path."""
+    """Finds the clips under ``root``. Raises UserError for an invalid layout, naming the first wrong path."""
     check_root(root)
     folders = _folders(root)
     if root.name in SPLITS and (root.parent / "train").is_dir() and (root.parent / "val").is_dir():
@@ -72,7 +72,7 @@ def find_layout(root: Path) -> Layout:
 
 
 def _listing(folder: Path, root: Path, rejected: list[Rejected]) -> dict[str, tuple[str, ...]]:
-    """Each class folder's clips."""
+    """The clips of each class folder; appends unusable files to ``rejected``. Raises UserError for an invalid layout."""
     classes = _folders(folder)
     if not classes:
         raise UserError(f"{folder} is empty; it must hold a folder a class, with {_KINDS} a clip")
@@ -105,7 +105,7 @@ def _listing(folder: Path, root: Path, rejected: list[Rejected]) -> dict[str, tu
 
 
 def _refuse_clips(folder: Path, root: Path) -> None:
-    """Videos belong in class folders, not beside them."""
+    """Raises UserError for videos or images beside the class folders instead of in them."""
     for entry in scan(folder):
         if not is_folder(entry) and Path(entry.name).suffix.lower() in VIDEOS + IMAGES:
             where = "the folder above it may be the root" if folder == root else "a class is missing in its path"
@@ -113,9 +113,9 @@ def _refuse_clips(folder: Path, root: Path) -> None:
 
 
 def _check_images(clip: Path, folder: Path, root: Path) -> None:
-    """A folder among the clips must hold images of its own; where it holds folders or videos, the root is too high.
+    """Raises UserError for a clip's folder with videos or folders in it; the root is then probably a level too high.
 
-    Images that are links out of the root are found when the files are probed.
+    Images that are links out of the root are detected later, when the files are probed.
     """
     entries = scan(clip)
     kinds = [entry.name for entry in entries if is_folder(entry) and _is_kind_of_frames(entry.name)]
@@ -133,7 +133,7 @@ def _check_images(clip: Path, folder: Path, root: Path) -> None:
 
 
 def _is_kind_of_frames(folder: str) -> bool:
-    """Whether a folder's name says RGB, optical flow, depth or masks, of which a clip may have several."""
+    """Whether a folder, by its name, holds one of several kinds of frames of a clip: RGB, optical flow, depth, masks."""
     return holds_other(folder) or not _RGB.isdisjoint(re.split(r"[^a-z]+", folder.lower()))
 
 

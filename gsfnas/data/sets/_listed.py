@@ -1,4 +1,4 @@
-"""A list of labelled clips made a manifest: each is there, once, below the root, in a known split and class."""
+"""Builds a manifest from a list of clips: checks that each exists once below the root, with a known split and class."""
 
 import math
 from collections import defaultdict
@@ -15,13 +15,13 @@ from gsfnas.data.video._decode import VIDEOS
 from gsfnas.errors import UserError
 
 MAX_FPS = 1000
-# A number that is rounded, such as 0.033 for frame 1 at 30 a second, still names its frame.
+# Tolerance in seconds for rounded times: 0.033 still means frame 1 at 30 frames per second.
 _SLACK_S = 0.0005
 
 
 @dataclass(frozen=True)
 class Row:
-    """A clip of the list; what is wrong with its window or its frame rate where they could not be read."""
+    """A listed clip, with messages about its window and its frame rate if they could not be parsed."""
 
     clip: LabelledClip
     bad_window: str = ""
@@ -29,9 +29,10 @@ class Row:
 
 
 def manifest_of(root: Path, source: str, rows: Sequence[Row], no_fps: str, classes: Sequence[str] | None = None) -> Manifest:
-    """The clips of ``rows``; ``source`` is what lists them, and ``no_fps`` says what it lacks where frames have no rate.
+    """Builds the manifest of ``rows``.
 
-    Without ``classes`` those of train, sorted. Splits that no row has are not there. Raises UserError where there is no clip.
+    ``source`` names the origin of the list in messages, and ``no_fps`` is the message for a missing frame rate. ``classes``
+    defaults to the sorted classes of train. Splits without a row are left out. Raises UserError if there is no clip.
     """
     clips = [row.clip for row in rows]
     given = {clip.split for clip in clips}
@@ -77,20 +78,20 @@ def manifest_of(root: Path, source: str, rows: Sequence[Row], no_fps: str, class
 
 
 def _frames(start_s: float, stop_s: float, fps: float) -> tuple[float, float] | None:
-    """Numbers [first, stop), from 0, of the frames that are shown in the seconds [start, stop); None where there is none."""
+    """Frame numbers [first, stop), from 0, of the frames shown in [start_s, stop_s) seconds; None if there is none."""
     first, stop = (max(0, math.ceil((seconds - _SLACK_S) * fps)) for seconds in (start_s, stop_s))
     return (first, stop) if first < stop else None
 
 
 def _plain(path: str) -> str:
-    """A path in one spelling, without ``./`` and ``//``."""
+    """Normalizes a path by removing ``./`` and ``//``."""
     return "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def _find(root: Path, source: str, paths: Iterable[str]) -> tuple[Media, set[str], set[str]]:
-    """The clips among ``paths`` that exist, which of them are folders, and what exists but is neither video nor folder.
+    """Returns the existing clips among ``paths``, which of them are folders, and the paths that are neither video nor folder.
 
-    Every folder is listed once.
+    Every folder is listed only once. Raises UserError if no clip exists.
     """
     wanted: dict[str, set[str]] = defaultdict(set)
     for path in paths:
@@ -121,7 +122,7 @@ def _find(root: Path, source: str, paths: Iterable[str]) -> tuple[Media, set[str
 
 
 def _is_folder(path: Path) -> bool:
-    """Also of a path that is too long for a path."""
+    """Like ``Path.is_dir``, but False for a path that the system rejects, such as one that is too long."""
     try:
         return path.is_dir()
     except OSError:

@@ -1,7 +1,7 @@
-"""The clips under the root of a data set: which files and folders there are, by the name of the clip.
+"""Finds the clips under the root of a data set: the files and folders of each clip, by its name.
 
-Nothing outside of the root is read, with one exception: a folder directly below the root whose name the layout knows, such as
-``train``, may be a link to another disk. No other link out of the root is followed, nor one that could lead in circles.
+Nothing outside the root is read, with one exception: a folder directly below the root whose name belongs to the layout, such
+as ``train``, may be a link to another disk. Other links out of the root, and links that could form a cycle, are not followed.
 """
 
 import os
@@ -16,21 +16,21 @@ from gsfnas.data._manifest import leads_out, real
 from gsfnas.data.video._decode import VIDEOS
 from gsfnas.errors import UserError
 
-# What a walk does at a folder: take it as a clip, go into it, or pass it by.
+# How a walk treats a folder: take it as a clip, enter it, or skip it.
 Step = Literal["take", "enter", "pass"]
 
-# Where below the root annotations may lie.
+# Folders below the root that are searched for annotations.
 ANNOTATIONS = ("annotations", "labels", "epic-kitchens-100-annotations", "kinetics400")
-# Words in the name of a folder that holds something else than RGB frames, under the same names of clips.
+# Words in the names of folders that have the same clip names as the RGB frames, but other contents.
 _OTHER = {"flow", "flows", "opticalflow", "depth", "mask", "masks", "thumbs", "thumbnails"}
 
 
 @dataclass(frozen=True)
 class Media:
-    """The clips under a root: ``paths`` name without suffix -> all files and folders of this name, the one to take first.
+    """The clips under a root. ``paths`` maps a clip's name, without suffix, to its files and folders, the preferred one first.
 
     ``links`` are the paths that are links. ``followed`` are folders below the root that may be links out of it; ``outside`` are
-    other links out of it, which were not searched.
+    the other links out of it, which were not searched.
     """
 
     root: Path
@@ -40,16 +40,16 @@ class Media:
     outside: tuple[str, ...] = ()
 
     def find(self, *names: str) -> tuple[str, ...]:
-        """The paths of the first of ``names`` that is there."""
+        """The paths of the first of ``names`` that exists; empty if none does."""
         return next((self.paths[name] for name in names if name in self.paths), ())
 
     def is_refused(self, path: str) -> bool:
-        """Whether a path is a link that leads out."""
+        """Whether a path is a link that leads out of the root."""
         return path in self.links and leads_out(self.root, path, self.followed)
 
     @property
     def not_followed(self) -> str:
-        """A hint for the message that a clip is missing."""
+        """A hint for messages about missing clips: a link out of the root that was not followed."""
         return f" ({self.outside[0]} is a link that leads out of the root, and is not followed)" if self.outside else ""
 
 
@@ -61,11 +61,11 @@ def find_media(
     at_folder: Callable[[str], Step] | None = None,
     follows: Callable[[str], bool] | None = None,
 ) -> Media:
-    """All videos in the folders ``starts`` that exist, and all folders of images whose name is in ``wanted``.
+    """Finds all videos in the folders ``starts``, where they exist, and all folders of images whose name is in ``wanted``.
 
-    ``at_folder`` decides what to do with other folders; without it they are passed by. ``follows`` decides which folders
-    directly below the root may be links out of it, besides ``starts``. Files come in the order of ``starts`` and of names.
-    Raises UserError where there is no clip at all; ``expected`` says what there must be.
+    ``at_folder`` decides how to treat other folders; without it they are skipped. ``follows`` decides which folders directly
+    below the root may be links out of it, besides ``starts``. Files come in the order of ``starts``, then of their names.
+    Raises UserError if there is no clip at all; ``expected`` describes in the message what there should be.
     """
     paths: dict[str, dict[str, None]] = {}
     links: set[str] = set()
@@ -73,7 +73,7 @@ def find_media(
     outside: list[str] = []
 
     def walk(start: str) -> Iterator[tuple[str, str, bool]]:
-        """(name, path, whether it is a link) of every clip."""
+        """Yields (name, path, whether it is a link) for every clip."""
         waiting = deque([start] if (root / start).is_dir() else [])
         if start and waiting and leads_out(root, start):
             followed.append(start)
@@ -93,7 +93,7 @@ def find_media(
                 elif step == "enter" and not entry.is_symlink():
                     waiting.append(path)
                 elif step == "enter" and leads_out(root, path):
-                    # A link to a folder below the root would only lead to clips that are found anyway, or in circles.
+                    # Links to folders below the root are skipped: their clips are found anyway, and they may form a cycle.
                     if not folder and follows and follows(entry.name):
                         followed.append(path)
                         waiting.append(path)
@@ -114,7 +114,7 @@ def find_media(
 
 
 def scan(folder: Path) -> list["os.DirEntry[str]"]:
-    """What is in a folder and not hidden, sorted by name."""
+    """The entries of a folder that are not hidden, sorted by name. Raises UserError if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
@@ -123,7 +123,7 @@ def scan(folder: Path) -> list["os.DirEntry[str]"]:
 
 
 def is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Whether it is a folder, or a link to one. A link that goes round in circles is none."""
+    """Whether an entry is a folder or a link to one; False for a cyclic link."""
     try:
         return entry.is_dir()
     except OSError:
@@ -131,7 +131,7 @@ def is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def holds_other(folder: str) -> bool:
-    """Whether a folder's name says optical flow, depth, masks or thumbnails, whose clips have the same names as the videos."""
+    """Whether a folder, by its name, holds optical flow, depth, masks or thumbnails under the same clip names as the videos."""
     words = set(re.split(r"[^a-z]+", folder.lower()))
     return bool(words & _OTHER) and "rgb" not in words
 
@@ -141,12 +141,12 @@ def is_video(name: str) -> bool:
 
 
 def videos_first(paths: Sequence[str]) -> list[str]:
-    """The paths in their order, but videos before folders of frames, which are copies of them."""
+    """Moves videos before folders of frames, which are copies of them; otherwise keeps the order."""
     return sorted(paths, key=lambda path: not is_video(path))
 
 
 def stem(name: str) -> str:
-    """A video's name without suffix; without both where one was put after the other (``x.mp4.mkv``)."""
+    """A video's name without its suffix, or without both if it has two (``x.mp4.mkv``)."""
     while is_video(name):
         name = name.rpartition(".")[0]
     return name

@@ -1,4 +1,4 @@
-"""Divides the clips of class folders into train, val and test, and records the split, so that it stays the same."""
+"""Splits the clips of class folders into train, val and test, and records the split so that it stays the same."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ from gsfnas.files import read_text, replacing
 
 
 def draw_split(clips: Listing, *, seed: int, val_share: float, test_share: float) -> dict[str, str]:
-    """Clip -> split. Of each class every split gets its share, rounded, and at least one clip.
+    """Draws a split, path -> split name. Each split gets its share of every class, rounded, and at least one clip.
 
-    A hash of the seed and the path decides which clips. Raises UserError for a class of fewer than three clips.
+    A hash of the seed and the path decides which clips. Raises UserError for a class with fewer than three clips.
     """
     dealt = {}
     for name, paths in clips.items():
@@ -31,10 +31,10 @@ def draw_split(clips: Listing, *, seed: int, val_share: float, test_share: float
 
 
 def recorded_split(record: Path, clips: Listing, *, seed: int, val_share: float, test_share: float) -> dict[str, Listing]:
-    """The split recorded in the file ``record``; drawn and recorded where there is none.
+    """Reads the split recorded in the file ``record``, or draws and records one if there is none for these clips.
 
-    Clips that were added since go to train, so that val and test stay comparable; clips that were removed are left out.
-    Raises UserError where too few remain.
+    Clips added later go to train, so that val and test stay comparable; clips that were removed are left out. Raises UserError
+    if no clip is left for a split.
     """
     known = _read(record)
     dealt = known
@@ -60,7 +60,7 @@ def _read(record: Path) -> Mapping[str, str]:
     try:
         dealt = json.loads(read_text(record, max_bytes=None))
     except (ValueError, RecursionError):
-        # Missing or damaged.
+        # The file is missing or damaged.
         return {}
     valid = isinstance(dealt, dict) and all(split in SPLITS for split in dealt.values())
     return dealt if valid else {}

@@ -1,4 +1,4 @@
-"""A user's own table of clips: a line each, with its path and its class, maybe its split and a window in seconds."""
+"""Reads a user's table of clips: one line per clip with its path and class, optionally its split and a window in seconds."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ _NO_FPS = "the table needs a column `fps`, their frames a second"
 
 
 def read_table(root: Path, csv: Path) -> Manifest:
-    """Clips of ``csv``: ``path,label``, and maybe ``start,stop`` (seconds), ``fps`` and ``split`` (train, val or test).
+    """Reads the table ``csv``: ``path,label``, optionally ``start,stop`` (seconds), ``fps`` and ``split`` (train, val or test).
 
-    Paths are relative to ``root``; a clip is a video or a folder of images, in which seconds are found by ``fps``, frames a
-    second. Without ``split`` all are in train; splits that no line has are not there.
+    Paths are relative to ``root``; a clip is a video or a folder of images. A window in a folder of images needs ``fps``
+    (frames per second). Without ``split`` all clips are in train; splits without a line are left out.
     """
     check_root(root)
     rows = [row for _, row in read_rows(csv, ("path", "label"), _delimiter(csv))]
@@ -39,7 +39,7 @@ def _row(row: dict[str, str]) -> Row:
 
 
 def _delimiter(csv: Path) -> str:
-    """What separates path and label in the header."""
+    """The delimiter of the table, found in its header. Raises UserError if the header lacks path or label."""
     _, header = next(read_lines(csv), (1, ""))
     for delimiter in _DELIMITERS:
         if {"path", "label"} <= {name.strip().strip('"').lower() for name in header.split(delimiter)}:

@@ -1,7 +1,7 @@
-"""What a data set must provide, whether it is ours or a user's own (``data.name=package.module:Class``).
+"""The interface of a data set, built-in or a user's own (``data.name=package.module:Class``).
 
-A set of files derives from ``FileSet`` and lists its clips; decoding, caching, sampling, augmentation, checks and previews
-come with it. Anything else, such as clips that are rendered, has the two methods of ``DataSet``.
+A data set of files derives from ``FileSet`` and only lists its clips; ``FileSet`` does decoding, caching, sampling,
+augmentation, checks and previews. Any other data set, such as one that renders its clips, implements ``DataSet``.
 """
 
 from collections.abc import Mapping
@@ -14,26 +14,27 @@ from gsfnas.data.video._probe import OnProgress
 
 
 class DataSet(Protocol):
-    """Labelled clips. An instance is made without arguments, or with those of ``data.options``."""
+    """A data set of labelled clips. The class is instantiated with the arguments in ``data.options``, if any."""
 
     def tasks(self, settings: DataSettings) -> Mapping[str, tuple[str, ...]]:
-        """Task -> class names, without opening a clip. The first task is the one that a study searches for."""
+        """Task -> class names, without opening a clip. The first task is the main one, whose accuracy a study optimizes."""
         ...
 
     def open(self, settings: DataSettings, on_progress: OnProgress) -> VideoData:
-        """The splits ``train``, ``val`` and ``test``, cut to ``settings.frames`` and ``settings.resolution``.
+        """Opens the splits ``train``, ``val`` and ``test``, with clips of ``settings.frames`` and ``settings.resolution``.
 
-        The same settings give the same clips, labels and fingerprint. ``on_progress(done, total)`` may be called with counts
-        of files. Raises UserError where the settings or the files cannot be used.
+        The same settings must give the same clips, labels and fingerprint. ``on_progress(done, total)`` may be called to report
+        progress in files. Raises UserError for unusable settings or files.
         """
         ...
 
 
 @dataclass(frozen=True)
 class LabelledClip:
-    """A video, or a folder of images, and its class; or the part of it from ``start_s`` to before ``stop_s`` seconds.
+    """A video or a folder of images with its class, or the part of it in [``start_s``, ``stop_s``) seconds.
 
-    ``path`` is relative to the root, with ``/``. ``fps`` is needed for a part of a folder of images, which has no clock.
+    ``path`` is relative to the root and uses ``/``. A part of a folder of images needs ``fps``, since images have no time
+    stamps.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""Diving48: competition dives, told apart by take-off, turns, twists and position. Annotations of version 2.
+"""Diving48: competition dives, classified by take-off, turns, twists and position. Annotations of version 2.
 
 Li, Li and Vasconcelos, "RESOUND: towards action recognition without representation bias", ECCV 2018.
 """
@@ -17,7 +17,7 @@ _FIELDS = {"vid_name": (str,), "label": (int,), "start_frame": (int,), "end_fram
 
 
 class Diving48(FileSet):
-    """Test is its own test set; validation is drawn from train."""
+    """``test`` is the published test set; ``val`` is drawn from train."""
 
     flip = "plain"
 
@@ -26,9 +26,10 @@ class Diving48(FileSet):
 
 
 def read_diving48(root: Path) -> Manifest:
-    """``Diving48_V2_train.json``, ``_test.json`` and ``Diving48_vocab.json``, and a video or a folder of frames a dive.
+    """Reads ``Diving48_V2_train.json``, ``Diving48_V2_test.json``, ``Diving48_vocab.json``, and finds the clip of each dive.
 
-    Videos are in ``rgb/``, in ``videos/`` or beside the annotations, frames in one of these, ``rawframes/`` or ``frames/``.
+    A clip is a video or a folder of frames. Videos are in ``rgb/``, in ``videos/`` or beside the annotations; frames are in one
+    of these, or in ``rawframes/``, ``frames/`` or ``rgb_frames/``.
     """
     classes = _vocabulary(find_annotation(root, ["Diving48_vocab.json"]))
     files = {split: find_annotation(root, [f"Diving48_V2_{split}.json"]) for split in ("train", "test")}
@@ -44,7 +45,7 @@ def read_diving48(root: Path) -> Manifest:
             paths, wanted = videos_first(media.find(clip)), f"rgb/{clip}.mp4"
             window = (item["start_frame"], item["end_frame"])
             if 0 <= item["label"] < len(classes):
-                # 0 to 0 means the whole video.
+                # The window (0, 0) means the whole video.
                 draft.add(split, clip, (item["label"],), paths, wanted, None if window == (0, 0) else window)
             else:
                 draft.reject_label(split, clip, next(iter(paths), wanted), f"label {beginning(item['label'])}", "class")
@@ -52,7 +53,7 @@ def read_diving48(root: Path) -> Manifest:
 
 
 def _vocabulary(file: Path) -> tuple[str, ...]:
-    """A class is a list of four words: take-off, turns, twists and position."""
+    """The class names. In the file a class is a list of four words: take-off, turns, twists and position."""
     words = read_json(file)
     if not isinstance(words, list) or not all(isinstance(w, list) and all(isinstance(s, str) for s in w) for w in words):
         raise UserError(f"{file} must be a list with a list of words for each class, but is {beginning(words)}")

@@ -1,7 +1,7 @@
-"""EPIC-KITCHENS-100: actions in long videos, each a verb and a noun.
+"""EPIC-KITCHENS-100: actions in long videos, each with a verb and a noun.
 
 Damen et al., "Rescaling egocentric vision: collection, pipeline and challenges for EPIC-KITCHENS-100", IJCV 2022. The labels of
-the test set are withheld: ``test`` is the validation set.
+the test set are not public, so ``test`` is the published validation set.
 """
 
 import re
@@ -31,7 +31,7 @@ _FOLDERS = re.compile(r"P\d+|EPIC-KITCHENS|frames_rgb_flow|rgb_frames|videos")
 
 
 class EpicKitchens100(FileSet):
-    """Actions, verbs and nouns. The validation set is test; validation is drawn from train."""
+    """Actions, verbs and nouns. ``test`` is the published validation set; ``val`` is drawn from train."""
 
     flip = "plain"
 
@@ -40,11 +40,11 @@ class EpicKitchens100(FileSet):
 
 
 def read_epic_kitchens_100(root: Path) -> Manifest:
-    """``EPIC_100_*.csv``, and a folder of frames ``P01_01/`` or a video ``P01_01.MP4`` a recording, anywhere below the root.
+    """Reads ``EPIC_100_*.csv``, and finds a folder of frames ``P01_01/`` or a video ``P01_01.MP4`` for each recording.
 
-    They are distributed as ``P01/rgb_frames/P01_01/`` and ``P01/videos/P01_01.MP4``, those of the first 55 hours also as
-    ``frames_rgb_flow/rgb/train/P01/P01_01/``. The tasks are the action, its verb and its noun; an action is a pair of these
-    that occurs in train or validation.
+    They may be anywhere below the root. They are distributed as ``P01/rgb_frames/P01_01/`` and ``P01/videos/P01_01.MP4``, the
+    first 55 hours also as ``frames_rgb_flow/rgb/train/P01/P01_01/``. The tasks are action, verb and noun; an action is a pair
+    of verb and noun that occurs in train or validation.
     """
     verb_names, verbs = _classes(find_annotation(root, ["EPIC_100_verb_classes.csv"]))
     noun_names, nouns = _classes(find_annotation(root, ["EPIC_100_noun_classes.csv"]))
@@ -69,7 +69,7 @@ def read_epic_kitchens_100(root: Path) -> Manifest:
             paths, wanted = media.find(video), f"{row['participant_id']}/videos/{video}.MP4"
             verb, noun = verbs.get(row["verb_class"]), nouns.get(row["noun_class"])
             in_frames = bool(paths) and not is_video(paths[0])
-            # Windows are in frames for images, and in seconds for videos, so only one kind can be used.
+            # The window is in frames for images and in seconds for videos, so all files of a clip must be of one kind.
             paths = tuple(path for path in paths if is_video(path) != in_frames)
             first = next(iter(paths), wanted)
             window = _frames(row) if in_frames else _seconds(row)
@@ -89,7 +89,7 @@ def read_epic_kitchens_100(root: Path) -> Manifest:
 
 
 def _classes(file: Path) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The names in the order of their ids, and id -> place in this order."""
+    """The class names in the order of their ids, and the map id -> index in this order."""
     found: dict[int, str] = {}
     for line, row in read_rows(file, ("id", "key")):
         number = whole_number_of(row["id"])
@@ -102,16 +102,16 @@ def _classes(file: Path) -> tuple[tuple[str, ...], dict[str, int]]:
 
 
 def _at_folder(path: str) -> Step:
-    """Skips recordings that are in no list, since they may hold millions of frames."""
+    """Skips the folders of recordings in no list, since they may hold millions of frames."""
     return "pass" if re.fullmatch(r"P\d+_\d+", path.rpartition("/")[2]) else "enter"
 
 
 def _frames(row: dict[str, str]) -> tuple[float, float] | None:
-    """The window [first, stop) in frames from 0; annotations and files count from 1."""
+    """The window [first, stop) in frames, counted from 0 (the annotations and files count from 1)."""
     start, stop = (number_of(row[name]) for name in _FRAMES)
     if start is None or stop is None:
         return None
-    # An action at time 0 has the start frame 0, for which there is no file.
+    # An action at time 0 has start frame 0 in the annotations, but there is no file for it.
     return max(0, int(start) - 1), int(stop) - 1
 
 
@@ -121,7 +121,7 @@ def _seconds(row: dict[str, str]) -> tuple[float, float] | None:
 
 
 def _time(stamp: str) -> float | None:
-    """Seconds from HH:MM:SS.ff."""
+    """Seconds of a time stamp HH:MM:SS.ff; None if it is invalid."""
     parts = [number_of(part) for part in stamp.split(":")]
     hours, minutes, seconds = parts if len(parts) == 3 else (None, None, None)
     if hours is None or minutes is None or seconds is None or min(hours, minutes, seconds) < 0:

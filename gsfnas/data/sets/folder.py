@@ -1,4 +1,4 @@
-"""Class folders as a manifest: with splits of their own, or with one that is drawn and recorded."""
+"""The manifest of class folders, which have splits of their own or get one that is drawn and recorded."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ _TASK = "class"
 
 
 class Folder(FileSet):
-    """Clips in class folders, or with ``data.csv`` those of a table."""
+    """Clips in class folders, or with ``data.csv`` the clips of a table."""
 
     def read(self, root: Path, settings: DataSettings) -> Manifest:
         if settings.csv is not None:
@@ -27,7 +27,7 @@ class Folder(FileSet):
 
 
 def read_folder(root: Path, home: Path, settings: DataSettings) -> Manifest:
-    """The clips under ``root``; a split that is drawn is recorded under ``home``. Raises UserError as ``find_layout`` does."""
+    """Lists the clips under ``root``; a drawn split is recorded under ``home``. Raises UserError as ``find_layout`` does."""
     layout = find_layout(root)
     listings = layout.splits
     if listings is None:
@@ -46,6 +46,6 @@ def read_folder(root: Path, home: Path, settings: DataSettings) -> Manifest:
         for split, listing in listings.items()
     }
     problems = tuple(Problem("", path, path, kind, message) for path, kind, message in layout.rejected)
-    # Class names go into records and reports, which are UTF-8.
+    # Class names are written to records and reports, which are UTF-8.
     names = [folder if is_text(folder) else printable(folder) for folder in layout.classes]
     return Manifest({_TASK: check_classes(root, names)}, splits, problems)

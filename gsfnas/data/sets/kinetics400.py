@@ -1,7 +1,7 @@
-"""Kinetics-400: tables of YouTube clips, and those of them that are still available, cut to ten seconds.
+"""Kinetics-400: tables of YouTube clips of ten seconds, of which only those still available are on disk.
 
 Carreira and Zisserman, "Quo vadis, action recognition? A new model and the Kinetics dataset", CVPR 2017. ``test`` is the
-validation set.
+published validation set.
 """
 
 import re
@@ -17,14 +17,14 @@ from gsfnas.data.sets._media import Media, Step, find_media, videos_first
 _FILES = {"train": ("train",), "test": ("val", "validate", "validation")}
 _PREFIXES = ("", "kinetics400_", "kinetics_400_", "kinetics-400_", "k400_", "kinetics_")
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
-# Folders of clips that are in no list are not searched, since they may hold thousands of frames.
+# The folder of a clip. Those of clips in no list are not searched, since they may hold thousands of frames.
 _CLIP = re.compile(r".{11}_\d{6}_\d{6}")
-# Words in the names of the folders that tools make: train, val_256, rawframes_train, replacement.
+# Words in the usual folder names: train, val_256, rawframes_train, replacement.
 _FOLDERS = {"train", "val", "validate", "validation", "test", "videos", "rawframes", "frames", "replacement"}
 
 
 class Kinetics400(FileSet):
-    """The validation set is test; validation is drawn from train."""
+    """``test`` is the published validation set; ``val`` is drawn from train."""
 
     flip = "plain"
 
@@ -33,10 +33,10 @@ class Kinetics400(FileSet):
 
 
 def read_kinetics400(root: Path) -> Manifest:
-    """Videos ``YOUTUBEID_START_END.mp4`` or folders of frames of this name anywhere below the root, ``train.csv``, ``val.csv``.
+    """Reads ``train.csv`` and ``val.csv``, and finds the clips ``YOUTUBEID_START_END`` anywhere below the root.
 
-    Of several with one name, those in a folder ``replacement`` come first, since they replace damaged ones; then videos, then
-    frames.
+    A clip is a video or a folder of frames. If several have the same name, those in a folder ``replacement`` are preferred,
+    since they replace damaged ones; then videos, then frames.
     """
     files = {
         split: find_annotation(root, [f"{prefix}{name}.csv" for prefix in _PREFIXES for name in names])
@@ -58,7 +58,7 @@ def read_kinetics400(root: Path) -> Manifest:
                 continue
             if not draft.admit(split, clip):
                 continue
-            # Some copies of the data set leave the times out of the names.
+            # In some copies of the data set the file names have no times.
             paths = _in_order(media.find(clip, youtube))
             if row["label"] in numbers:
                 draft.add(split, clip, (numbers[row["label"]],), paths, f"{clip}.mp4")

@@ -1,7 +1,7 @@
-"""Something-Something V1 (folders of frames, tables) and V2 (videos, or folders of frames made of them; JSON).
+"""Something-Something V1 (folders of frames, tables) and V2 (videos or folders of frames extracted from them, JSON).
 
 Goyal et al., "The 'something something' video database for learning and evaluating visual common sense", ICCV 2017. The labels
-of the test sets are withheld: ``test`` is the validation set.
+of the test sets are not public, so ``test`` is the published validation set.
 """
 
 import itertools
@@ -28,15 +28,15 @@ from gsfnas.errors import UserError
 _V1 = "20bn-something-something-v1"
 _V2 = "20bn-something-something-v2"
 _FILES = {"train": "train", "test": "validation"}
-# Names that tools give to the folder of extracted frames.
+# Usual names of the folder with extracted frames.
 _FRAMES = ("rawframes", "frames")
 
 
 class SomethingV1(FileSet):
-    """The validation set is test; validation is drawn from train."""
+    """``test`` is the published validation set; ``val`` is drawn from train."""
 
     flip = "left_right"
-    # Frames may be named by their number alone.
+    # File names may consist of the frame number only.
     frame_names = ("*", *RGB)
 
     def read(self, root: Path, settings: DataSettings) -> Manifest:
@@ -44,10 +44,10 @@ class SomethingV1(FileSet):
 
 
 class SomethingV2(FileSet):
-    """The validation set is test; validation is drawn from train."""
+    """``test`` is the published validation set; ``val`` is drawn from train."""
 
     flip = "left_right"
-    # Frames may be named by their number alone.
+    # File names may consist of the frame number only.
     frame_names = ("*", *RGB)
 
     def read(self, root: Path, settings: DataSettings) -> Manifest:
@@ -55,7 +55,7 @@ class SomethingV2(FileSet):
 
 
 def read_something_v1(root: Path) -> Manifest:
-    """Frames in ``20bn-something-something-v1/ID/`` or another folder beside ``something-something-v1-*.csv``."""
+    """Reads ``something-something-v1-*.csv``; the frames are in ``20bn-something-something-v1/ID/`` or a similar folder."""
     labels = find_annotation(root, ["something-something-v1-labels.csv"])
     classes = check_classes(labels, [name for _, name in read_lines(labels)])
     files = {split: find_annotation(root, [f"something-something-v1-{name}.csv"]) for split, name in _FILES.items()}
@@ -67,10 +67,11 @@ def read_something_v1(root: Path) -> Manifest:
 
 
 def read_something_v2(root: Path) -> Manifest:
-    """``something-something-v2-*.json``, and a video or a folder of frames a clip.
+    """Reads ``something-something-v2-*.json``, and finds a video or a folder of frames for each clip.
 
-    Videos are in ``20bn-something-something-v2/``, in ``videos/`` or beside the annotations, frames in one of these, in
-    ``20bn-something-something-v2-frames/`` or in the only other folder of numbered ones. Videos come first.
+    Videos are in ``20bn-something-something-v2/``, in ``videos/`` or beside the annotations; frames are in one of these, in
+    ``20bn-something-something-v2-frames/``, ``rawframes/`` or ``frames/``, or in another folder of numbered folders if there is
+    only one. Videos are preferred.
     """
     classes = _numbered_classes(find_annotation(root, _names_v2("labels")))
     files = {split: find_annotation(root, _names_v2(name)) for split, name in _FILES.items()}
@@ -85,7 +86,7 @@ def read_something_v2(root: Path) -> Manifest:
 def _manifest(
     classes: tuple[str, ...], clips: Mapping[str, Iterable[tuple[str, str]]], media: Media, before: str, after: str = ""
 ) -> Manifest:
-    """The manifest of (id, class name) pairs; a missing clip is reported as ``before`` + id + ``after``."""
+    """Builds the manifest of (id, class name) pairs; a missing clip is reported as ``before`` + id + ``after``."""
     numbers = {name: number for number, name in enumerate(classes)}
     draft = Draft({"class": classes}, media)
     for split, pairs in clips.items():
@@ -113,7 +114,10 @@ def _pairs(file: Path) -> Iterable[tuple[str, str]]:
 
 
 def _frames_folder(root: Path) -> str:
-    """The folder under the root that holds the numbered folders: a usual one, the root itself, or the only such one."""
+    """The folder with the clips' numbered folders: one with a usual name, the root itself, or the only other one.
+
+    Raises UserError if there are several others.
+    """
     if usual := next((name for name in (_V1, *_FRAMES) if (root / name).is_dir()), None):
         return usual
     if _holds_numbered(root):
@@ -125,7 +129,7 @@ def _frames_folder(root: Path) -> str:
 
 
 def _holders(root: Path) -> list[str]:
-    """The folders directly below the root that hold numbered folders. Links are not followed."""
+    """The folders directly below the root that contain numbered folders. Links are not followed."""
     folders = [entry for entry in scan(root) if is_folder(entry) and not entry.is_symlink() and not holds_other(entry.name)]
     return [folder.name for folder in folders if _holds_numbered(Path(folder.path))]
 
@@ -139,7 +143,7 @@ def _names_v2(name: str) -> list[str]:
 
 
 def _numbered_classes(file: Path) -> tuple[str, ...]:
-    """Class names in the order of their numbers, from an object that maps name -> number."""
+    """The class names in the order of their numbers, from a JSON object that maps name -> number."""
     numbers = read_json(file)
     known: dict[str, int] = {}
     for name, text in numbers.items() if isinstance(numbers, dict) else [("", "")]:
@@ -155,6 +159,6 @@ def _numbered_classes(file: Path) -> tuple[str, ...]:
 
 
 def _templates(file: Path) -> list[tuple[str, str]]:
-    """(id, class name) of each clip; a template is the class name with placeholders in brackets."""
+    """(id, class name) of each clip; a ``template`` is the class name with placeholders in brackets."""
     items = read_objects(file, {"id": (str, int), "template": (str,)})
     return [(str(item["id"]), item["template"].replace("[", "").replace("]", "")) for item in items]

@@ -1,1 +1,1 @@
-"""What `gsfnas data` does with a data set: check it, export it, show it."""
+"""The commands of `gsfnas data`: check, export and preview a data set."""

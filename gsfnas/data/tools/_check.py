@@ -1,4 +1,4 @@
-"""Reads a whole data set and lists what is missing, unreadable, too short or mislabelled."""
+"""Decodes a whole data set and lists the clips that are missing, unreadable, too short or mislabelled."""
 
 import csv
 from collections import Counter
@@ -17,7 +17,7 @@ from gsfnas.files import replacing
 
 @dataclass(frozen=True)
 class CheckRow:
-    """A problem of a clip or a class; ``is_used`` if training uses the clip all the same."""
+    """A problem of a clip or a class; ``is_used`` is true if training uses the clip anyway."""
 
     split: str
     id: str
@@ -41,13 +41,13 @@ class Check:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Problem -> how often."""
+        """Problem -> number of rows."""
         return dict(Counter(row.problem for row in self.rows))
 
     def write(self, path: Path) -> None:
-        """The rows as CSV: ``split, id, path, problem, says, used``. Raises UserError where it cannot be written.
+        """Writes the rows as CSV: ``split, id, path, problem, says, used``. Raises UserError if it cannot be written.
 
-        Invisible characters are escaped, and text that a spreadsheet would run as a formula gets an apostrophe before it.
+        Invisible characters are escaped, and text that a spreadsheet would run as a formula is prefixed with an apostrophe.
         """
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -58,10 +58,10 @@ class Check:
 
 
 def check(settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> Check:
-    """Decodes every clip of a data set; broken clips are remembered, and left out of training from then on.
+    """Decodes every clip of a data set; broken clips are recorded, and left out of training from then on.
 
-    An interrupted check goes on where it stopped. ``on_progress(done, total)`` counts files. Raises UserError for a root or
-    annotations that cannot be used at all.
+    An interrupted check resumes where it stopped. ``on_progress(done, total)`` counts files. Raises UserError for an unusable
+    root or unusable annotations, and for a data set without files.
     """
     data_set = data_set_of(settings)
     if not isinstance(data_set, FileSet):

@@ -1,7 +1,6 @@
-"""Twins as real files: a folder of videos, or the layout in which a public data set is distributed.
+"""Exports Twins as files: a folder of videos, or the layout of a public data set.
 
-The frames are coded without loss where the codec can, so that what a network learns from the files is what it learns from the
-rendered clips.
+The frames are encoded losslessly if the codec can, so that a network learns the same from the files as from the rendered clips.
 """
 
 import functools
@@ -27,10 +26,10 @@ Image = npt.NDArray[np.uint8]
 # (encoder, pixel format, options)
 Codec = tuple[str, str, Mapping[str, str]]
 
-# Describes the export; an interrupted export with the same description goes on.
+# The file that describes an export; an interrupted export with the same description is resumed.
 _MARK = ".gsfnas-export.json"
 
-# The codecs of each video format, the best first; a build of FFmpeg may lack one.
+# The codecs of each video format, the best first; some builds of FFmpeg lack the first one.
 _CODECS: Mapping[str, tuple[Codec, ...]] = {
     "webm": (
         ("libvpx-vp9", "gbrp", {"lossless": "1", "deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
@@ -50,11 +49,11 @@ def export(
     format: str | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> VideoData:
-    """Writes every clip of Twins to ``folder``, in the layout ``as_``, and returns the data that it wrote.
+    """Writes every clip of Twins to ``folder``, in the layout ``as_``, and returns the exported data.
 
-    ``format`` None is the layout's own; only ``folder`` leaves a choice. Files are written whole or not at all, annotations
-    last, and an interrupted export goes on where it stopped. ``on_progress(done, total)`` counts clips. Raises UserError where
-    ``folder`` holds anything else.
+    ``format`` defaults to the layout's usual one; only the layout ``folder`` has a choice. Each file is written completely or
+    not at all, annotations last, and an interrupted export is resumed. ``on_progress(done, total)`` counts clips. Raises
+    UserError for another data set, an unknown layout or format, and a folder that has any other contents.
     """
     if settings.name != "twins":
         raise UserError(f"only twins can be exported, since {settings.name!r} is files already")
@@ -89,7 +88,7 @@ def _checked_format(as_: str, format: str | None) -> str:
 
 
 def _claim(folder: Path, description: dict[str, str]) -> None:
-    """Writes the description of the export into an empty folder, or finds the same one there."""
+    """Writes the description of the export into an empty folder, or checks that the same one is there already."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"an export needs a folder, but {folder} is a file")
     mark = folder / _MARK
@@ -110,7 +109,7 @@ def _source(data: VideoData, frames: int, format: str) -> Source:
 
 
 def _images(data: VideoData, clips: Iterable[Clip]) -> Iterator[Image]:
-    """Every frame of every clip, (H, W, 3); one clip is in memory at a time."""
+    """Yields every frame of every clip, (H, W, 3); only one clip is in memory at a time."""
     for clip in clips:
         (frames,) = data.splits[clip.split].read(np.array([clip.index]), None)
         yield from np.ascontiguousarray(frames.transpose(0, 2, 3, 1))
@@ -144,7 +143,7 @@ def _write_folder(path: Path, images: Iterable[Image]) -> None:
 
 
 def _encode(path: Path, images: Iterable[Image], codec: Codec) -> None:
-    """A video file with a key frame every second, so that a window of a long one is found without decoding all before it."""
+    """Writes a video with a key frame every second, so that a window of a long video can be read without decoding its start."""
     import av
 
     name, pixel_format, options = codec
@@ -161,7 +160,7 @@ def _encode(path: Path, images: Iterable[Image], codec: Codec) -> None:
 
 
 def _save(path: Path, image: Image) -> None:
-    """A JPEG of high quality, without chroma subsampling (4:4:4)."""
+    """Writes a JPEG of high quality, without chroma subsampling (4:4:4)."""
     from PIL import Image as pillow  # noqa: N813
 
     pillow.fromarray(image).save(path, quality=98, subsampling=0)
@@ -169,7 +168,7 @@ def _save(path: Path, image: Image) -> None:
 
 @contextmanager
 def _replacing_folder(path: Path) -> Iterator[Path]:
-    """A hidden folder beside ``path`` that gets its name when the block ends well, and is removed otherwise."""
+    """A hidden folder beside ``path``; it is renamed to ``path`` when the block succeeds, and removed otherwise."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""The paths and annotation texts of Twins in each layout that it can be exported in; nothing is written here.
+"""The paths and annotations of Twins in each export layout, as values; nothing is written here.
 
-The public sets come with a training and a validation list, and a study that reads them tests on the latter and draws its own
-validation from the former. So in their layouts the training list is Twins' training and then its validation clips, and the
-validation list is Twins' test clips.
+The public data sets come with a training and a validation list. A study tests on the validation list, and draws its own
+validation clips from the training list. So in these layouts, the training list has Twins' training clips followed by its
+validation clips, and the validation list has Twins' test clips.
 """
 
 import csv
@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-# A second is a whole number of frames and a frame a whole number of milliseconds, so time stamps are exact.
+# Frames per second. A frame takes a whole number of milliseconds (125), so time stamps are exact.
 FRAMES_A_SECOND = 8
 
 _CLIPS_A_LONG_VIDEO = 30
@@ -20,7 +20,7 @@ _VIDEOS_A_PARTICIPANT = 10
 
 @dataclass(frozen=True)
 class Clip:
-    """Clip ``index`` of a split of Twins, its class, and its ``number``: training from 0, then validation, then test."""
+    """Clip ``index`` of a split of Twins, its class, and its ``number`` over all splits, in the order train, val, test."""
 
     split: str
     index: int
@@ -30,7 +30,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Source:
-    """What is exported: clips of ``frames`` frames in the order of their numbers, their classes, and the format to write."""
+    """The data to export: clips of ``frames`` frames in the order of their numbers, class names, and file format."""
 
     clips: tuple[Clip, ...]
     classes: tuple[str, ...]
@@ -39,7 +39,7 @@ class Source:
 
     @property
     def parts(self) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
-        """The clips of a public set's training list, and those of its validation list."""
+        """The clips of the training list and those of the validation list of a public data set."""
         train = tuple(clip for clip in self.clips if clip.split != "test")
         return train, self.clips[len(train) :]
 
@@ -49,8 +49,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Plan:
-    """``media``: path -> the clips that the file, or the folder of images, shows one after the other; ``annotations``: path ->
-    text. Paths are relative, with ``/``."""
+    """The files of an export: ``media`` maps path -> the clips in that video or folder of images, one after the other, and
+    ``annotations`` maps path -> text. Paths are relative and use ``/``."""
 
     media: Mapping[str, tuple[Clip, ...]]
     annotations: Mapping[str, str]
@@ -58,7 +58,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Layout:
-    """``formats`` it can be written in, the usual one first."""
+    """An export layout; ``formats`` lists the file formats that it allows, the default first."""
 
     formats: tuple[str, ...]
     plan: Callable[[Source], Plan]
@@ -70,7 +70,7 @@ def _folder(source: Source) -> Plan:
 
 
 def _something_v1(source: Source) -> Plan:
-    """Folders of JPEGs; the lists have no header, and the test list, which is not public, no labels."""
+    """Folders of JPEGs; the lists have no header, and the test list, whose labels are not public, is empty."""
     prefix = "something-something-v1"
     train, test = (_lines(f"{_something_id(clip)};{source.name(clip)}" for clip in part) for part in source.parts)
     return Plan(
@@ -85,7 +85,7 @@ def _something_v1(source: Source) -> Plan:
 
 
 def _something_v2(source: Source) -> Plan:
-    """WebM files; a clip's class is its template, in which the names of objects are placeholders."""
+    """WebM files; the class of a clip is its template, which has placeholders for the names of objects."""
     prefix = "something-something-v2"
 
     def listed(part: Sequence[Clip]) -> str:
@@ -109,13 +109,13 @@ def _something_id(clip: Clip) -> str:
 
 
 def _kinetics400(source: Source) -> Plan:
-    """Files that were cut out of longer videos, so their names end with the seconds at which they were cut."""
+    """Files cut from longer videos, so their names end with the start and end of the cut in seconds."""
     media: dict[str, tuple[Clip, ...]] = {}
     annotations = {}
     for split, part in zip(("train", "val"), source.parts, strict=True):
         rows = []
         for clip in part:
-            id = f"twins{clip.number:06d}"  # 11 characters, as YouTube's
+            id = f"twins{clip.number:06d}"  # 11 characters, like the ids of YouTube
             media[f"{split}/{source.name(clip)}/{id}_000000_000010.mp4"] = (clip,)
             rows.append((source.name(clip), id, 0, 10, split))
         header = ("label", "youtube_id", "time_start", "time_end", "split")
@@ -124,7 +124,7 @@ def _kinetics400(source: Source) -> Plan:
 
 
 def _diving48(source: Source) -> Plan:
-    """Numbered classes. The name of one is a list of the parts of a dive; here it has one part."""
+    """Numbered classes. A class name is a list of the parts of a dive; here the list has one element."""
 
     def video(clip: Clip) -> str:
         return f"twins_{clip.number:05d}"
@@ -144,8 +144,8 @@ def _diving48(source: Source) -> Plan:
 
 
 def _epic_kitchens_100(source: Source) -> Plan:
-    """Many clips to a long video. The verb is Twins' class; the noun is the pair of twins that it belongs to, so that the
-    actions, pairs of verb and noun, are as many as the classes."""
+    """Long videos of many clips each. The verb is the class in Twins, and the noun is its pair of twins, so that there are as
+    many actions (pairs of verb and noun) as classes."""
     nouns = _nouns(source)
     media: dict[str, tuple[Clip, ...]] = {}
     annotations = {
@@ -178,7 +178,7 @@ def _epic_row(source: Source, video: str, place: int, clip: Clip) -> tuple[objec
     noun = _nouns(source)[noun_class]
     return (
         *(f"{video}_{place}", _participant(video), video, _stamp(start), _stamp(start), _stamp(stop)),
-        # Frames are counted from 1.
+        # EPIC-KITCHENS counts frames from 1.
         *(start + 1, stop + 1, verb, verb, clip.label),
         *(noun, noun_class, str([noun]), str([noun_class])),
     )
@@ -197,7 +197,7 @@ def _epic_classes(names: Sequence[str]) -> list[tuple[object, ...]]:
 
 
 def _stamp(frame: int) -> str:
-    """When a frame is shown, HH:MM:SS.mmm: three decimals, since an eighth of a second needs three."""
+    """The time of a frame as HH:MM:SS.mmm; an eighth of a second needs three decimals."""
     seconds, milliseconds = divmod(frame * 1000 // FRAMES_A_SECOND, 1000)
     minutes, seconds = divmod(seconds, 60)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}.{milliseconds:03d}"

@@ -1,4 +1,4 @@
-"""A contact sheet: one clip a class, its frames from left to right, its class above."""
+"""Draws a contact sheet with one clip per class: its frames from left to right, its class name above."""
 
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from gsfnas.data.video._clips import Clips, Labels, VideoData
 from gsfnas.escape import printable
 from gsfnas.files import replacing
 
-# Pixels of the sheet.
+# Sizes on the sheet, in pixels.
 _GAP = 3
 _MARGIN = 28
 _CAPTION = 30
 _FRAME = 64
-# Most frames of a clip that are shown.
+# The maximum number of frames shown per clip.
 _FRAMES = 16
 _WIDTH = 1280
 _PAPER = (255, 255, 255)
@@ -26,9 +26,9 @@ _INK = (30, 30, 34)
 
 
 def preview(settings: DataSettings, path: Path | str, *, split: str = "test", classes: int = 48) -> Path:
-    """Writes a PNG of the first clip of each of the first ``classes`` classes and returns its path.
+    """Writes a PNG with one clip of each of the first ``classes`` classes, the first that can be decoded; returns its path.
 
-    In Twins each action stands beside its reversal. Raises UserError for an unknown split and where the file cannot be written.
+    In Twins each action is next to its reversal. Raises UserError for an unknown split, and if the file cannot be written.
     """
     places = np.unique(np.linspace(0, settings.frames - 1, _FRAMES).round().astype(int))
     data_set = data_set_of(settings)
@@ -49,7 +49,7 @@ def preview(settings: DataSettings, path: Path | str, *, split: str = "test", cl
 
 
 def _first_opened(data: VideoData, split: str, count: int, places: Labels) -> tuple[list[str], Clips, dict[str, int]]:
-    """As ``first_clips``, for a data set whose clips are not files."""
+    """Like ``first_clips``, for a data set whose clips are not files."""
     clips = data.split(split)
     task, names = next(iter(data.tasks.items()))
     labels = clips.labels[task]
@@ -59,11 +59,11 @@ def _first_opened(data: VideoData, split: str, count: int, places: Labels) -> tu
 
 
 def _sheet(title: str, names: list[str], clips: Clips) -> Any:
-    """The picture of (B, T, 3, H, W) clips: two columns of clips where they fit, or else one."""
+    """Draws (B, T, 3, H, W) clips as a PIL image, in two columns if they fit, otherwise in one."""
     from PIL import Image, ImageDraw, ImageFont
 
     _, frames, _, height, _ = clips.shape
-    # Whole multiples keep the pixels of small frames square.
+    # Small frames are enlarged by an integer factor, which keeps their pixels sharp and square.
     side, filter = (
         (height * (_FRAME // height), Image.Resampling.NEAREST) if height <= _FRAME else (2 * _FRAME, Image.Resampling.LANCZOS)
     )
@@ -87,7 +87,7 @@ def _sheet(title: str, names: list[str], clips: Clips) -> Any:
 
 
 def _fit(text: str, width: int, font: Any) -> str:
-    """``text``, cut with an ellipsis where it is wider than ``width`` pixels."""
+    """Cuts ``text`` with an ellipsis if it is wider than ``width`` pixels."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "...") > width:

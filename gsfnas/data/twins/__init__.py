@@ -1,1 +1,1 @@
-"""Twins: a data set that is rendered, whose classes differ in the order of their frames alone."""
+"""Twins: a rendered data set, whose classes come in pairs that differ only in the order of the frames."""

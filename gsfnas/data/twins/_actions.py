@@ -1,6 +1,6 @@
-"""What happens in a clip of Twins: twelve actions, each of which is another action when time runs backwards.
+"""The actions of Twins: twelve actions, each of which is a different action when played backwards.
 
-An action turns the progress of time, (T,) numbers from 0 to 1, into the tracks of its objects. Lengths are in units of half
+An action maps the progress of time, (T,) numbers from 0 to 1, to the tracks of its objects. Lengths are in units of half
 the frame: x and y run from -1 (left, top) to 1 (right, bottom).
 """
 
@@ -15,14 +15,14 @@ from gsfnas.data.twins._rng import Rng
 Curve = npt.NDArray[np.float64] | float
 Progress = npt.NDArray[np.float64]
 
-# Sines of 1024ths of a turn as 2^-14ths: rounded, because the last bit of a sine differs between platforms.
+# Sines at multiples of 1/1024 turn, rounded to multiples of 2^-14, since the last bit of a sine differs between platforms.
 _SINES = np.round(np.sin(np.arange(1024) * (2 * np.pi / 1024)) * 2**14) / 2**14
 
 
 @dataclass(frozen=True)
 class Track:
-    """Where an object is in each frame: its centre, half its width and height, its angle (turns, clockwise), its opacity, and
-    the gap between its left and right half (in widths)."""
+    """An object's position in each frame: centre, half its width and height, angle (turns, clockwise), opacity, and the gap
+    between its left and right half (in widths)."""
 
     x: Curve
     y: Curve
@@ -35,7 +35,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Scene:
-    """The tracks of a clip's objects, from the back to the front, and how bright the light is, 0 to 1."""
+    """The tracks of the objects in a clip, from back to front, and the brightness of the light, 0 to 1."""
 
     tracks: tuple[Track, ...]
     light: Curve = field(default=1.0)
@@ -43,7 +43,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Action:
-    """An action, what it is called when played backwards, and the same two seen in a mirror (left and right swapped)."""
+    """An action. ``reverse`` is its name when played backwards.
+
+    ``mirror_reverses``: with left and right swapped, the action and its reversal change places.
+    """
 
     name: str
     reverse: str
@@ -64,7 +67,7 @@ def _size(rng: Rng) -> float:
 
 
 def _still(rng: Rng) -> dict[str, Curve]:
-    """An object that stays near the middle, a little tilted."""
+    """The track of an object that stays near the middle, slightly tilted."""
     size = _size(rng)
     return {
         "x": rng.uniform(-0.3, 0.3),
@@ -169,7 +172,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("the light comes on", "the light goes out", _light_on),
 )
 
-# Class 2a is action a, class 2a + 1 its reversal.
+# Class 2a is action a, class 2a + 1 is its reversal.
 CLASSES: tuple[str, ...] = tuple(name for action in ACTIONS for name in (action.name, action.reverse))
-# What a class is called when the clip is mirrored left to right.
+# Class -> its class when the clip is mirrored (left and right swapped).
 MIRROR: tuple[int, ...] = tuple(index ^ 1 if ACTIONS[index // 2].mirror_reverses else index for index in range(len(CLASSES)))

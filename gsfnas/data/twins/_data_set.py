@@ -1,7 +1,7 @@
-"""Twins: a small data set whose classes differ in the order of their frames alone.
+"""Twins: a small data set whose classes come in pairs that differ only in the order of the frames.
 
-Each of its actions has a twin, which is the same clip played backwards. Validation and test hold both members of every pair. A
-model that is blind to order gives both the same answer, of which at most one is right: it cannot pass 50 %.
+Each action has a twin: the same clip played backwards. Validation and test contain both members of every pair. A model that
+ignores the order of frames predicts the same class for both, of which at most one is right, so its accuracy is at most 50 %.
 """
 
 import functools
@@ -28,7 +28,7 @@ TASK = "class"
 
 
 class Twins:
-    """The data set ``twins``: nothing is downloaded, and nothing can be missing."""
+    """The data set ``twins``; it is rendered, so there is nothing to download."""
 
     def tasks(self, settings: DataSettings) -> Mapping[str, tuple[str, ...]]:
         return {TASK: CLASSES}
@@ -38,7 +38,7 @@ class Twins:
 
 
 def open_twins(settings: DataSettings) -> VideoData:
-    """Twins, rendered into the cache unless they are there."""
+    """Opens Twins, rendering its clips into the cache unless they are there already."""
     labels = {split: twins_labels(split, count) for split, count in _counts(settings).items()}
     specification = _specification(settings)
     mirror = {TASK: np.array(MIRROR)} if settings.flip != "none" else None
@@ -59,7 +59,7 @@ def open_twins(settings: DataSettings) -> VideoData:
             names=tuple(f"{split}/{index}" for index in range(shape[0])),
             open_views=functools.partial(_open_views, settings),
         )
-    # Only what differs from the defaults, so that runs of earlier versions keep their ids.
+    # Only values that differ from the defaults, so that runs of earlier versions keep their ids.
     training = {
         name: getattr(settings, name) for name in ("augment", "policy") if getattr(settings, name) not in ("light", "none")
     }
@@ -69,7 +69,7 @@ def open_twins(settings: DataSettings) -> VideoData:
 
 
 def twins_labels(split: str, count: int) -> Labels:
-    """(count,) classes. Training cycles through all of them; elsewhere clips 2k and 2k + 1 are the members of pair k."""
+    """(count,) classes. Train cycles through all classes; in val and test, clips 2k and 2k + 1 are the members of pair k."""
     order = np.arange(count)
     if split == "train":
         return order % len(CLASSES)
@@ -77,9 +77,9 @@ def twins_labels(split: str, count: int) -> Labels:
 
 
 def twins_clip(split: str, index: int, settings: DataSettings) -> Array:
-    """Clip ``index`` of a split, (T, 3, H, W); it depends on no other clip, nor on how many there are."""
+    """Renders clip ``index`` of a split, (T, 3, H, W), independently of the other clips and of their number."""
     label = int(twins_labels(split, index + 1)[index])
-    # In train each clip is drawn on its own; elsewhere two in a row are the same one, forwards and backwards.
+    # In train each clip is a scene of its own; in val and test two in a row are the same scene, forwards and backwards.
     scene = index if split == "train" else index // 2
     clip = render(
         split,
@@ -95,7 +95,7 @@ def twins_clip(split: str, index: int, settings: DataSettings) -> Array:
 
 @dataclass(frozen=True)
 class _Rendered:
-    """Reads clips of a split from a file of (clips, T, 3, H, W); training may crop them at a random scale."""
+    """Reads clips of a split from a file of shape (clips, T, 3, H, W); with ``is_cropped``, training crops at random scales."""
 
     path: Path
     resolution: int
@@ -114,7 +114,7 @@ class _Rendered:
         return array
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # To another process goes the path of a memory map, not its bytes.
+        # Pickles the path of the memory map, not its contents.
         return _Rendered, (self.path, self.resolution, self.is_cropped)
 
 
@@ -137,7 +137,7 @@ def _counts(settings: DataSettings) -> dict[str, int]:
 
 
 def _specification(settings: DataSettings) -> dict[str, object]:
-    """Everything that the pixels of a clip depend on."""
+    """Everything that determines the pixels of a clip."""
     return {
         "version": VERSION,
         "seed": settings.seed,

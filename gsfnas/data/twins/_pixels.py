@@ -1,7 +1,7 @@
-"""The real pixels that Twins is made of: scikit-learn's digits as objects, its two photographs as backgrounds.
+"""The source images of Twins: scikit-learn's digits as objects, its two photographs as backgrounds.
 
 Train, validation and test share no digit and no pixel of a photograph: digits are divided by their index, and each photograph
-is cut into three strips. Everything is computed in exact integers, so that each platform gets the same pixels.
+is cut into three strips. The arithmetic is exact (on integers), so the pixels are the same on every platform.
 """
 
 import functools
@@ -11,22 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# Split -> which of every ten digits it gets.
+# Split -> the digits that it gets, by their index modulo 10.
 DIGITS: Mapping[str, tuple[int, ...]] = {"train": (0, 1, 2, 3, 4, 5), "val": (6, 7), "test": (8, 9)}
-# Columns of each photograph (640 wide), from and to.
+# Split -> its columns [start, stop) of each photograph, which is 640 pixels wide.
 COLUMNS: Mapping[str, tuple[int, int]] = {"train": (0, 384), "val": (384, 512), "test": (512, 640)}
 
 TEXTURE = 64
-# Pixels of a photograph that a frame shows, across and down.
+# Width and height, in pixels of the photograph, of the part that a frame shows.
 VIEW = 100
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """What one split may show.
+    """The images of one split.
 
     ``digits``: (D, TEXTURE * TEXTURE) uint8, opacities with a transparent rim. ``photos``: a (3, height, width) uint8 strip of
-    each photograph at twice the frames' resolution, so that the camera can move by half a pixel.
+    each photograph at twice the resolution of the frames, so that the camera can move by half a pixel.
     """
 
     digits: npt.NDArray[np.uint8]
@@ -35,7 +35,7 @@ class Pixels:
 
 @functools.lru_cache(maxsize=8)
 def load_pixels(split: str, resolution: int) -> Pixels:
-    """The digits and the strips of ``split``, the strips scaled for frames of ``resolution`` pixels."""
+    """Loads the digits and strips of ``split``; strips are scaled for frames of ``resolution`` pixels."""
     from sklearn.datasets import load_digits, load_sample_images
 
     images = load_digits().images
@@ -52,9 +52,9 @@ def load_pixels(split: str, resolution: int) -> Pixels:
 
 
 def resize(image: npt.NDArray[np.generic], height: int, width: int) -> npt.NDArray[np.uint8]:
-    """(H, W) of values in 0..255 to (height, width) uint8 with a triangular filter that smooths where it shrinks."""
+    """Resizes (H, W) values in 0..255 to (height, width) uint8 with a triangular filter, antialiased when shrinking."""
     rows, columns = _weights(image.shape[0], height), _weights(image.shape[1], width)
-    # Weights and pixels are integers and the sums stay below 2^53: float64 is exact, in whatever order it adds.
+    # Weights and pixels are integers and all sums stay below 2^53, so float64 is exact in any order of summation.
     total = rows @ np.rint(image).astype(np.float64) @ columns.T
     scale = rows.sum(1)[:, None] * columns.sum(1)[None, :]
     rounded: npt.NDArray[np.uint8] = np.floor(total / scale + 0.5).astype(np.uint8)
@@ -62,7 +62,7 @@ def resize(image: npt.NDArray[np.generic], height: int, width: int) -> npt.NDArr
 
 
 def _weights(size_in: int, size_out: int) -> npt.NDArray[np.float64]:
-    """(size_out, size_in) integers from 0 to 4096."""
+    """(size_out, size_in) filter weights: integers from 0 to 4096, stored as float64."""
     support = max(1.0, size_in / size_out)
     centres = (np.arange(size_out) + 0.5) * (size_in / size_out)
     distance = np.abs(np.arange(size_in) + 0.5 - centres[:, None]) / support

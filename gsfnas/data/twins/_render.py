@@ -1,6 +1,6 @@
-"""Draws one clip of Twins: a photograph behind, digits before it, a drifting camera, distractors and noise.
+"""Renders one clip of Twins: digits in front of a photograph, with a drifting camera, distractors and noise.
 
-Shapes: T frames, H height, W width. Only elementwise arithmetic in IEEE floats, and no transcendental function of an array:
+Shapes: T frames, H height, W width. Arrays go only through elementwise IEEE arithmetic, without transcendental functions, so
 the same seed gives the same bytes on every platform.
 """
 
@@ -11,18 +11,18 @@ from gsfnas.data.twins._actions import ACTIONS, Curve, Track, cosine, sine
 from gsfnas.data.twins._pixels import TEXTURE, Pixels, load_pixels
 from gsfnas.data.twins._rng import Rng
 
-# To be increased by every change, here, in the actions or in the pixels, that changes a clip.
+# Increase this with every change, here, in _actions.py or in _pixels.py, that changes a clip.
 VERSION = 1
 
 Frames = npt.NDArray[np.float32]
-# A tenth of a texture on each side is rim: the digit itself fills 0.8 of it.
+# The rim takes a tenth of a texture on each side, so the digit itself fills 0.8 of it.
 _REACH = 0.8 * TEXTURE / 2
 
 
 def render(
     split: str, index: int, action: int, *, seed: int, frames: int, resolution: int, difficulty: float
 ) -> npt.NDArray[np.uint8]:
-    """Clip ``index`` of ``split``, showing ``ACTIONS[action]`` forwards: (T, 3, H, W) uint8."""
+    """Renders scene ``index`` of ``split``, showing ``ACTIONS[action]`` forwards: (T, 3, H, W) uint8."""
     pixels = load_pixels(split, resolution)
     rng = Rng("twins", VERSION, seed, split, index, action)
     scene = ACTIONS[action].play(rng, _progress(rng, frames))
@@ -38,7 +38,7 @@ def render(
 
 
 def _progress(rng: Rng, frames: int) -> npt.NDArray[np.float64]:
-    """From 0 to 1 within the clip: a random onset and duration, straight or eased."""
+    """(T,) progress from 0 to 1, with random onset and duration, between linear and eased."""
     duration = rng.uniform(0.5, 0.9)
     onset = rng.uniform(0, 1 - duration)
     time = (np.arange(frames) + 0.5) / frames
@@ -70,7 +70,7 @@ def _background(rng: Rng, pixels: Pixels, frames: int, resolution: int, difficul
 
 
 def _distractor(rng: Rng, frames: int, difficulty: float) -> Track:
-    """A small object near an edge that moves away and comes back, so that it looks the same forwards and backwards."""
+    """A small object near an edge that moves away and back, so that it looks the same forwards and backwards."""
     size = rng.uniform(0.14, 0.2)
     time = np.abs(np.linspace(-1, 1, frames))
     direction, reach = rng.uniform(0, 1), rng.uniform(0, 0.3) * difficulty
@@ -85,7 +85,7 @@ def _distractor(rng: Rng, frames: int, difficulty: float) -> Track:
 
 
 def _paint(clip: Frames, track: Track, rng: Rng, pixels: Pixels, drift_x: Curve, drift_y: Curve) -> None:
-    """Puts a random digit in two random colours onto ``clip``, in place."""
+    """Paints a random digit in two random colours onto ``clip``, in place."""
     frames, _, _, resolution = clip.shape
     half = resolution / 2
     x = track.x * half + (half - 0.5) + drift_x
@@ -115,7 +115,7 @@ def _paint(clip: Frames, track: Track, rng: Rng, pixels: Pixels, drift_x: Curve,
 
 
 def _colour(rng: Rng) -> list[np.float32]:
-    """A light colour: one channel nearly full, one at random, one between."""
+    """A random bright colour: channels from 215, from 90 and from 0 up to 255, in random order."""
     values = [rng.uniform(215, 255), rng.uniform(90, 255), rng.uniform(0, 255)]
     first = rng.integer(3)
     step = rng.choice((1, 2))
@@ -131,6 +131,6 @@ def _finish(clip: Frames, rng: Rng, difficulty: float) -> npt.NDArray[np.uint8]:
 
 
 def _per_frame(curve: Curve, frames: int) -> Frames:
-    """(T, 1, 1, 1), from one number or from one a frame."""
+    """(T, 1, 1, 1), from a single number or one number per frame."""
     values = np.broadcast_to(np.asarray(curve, dtype=np.float32), (frames,))
     return values.reshape(frames, 1, 1, 1)

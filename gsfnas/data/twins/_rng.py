@@ -1,6 +1,6 @@
-"""Random numbers of one clip that are the same on every platform and in every numpy.
+"""Random numbers for one clip that are the same on every platform and with every version of NumPy.
 
-numpy promises the raw output of a bit generator, but not what its distributions make of it, so those are written here.
+NumPy guarantees the raw output of a bit generator, but not that of its distributions, so those are implemented here.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ _CHUNK = 64
 
 
 class Rng:
-    """Uniform numbers from a counter-based generator, whose key is a hash of ``parts``."""
+    """Uniform random numbers from a counter-based generator (Philox), keyed by a hash of ``parts``."""
 
     def __init__(self, *parts: str | int) -> None:
         digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=16).digest()

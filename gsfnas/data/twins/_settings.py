@@ -1,23 +1,23 @@
-"""What the settings of Twins must be. Nothing heavy is imported here."""
+"""Checks the settings of Twins. Imports nothing heavy."""
 
 from collections.abc import Mapping
 
 from gsfnas.errors import UserError
 
-# What a disk holds of a split.
+# The maximum size of a split on disk.
 _MAX_SPLIT_BYTES = 2**40
 FLIPS = ("auto", "none", "twins")
 
 
 def check_files(root: str | None, frame_names: str | None) -> None:
-    """Raises UserError for settings of data sets on disk."""
+    """Raises UserError if a setting is given that only data sets on disk have."""
     for name, value in (("root", root), ("frame_names", frame_names)):
         if value:
             raise UserError(f"`data.{name}` belongs to a data set on disk, but this one is 'twins' (got {value!r})")
 
 
 def check_clips(counts: Mapping[str, int], frames: int, resolution: int, difficulty: float, flip: str) -> None:
-    """``counts``: setting -> number of clips. Raises UserError for what cannot be rendered or would fill the disk."""
+    """``counts`` maps setting -> number of clips. Raises UserError for invalid values, and for splits of more than 1 TB."""
     if flip not in FLIPS:
         raise UserError(f"`data.flip` of twins is {', '.join(FLIPS[:-1])} or {FLIPS[-1]}, but got {flip!r}")
     most = _MAX_SPLIT_BYTES // (frames * 3 * resolution**2)

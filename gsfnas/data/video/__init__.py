@@ -1,1 +1,1 @@
-"""Video files and folders of frames: their frames found, decoded, sampled, augmented, cached and handed out in batches."""
+"""Finds, decodes, samples, augments, caches and batches the frames of video files and image folders."""

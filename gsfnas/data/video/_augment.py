@@ -1,7 +1,7 @@
-"""Augmentations of a clip, the same for all of its frames, and the crops that testing takes.
+"""Augmentations of a clip, applied equally to all of its frames, and the crops for testing.
 
-Shapes: T frames, 3 channels, H height, W width, R resolution; uint8. A clip that needs no change may come back as it is, not
-as a copy. Torch is imported when it is first needed.
+Shapes: T frames, 3 channels, H height, W width, R resolution; uint8. A clip that needs no change may be returned without a
+copy. Torch is imported on first use.
 """
 
 from collections.abc import Callable
@@ -22,17 +22,18 @@ Clip = npt.NDArray[np.uint8]
 POLICIES = ("none", "autoaugment", "randaugment")
 
 _SCALES = (1.0, 0.875, 0.75, 0.66)
-# A side this close to the resolution, in pixels, becomes the resolution, which spares a resize that would only blur.
+# A side that differs by fewer pixels from the resolution is set to it, which avoids a resize that would only blur.
 _NEAR = 3
-# (down, across) in quarters of the margin round a crop: corners, centre, middles of the edges, between corner and centre.
+# The 13 positions (down, across) of a crop in quarters of the margin: corners, centre, edge midpoints, and halfway between
+# corners and centre.
 _PLACES = tuple((down, across) for down in range(5) for across in range(5) if down % 2 == across % 2)
 
 
 def multi_scale_crop(clip: Clip, resolution: int, generator: np.random.Generator) -> Clip:
-    """(T, 3, H, W) -> (T, 3, R, R): one of ``crop_boxes``, each as likely, resized with a smoothing filter.
+    """(T, 3, H, W) -> (T, 3, R, R): one of ``crop_boxes``, uniformly drawn, resized with antialiasing.
 
-    Corner cropping with scale jittering, Wang et al. 2016 (arXiv:1608.00859), section 3.2. The paper cuts at the corners and
-    the centre, the code that was published with it at 13 places.
+    Corner cropping with scale jittering, Wang et al. 2016 (arXiv:1608.00859), section 3.2. The paper crops at the corners and
+    the centre, its published code at 13 positions.
     """
     from torchvision.transforms.v2 import InterpolationMode
     from torchvision.transforms.v2 import functional as transforms
@@ -47,11 +48,11 @@ def multi_scale_crop(clip: Clip, resolution: int, generator: np.random.Generator
 
 
 def crop_boxes(height: int, width: int, resolution: int) -> list[tuple[int, int, int, int]]:
-    """The 130 crops of a frame, each (top, left, height, width): 10 pairs of sides at 13 places.
+    """The 130 crops of a frame, each (top, left, height, width): 10 pairs of sides at 13 positions.
 
-    A side is one of four scales of the frame's short side; height and width are at most one scale apart. Places coincide where
-    a crop is as tall or as wide as the frame. Unlike in the published code, a crop in a corner touches both edges whatever its
-    size, and no crop is larger than the frame.
+    A side is the frame's short side times one of four scales; height and width are at most one scale apart. Positions coincide
+    if a crop is as tall or as wide as the frame. Unlike in the published code, a corner crop of any size touches both edges,
+    and no crop is larger than the frame.
     """
     short = min(height, width)
     sides = [max(int(short * scale), 1) for scale in _SCALES]
@@ -66,7 +67,7 @@ def crop_boxes(height: int, width: int, resolution: int) -> list[tuple[int, int,
 
 
 def centre_crop(clip: Clip, short_side: int, resolution: int) -> Clip:
-    """(T, 3, H, W) -> (T, 3, R, R): short side resized with a smoothing filter where it differs, centre cut out."""
+    """(T, 3, H, W) -> (T, 3, R, R): resizes the short side with antialiasing if it differs, and crops the centre."""
     from torchvision.transforms.v2 import functional as transforms
 
     # torchvision would pad a larger crop with black.
@@ -75,10 +76,10 @@ def centre_crop(clip: Clip, short_side: int, resolution: int) -> Clip:
 
 
 def three_crops(clip: Clip, short_side: int, resolution: int, crops: int) -> list[Clip]:
-    """(T, 3, H, W) -> ``crops`` times (T, 3, R, R): the centre, or both ends and the centre of the longer side, in their order.
+    """(T, 3, H, W) -> ``crops`` clips of (T, 3, R, R): with 1 the centre, with 3 start, centre and end of the longer side.
 
-    The published code crops at the left, the right and the centre. Here a picture taller than wide is cropped at its top and
-    bottom.
+    The published code always crops at the left, the right and the centre. Here a picture that is taller than wide is cropped
+    at the top, centre and bottom.
     """
     if crops == 1:
         return [centre_crop(clip, short_side, resolution)]
@@ -95,7 +96,7 @@ def three_crops(clip: Clip, short_side: int, resolution: int, crops: int) -> lis
 
 
 def resized(clip: Clip, short_side: int) -> Clip:
-    """(T, 3, H, W), its short side resized with a smoothing filter where it differs."""
+    """Resizes the short side of (T, 3, H, W) with antialiasing, if it differs."""
     from torchvision.transforms.v2 import InterpolationMode
     from torchvision.transforms.v2 import functional as transforms
 
@@ -105,10 +106,11 @@ def resized(clip: Clip, short_side: int) -> Clip:
 
 
 def apply_policy(clip: Clip, policy: str, generator: np.random.Generator) -> Clip:
-    """(T, 3, H, W), changed by torchvision's AutoAugment (for ImageNet) or RandAugment with their published settings.
+    """Applies torchvision's AutoAugment (for ImageNet) or RandAugment, with the published settings, to (T, 3, H, W).
 
-    One draw decides for all frames; what depends on brightness (equalize, contrast) is measured in each frame. No state of
-    torch is changed, so that threads may call this at once. Raises UserError for a policy that is not in ``POLICIES``.
+    All frames get the same random operations; operations that depend on brightness (equalize, contrast) measure it in each
+    frame. Thread-safe: the state of torch's generator does not change. Raises UserError for a policy that is not in
+    ``POLICIES``.
     """
     if policy not in POLICIES:
         raise unknown("augmentation policy", policy, POLICIES)
@@ -124,7 +126,7 @@ def apply_policy(clip: Clip, policy: str, generator: np.random.Generator) -> Cli
 
 
 def shift(clip: Clip, down: int, across: int) -> Clip:
-    """(T, 3, H, W), moved by so many pixels up and to the left, its edges repeated."""
+    """Shifts (T, 3, H, W) up by ``down`` and left by ``across`` pixels, padding by repeating the edges."""
     height, width = clip.shape[-2:]
     rows = np.clip(np.arange(height) + down, 0, height - 1)
     columns = np.clip(np.arange(width) + across, 0, width - 1)
@@ -132,16 +134,16 @@ def shift(clip: Clip, down: int, across: int) -> Clip:
 
 
 def flip(clip: Clip) -> Clip:
-    """(T, 3, H, W), left and right swapped; a copy, since torch takes no array that is read backwards."""
+    """Mirrors (T, 3, H, W), left and right swapped. Returns a copy, since torch accepts no negative strides."""
     return np.ascontiguousarray(clip[..., ::-1])
 
 
 @cache
 def _drawing_from() -> "Callable[[torch.Generator], AbstractContextManager[Any]]":
-    """A context in which this thread's random numbers come from a given generator.
+    """A context manager that makes torch draw random numbers of this thread from a given generator.
 
-    Torchvision's policies use the process-wide generator and accept no other. Seeding that one would change what training
-    draws meanwhile in another thread. A mode for torch functions applies to one thread only.
+    Torchvision's policies use the global generator and accept no other. Seeding the global one would change the random numbers
+    of training, in another thread. A ``TorchFunctionMode`` applies to the current thread only.
     """
     import torch
     from torch.overrides import TorchFunctionMode
@@ -159,7 +161,7 @@ def _drawing_from() -> "Callable[[torch.Generator], AbstractContextManager[Any]]
 
 
 def _tensor(clip: Clip) -> "torch.Tensor":
-    """A tensor that shares memory where torch allows it, which is not for negative strides or read-only arrays."""
+    """A tensor that shares memory with the clip, if torch can: not for negative strides or read-only arrays."""
     import torch
 
     return torch.from_numpy(clip if clip.flags.writeable and min(clip.strides) >= 0 else clip.copy())

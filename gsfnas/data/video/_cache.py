@@ -1,4 +1,4 @@
-"""Arrays on disk: written whole or not at all, checked when they are opened, made again where they are damaged."""
+"""Arrays cached on disk: written completely or not at all, verified when opened, and recreated if damaged."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ _BLOCK = 1 << 24
 
 
 def cache_folder(cache: str | None) -> Path:
-    """The folder that the user named, or the platform's for gsfnas."""
+    """The cache folder that the user set, or the platform's default for gsfnas."""
     if cache is not None:
         return expanded("data.cache", cache)
     from platformdirs import user_cache_path
@@ -30,7 +30,7 @@ def cache_folder(cache: str | None) -> Path:
 
 
 def expanded(setting: str, path: str) -> Path:
-    """The path that a setting names, with ``~`` as the home of its user. Raises UserError where there is no such user."""
+    """Expands ``~`` in the path of a setting. Raises UserError for ``~user`` with an unknown user."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -38,10 +38,11 @@ def expanded(setting: str, path: str) -> Path:
 
 
 def cached_array(path: Path, shape: tuple[int, ...], rows: Callable[[], Iterable[Array]]) -> Array:
-    """The uint8 array of ``shape`` at ``path``, memory-mapped for reading; made of ``rows()`` where it is missing or damaged.
+    """Memory-maps the uint8 array of ``shape`` at ``path`` for reading; creates it from ``rows()`` if it is missing or damaged.
 
-    Beside the ``.npy`` stands its checksum. Several processes may do this at once: each writes a file of its own, and the
-    last to finish replaces an equal one. It is written row by row: through a memory map, a full disk would kill the process.
+    A ``.json`` file beside it has its checksum. Several processes may call this at once: each writes a temporary file and
+    renames it, so the last one replaces an identical file. Rows are written through a file and not a memory map, since with a
+    memory map a full disk would kill the process.
     """
     ready = _open_checked(path, shape)
     if ready is not None:
@@ -62,7 +63,7 @@ def cached_array(path: Path, shape: tuple[int, ...], rows: Callable[[], Iterable
 
 @dataclass(frozen=True)
 class Ragged:
-    """Arrays of one number of axes and different shapes, one after the other in a file, memory-mapped for reading."""
+    """Arrays with equal numbers of axes but different shapes, stored one after the other in a file and memory-mapped."""
 
     path: Path
     shapes: tuple[tuple[int, ...], ...]
@@ -80,12 +81,12 @@ class Ragged:
         return [0, *itertools.accumulate(math.prod(shape) for shape in self.shapes)]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # To another process goes the path of a memory map, not its bytes.
+        # Pickles the path of the memory map, not its contents.
         return Ragged, (self.path, self.shapes)
 
 
 def cached_ragged(path: Path, rows: Callable[[], Iterable[Array]]) -> Ragged:
-    """The uint8 arrays at ``path``; made of ``rows()`` where they are missing or damaged. Written as ``cached_array`` is."""
+    """Like ``cached_array``, for uint8 arrays of different shapes."""
     ready = _open_ragged(path)
     if ready is not None:
         return ready
@@ -113,7 +114,7 @@ def _open_ragged(path: Path) -> Ragged | None:
 
 
 def _open_checked(path: Path, shape: tuple[int, ...]) -> Array | None:
-    """The array; None where it is incomplete or its checksum differs."""
+    """Opens the array; None if it is missing or incomplete, or if its checksum differs."""
     try:
         stated = json.loads(path.with_suffix(".json").read_text())
         if stated != {"crc32": _checksum(path), "shape": list(shape)}:

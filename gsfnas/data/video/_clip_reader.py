@@ -1,7 +1,7 @@
-"""Reads clips from files, or from a cache of what was decoded of them: which frames, which pixels.
+"""Reads clips from files, or from a cache of their decoded frames: samples frames and crops them.
 
-With ``augment=light`` training takes one of three places of each segment and the centre of the picture; with ``paper`` any
-frame of it, and a corner crop of a random scale. Testing takes the middle frames and the centre in either case. A split that
+With ``augment=light``, training takes one of three frames of each segment and the centre crop; with ``paper`` any frame of each
+segment and a corner crop of a random scale. Testing takes the middle frames and the centre crop in both cases. A split that
 is small enough is decoded once and cached, which changes no clip.
 
 Shapes: B clips, T segments, V views, R the resolution, S the short side.
@@ -30,18 +30,18 @@ from gsfnas.errors import UserError
 from gsfnas.escape import printable
 from gsfnas.files import CannotWriteError
 
-# The aspect ratio by which the size of a cache is estimated: wider pictures are rare.
+# The aspect ratio assumed in estimates of cache size; wider pictures are rare.
 _WIDEST = 16 / 9
-# Number of videos that are looked at to see whether pictures have room for several crops.
+# The number of videos that are checked for room for several crops.
 _LOOKED_AT = 3
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip that can be decoded: ``frames`` frames of a file from ``first`` on.
+    """A decodable clip: ``frames`` frames of a file, starting at frame ``first``.
 
-    ``index`` is a file with the frame index of the video, for a part of a video and for one without usable time stamps;
-    ``names`` are patterns of frames in a folder of images.
+    ``index`` is the file with the frame index of the video, for parts of videos and videos without usable time stamps.
+    ``names`` are the patterns of frames in a folder of images.
     """
 
     path: Path
@@ -58,20 +58,20 @@ class Clip:
         return self.first, self.frames
 
     def decode(self, indices: Sequence[int], side: int) -> Clips:
-        """(K, 3, H, W) of the frames at ``indices`` of the clip, the short side resized to ``side``.
+        """Decodes the K frames at ``indices`` of the clip: (K, 3, H, W), with the short side resized to ``side``.
 
-        Raises UserError where the file has become unreadable since it was looked at.
+        Raises UserError if the file has become unreadable since it was probed.
         """
         try:
             known = None if self.index is None else load(self.index)
-            # Resized one by one, so that large ones are not in memory together.
+            # Each frame is resized when it is decoded, so that only one large frame is in memory.
             return decode(self.path, [self.first + index for index in indices], known, self.names, partial(_small, side=side))
         except (DecodeError, OSError) as error:
             raise UserError(f"{self.path} cannot be decoded any more: {error}") from None
 
 
 def _small(image: Array, side: int) -> Array:
-    """(H, W, 3) -> (3, H, W), the short side resized."""
+    """(H, W, 3) -> (3, H, W), with the short side resized to ``side``."""
     small: Array = resized(image.transpose(2, 0, 1)[None], side)[0]
     return small
 
@@ -79,9 +79,9 @@ def _small(image: Array, side: int) -> Array:
 def open_split(
     split: str, clips: Sequence[Clip], labels: Mapping[str, Labels], home: Path, settings: DataSettings, notes: list[str]
 ) -> ClipSplit:
-    """A split that reads from the cache where that has room, or else decodes one batch ahead.
+    """Opens a split that reads from the cache, or that decodes ahead of use if it is larger than ``cache_gb``.
 
-    Where the cache cannot be written it decodes too, and a sentence about it is added to ``notes``.
+    If the cache cannot be written, the split decodes ahead too, and a sentence about it is added to ``notes``.
     """
     any_frame = settings.augment == "paper" and split == "train"
     pixels = (settings.frames, settings.resolution, settings.side)
@@ -96,14 +96,14 @@ def open_split(
     try:
         return replace(direct, read=read.kept(place), ahead=0)
     except CannotWriteError as error:
-        # Notes go into reports, so the path of the cache is left out.
+        # Without the path of the cache, since notes go into reports.
         reason = str(error).rpartition(": ")[2]
         notes.append(f"{split} is decoded in each epoch anew, since its cache cannot be written ({reason})")
         return direct
 
 
 def _name(clip: Clip) -> str:
-    """Its folder and file name, and its first frame where it is a part of a video."""
+    """The clip's name: folder and file name, and the first frame if it is a part of a video."""
     place = printable(f"{clip.path.parent.name}/{clip.path.name}")
     return f"{place}:{clip.first}" if clip.is_part else place
 
@@ -115,7 +115,7 @@ def _views(split: str, clips: Sequence[Clip], settings: DataSettings) -> int:
 
 @dataclass(frozen=True)
 class _TestViews:
-    """Several clips and crops of each video, decoded as they are asked for: (B, V, T, 3, R, R)."""
+    """Reads several clips and crops of each video, without a cache: (B, V, T, 3, R, R)."""
 
     videos: tuple[Clip, ...]
     segments: int
@@ -139,7 +139,11 @@ class _TestViews:
 def _open_views(
     videos: tuple[Clip, ...], segments: int, resolution: int, side: int, clips: int, crops: int
 ) -> tuple[_TestViews, int]:
-    """A reader of views, and how many videos are too short for so many clips: theirs repeat, as in the published code."""
+    """Returns a reader of views, and the number of videos too short for that many different clips.
+
+    Their clips repeat, as in the published code. Raises UserError if all videos are too short, or if the pictures have no room
+    for several crops.
+    """
     short = sum(len(np.unique(clip_frames(video.frames, segments, clips), axis=0)) < clips for video in videos)
     if short == len(videos):
         longest = max(video.frames for video in videos)
@@ -158,7 +162,7 @@ def _open_views(
 
 @dataclass(frozen=True)
 class Views:
-    """One of a few fixed places of each segment, the centre of the picture: (B, T, 3, R, R)."""
+    """Reads one of a few fixed frames of each segment, with a centre crop: (B, T, 3, R, R)."""
 
     clips: tuple[Clip, ...]
     segments: int
@@ -181,7 +185,7 @@ class Views:
         return np.stack(list(in_threads(one, range(len(indices))[part])))
 
     def kept(self, place: Path) -> "_KeptViews":
-        """The same from a file that holds all views."""
+        """The same reader, but from a cache file with all views, which is created if it is missing."""
 
         def one(clip: Clip) -> Array:
             frames = segment_frames(clip.frames, self.segments, self.views)
@@ -201,7 +205,7 @@ class Views:
 
 @dataclass(frozen=True)
 class _KeptViews:
-    """The clips of ``Views`` from a file of (clips, T, V, 3, R, R)."""
+    """Reads the clips of ``Views`` from a cache file of shape (clips, T, V, 3, R, R)."""
 
     path: Path
 
@@ -216,13 +220,13 @@ class _KeptViews:
         return array
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # To another process goes the path of a memory map, not its bytes.
+        # Pickles the path of the memory map, not its contents.
         return _KeptViews, (self.path,)
 
 
 @dataclass(frozen=True)
 class _AnyFrame:
-    """A random frame of each segment, and one crop of a random scale for all of them: (B, T, 3, R, R)."""
+    """Reads a random frame of each segment, with the same crop of a random scale for all frames: (B, T, 3, R, R)."""
 
     clips: tuple[Clip, ...]
     segments: int
@@ -232,7 +236,7 @@ class _AnyFrame:
 
     @property
     def bytes(self) -> float:
-        """An upper bound, unless pictures are wider than 16 to 9."""
+        """The size of the cache: an upper bound, unless pictures are wider than 16:9."""
         return sum(clip.frames for clip in self.clips) * 3.0 * self.side**2 * _WIDEST
 
     def __call__(self, indices: Labels, generator: np.random.Generator | None, part: slice = ALL) -> Clips:
@@ -250,7 +254,7 @@ class _AnyFrame:
         return np.stack(list(in_threads(one, range(len(indices))[part])))
 
     def kept(self, place: Path) -> "_AnyFrame":
-        """The same from a file that holds all frames, their short side resized."""
+        """The same reader, but from a cache file with all frames, their short side resized."""
 
         def one(clip: Clip) -> Array:
             return clip.decode(range(clip.frames), self.side)

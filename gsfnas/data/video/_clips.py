@@ -1,4 +1,4 @@
-"""A data set as a study sees it: splits of labelled clips, handed out in batches that a seed determines.
+"""The data set that a study uses: splits of labelled clips, read in batches that are determined by a seed.
 
 Shapes: B clips, T frames, 3 channels, H height, W width; uint8.
 """
@@ -32,18 +32,19 @@ _WATCH_SECONDS = 0.2
 
 
 class Read(Protocol):
-    """(indices (B,), a generator for a random choice of frames, or None for the middle one of each segment) -> (B, T, 3, H, W).
+    """Reads the clips at ``indices``, (B,) -> (B, T, 3, H, W).
 
-    With a ``part`` only that part of the batch is read, and each clip is the same as when the whole batch is read.
+    A ``generator`` chooses frames at random; None takes the middle one of each segment. With ``part`` only that part of the
+    batch is read; its clips are the same as when the whole batch is read.
     """
 
     def __call__(self, indices: Labels, generator: np.random.Generator | None, part: slice = ALL) -> Clips: ...
 
 
 class OpenViews(Protocol):
-    """A reader of several views of each video, (B, V, T, 3, H, W), and how many videos have fewer different ones.
+    """Returns a reader of several views of each video, (B, V, T, 3, H, W), and the number of videos with fewer distinct views.
 
-    Views are ordered by clip, and within it by crop from left to right. Raises UserError where no video has as many.
+    Views are ordered by clip, and within a clip by crop from left to right. Raises UserError if no video has that many.
     """
 
     def __call__(self, clips: int, crops: int) -> "tuple[Read, int]": ...
@@ -51,12 +52,12 @@ class OpenViews(Protocol):
 
 @dataclass(frozen=True)
 class ClipSplit:
-    """Clips and their labels, one array a task.
+    """Clips and their labels, one array per task.
 
-    ``mirror`` maps the classes of each task to those of mirrored clips, -1 where there is none; without it no clip is mirrored,
-    since its label could change. ``shift`` is how many pixels an augmented clip may move, the same for all of its frames;
-    ``policy`` is a further augmentation. ``ahead`` batches are read by a thread while the current one is used; with ``workers``
-    that many processes read instead. ``names`` identify the clips; ``open_views`` reads several views of each.
+    ``mirror`` maps, for each task, a class to the class of the mirrored clip, or to -1 if there is none. Without ``mirror`` no
+    clip is mirrored, since its label could change. ``shift`` is the maximum shift of an augmented clip in pixels, the same for
+    all of its frames; ``policy`` is a further augmentation. A thread reads ``ahead`` batches in advance; with ``workers``, that
+    many processes read instead. ``names`` identify the clips; ``open_views`` opens a reader of several views of each.
     """
 
     labels: Mapping[str, Labels]
@@ -82,11 +83,11 @@ class ClipSplit:
         pinned: bool = False,
         share: tuple[int, int] = (0, 1),
     ) -> "Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]":
-        """One epoch: uint8 (B, T, 3, H, W) and {task: int64 (B,)}, the last batch as long as what remains.
+        """Yields the batches of one epoch: uint8 (B, T, 3, H, W) and {task: int64 (B,)}; the last one may be smaller.
 
         Without a shuffle seed clips keep their order; without an augment seed they are not augmented. ``start`` skips that many
-        batches without reading them; those that follow are unaffected. ``pinned`` memory lets a GPU copy while it computes.
-        ``share`` (k, of) gives only that part of each batch, as ``part_of`` cuts it.
+        batches without reading them, and does not change those that follow. ``pinned`` memory lets a GPU copy while it
+        computes. ``share`` (k, of) yields only a part of each batch, as ``part_of`` divides it.
         """
         import torch
 
@@ -103,15 +104,15 @@ class ClipSplit:
             yield found.pin_memory() if pinned else found, {task: torch.from_numpy(each) for task, each in labels.items()}
 
     def section(self, start: int, stop: int) -> "ClipSplit":
-        """The clips from ``start`` to before ``stop`` as a split, which may be empty."""
+        """The clips [``start``, ``stop``) as a split, which may be empty."""
         labels = {task: values[start:stop] for task, values in self.labels.items()}
         return replace(self, labels=labels, read=_Shifted(self.read, start), names=self.names[start:stop], open_views=None)
 
     def viewed(self, clips: int, crops: int) -> "tuple[ClipSplit, int]":
-        """The same clips, each in ``clips`` x ``crops`` views: (B, V, T, 3, H, W); and how many videos have fewer.
+        """Returns the split with ``clips`` x ``crops`` views of each clip, (B, V, T, 3, H, W), and how many videos have fewer.
 
-        ``clips`` take different places of the segments; ``crops`` are the centre, or the two ends and the centre of the longer
-        side. Raises UserError where no clip of the split has as many.
+        ``clips`` take different frames of the segments; ``crops`` are the centre, or the two ends and the centre of the longer
+        side. Raises UserError if no clip of the split has that many views.
         """
         if (clips, crops) == (1, 1):
             one = _OneView(self.read)
@@ -123,9 +124,10 @@ class ClipSplit:
     def augmented(
         self, clips: Clips, labels: dict[str, Labels], generator: np.random.Generator, count: int, part: slice
     ) -> tuple[Clips, dict[str, Labels]]:
-        """Each clip moved, its edges repeated, and where that is allowed mirrored, its label too; then the policy is applied.
+        """Augments clips and their labels: random shift with repeated edges, random mirroring where allowed, then the policy.
 
-        The clips are ``part`` of a batch of ``count``. Random numbers are drawn for the whole batch, whatever the part.
+        ``clips`` are the ``part`` of a batch of ``count`` clips. Random numbers are always drawn for the whole batch, so the
+        result does not depend on the part.
         """
         shifts = generator.integers(-self.shift, self.shift + 1, size=(count, 2))[part].tolist()
         mirrored = np.less(generator.random(size=count), 0.5)[part]
@@ -144,7 +146,7 @@ class ClipSplit:
 
 @dataclass(frozen=True)
 class _Batches:
-    """An epoch's batches by number; a worker process gets this object."""
+    """The batches of an epoch by number; worker processes receive this object."""
 
     split: ClipSplit
     order: Labels
@@ -163,7 +165,7 @@ class _Batches:
         return self.split.augmented(clips, labels, generator, len(indices), part)
 
     def __getitem__(self, batch: int) -> "tuple[torch.Tensor, dict[str, torch.Tensor]] | str":
-        """For torch's loader. A UserError is returned as its text, since the loader would wrap it in a traceback."""
+        """Used by torch's DataLoader. Returns the message of a UserError, since the loader would wrap it in a traceback."""
         import torch
 
         try:
@@ -174,9 +176,9 @@ class _Batches:
 
 
 def part_of(count: int, k: int, of: int) -> slice:
-    """The k-th of ``of`` parts of a batch of ``count`` clips, in order and as even as can be; the first clip where it is empty.
+    """The k-th of ``of`` parts, as even as possible, of a batch of ``count`` clips; the first clip if that part is empty.
 
-    No process can compute on an empty batch: one without a clip of its own computes that one and ignores the result.
+    No process can compute on an empty batch, so a process without a clip computes the first one and ignores the result.
     """
     start, stop = count * k // of, count * (k + 1) // of
     return slice(start, stop) if start < stop else slice(0, 1)
@@ -184,7 +186,7 @@ def part_of(count: int, k: int, of: int) -> slice:
 
 @dataclass(frozen=True)
 class _OneView:
-    """A reader whose clips become the one view of each."""
+    """A reader that returns each clip as its only view: (B, 1, T, 3, H, W)."""
 
     read: Read
 
@@ -194,7 +196,7 @@ class _OneView:
 
 @dataclass(frozen=True)
 class _Shifted:
-    """A reader that begins at clip ``start`` of another."""
+    """A reader whose index 0 is clip ``start`` of another reader."""
 
     read: Read
     start: int
@@ -206,22 +208,23 @@ class _Shifted:
 def _in_processes(
     load: _Batches, numbers: range, workers: int, pinned: bool
 ) -> "Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]":
-    """``load`` of each number in order, by processes that keep two batches each ready."""
-    # Imported before the processes are forked: otherwise each would import them, for seconds, in every epoch.
+    """Yields ``load(number)`` in order, from processes that prefetch two batches each. Raises the UserErrors of ``load``."""
+    # Imported before forking: otherwise each process would spend seconds to import them in every epoch.
     import av  # noqa: F401
     import PIL.Image  # noqa: F401
     import torch
     import torchvision.transforms.v2  # noqa: F401
     from torch.utils.data import DataLoader
 
-    # A generator of its own: otherwise the loader would draw from the one of training.
+    # The loader gets its own generator, since otherwise it would draw from the global one, which training uses.
     loader: DataLoader[Any] = DataLoader(
         load,  # type: ignore[arg-type]
         batch_size=None,
         sampler=numbers,
         num_workers=min(workers, max(1, len(numbers))),
         pin_memory=pinned,
-        # A study's worker is spawned, and would spawn its readers: each would import torch, in every epoch.
+        # A study's worker process is spawned, so by default it would spawn its readers too, and each would import torch in
+        # every epoch.
         multiprocessing_context="fork" if sys.platform == "linux" else None,
         prefetch_factor=2,
         generator=torch.Generator(),
@@ -234,9 +237,10 @@ def _in_processes(
 
 
 def _begin_reader(parent: int, worker: int) -> None:
-    """Ignores signals to the whole process group: the parent handles them, and would take the end of a reader for a failure.
+    """Prepares a reader process: it ignores signals to the process group, and exits when its parent does.
 
-    A reader ends when its parent does, however that ends; torch itself looks every five seconds only.
+    The parent handles the signals, and would treat the exit of a reader as a failure. The parent is watched here since torch
+    checks only every five seconds whether it is alive.
     """
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
@@ -250,7 +254,7 @@ def _begin_reader(parent: int, worker: int) -> None:
 
 
 def _ahead(load: Callable[[int], Item], numbers: range, ahead: int) -> Iterator[Item]:
-    """``load`` of each number in order, a thread working on the next ``ahead`` of them."""
+    """Yields ``load(number)`` in order, while a thread loads the next ``ahead`` of them."""
     if ahead == 0:
         yield from map(load, numbers)
         return
@@ -272,7 +276,7 @@ def _ahead(load: Callable[[int], Item], numbers: range, ahead: int) -> Iterator[
 class VideoData:
     """A data set: ``tasks`` (task -> class names), ``splits`` (train, val, test), and a ``fingerprint`` of clips and labels.
 
-    ``skipped`` names the clips that were left out, each with the reason; ``notes`` are further sentences for the user.
+    ``skipped`` lists the clips that were left out, each with the reason; ``notes`` are other messages for the user.
     """
 
     name: str
@@ -283,7 +287,7 @@ class VideoData:
     notes: tuple[str, ...] = ()
 
     def split(self, name: str) -> ClipSplit:
-        """The split of that name. Raises UserError for an unknown one."""
+        """The split with this name. Raises UserError if there is none."""
         if name not in self.splits:
             raise unknown("split", name, self.splits)
         return self.splits[name]

@@ -1,4 +1,4 @@
-"""Decoded frames of a video to RGB, upright, as a player shows them."""
+"""Converts decoded video frames to upright RGB images, as a player shows them."""
 
 from typing import Any
 
@@ -7,20 +7,20 @@ from gsfnas.data.video._pictures import Images, Prepare, orientation_of, upright
 
 
 class Converter:
-    """Turns frames into RGB, (H, W, 3), upright and of the first one's size, and applies ``prepare``."""
+    """Converts frames to upright RGB, (H, W, 3), all resized to the size of the first one, and applies ``prepare``."""
 
     def __init__(self, prepare: Prepare) -> None:
         import av.video.reformatter
 
         self._prepare = prepare
         self._reformatter = av.video.reformatter.VideoReformatter()
-        # (H, W) of the first one when upright.
+        # (H, W) of the first frame when upright.
         self._size: tuple[int, int] | None = None
-        # Starting FFmpeg's threads for each frame takes longer than converting it; older versions of PyAV start none.
+        # Starting FFmpeg's threads takes longer than converting a frame. Older versions of PyAV have no threads and no option.
         self._threads = {"threads": 1}
 
     def __call__(self, frame: Any) -> Images:
-        """The picture after ``prepare``. Raises DecodeError."""
+        """The frame after ``prepare``. Raises DecodeError if it is too large or cannot be converted."""
         import av
 
         orientation = _orientation(frame)
@@ -44,7 +44,7 @@ class Converter:
 
 
 def _orientation(frame: Any) -> int:
-    """How a player shows a frame, as the container or the frame itself says."""
+    """The Exif orientation (1 to 8) of a frame, from the display matrix of the container or the frame."""
     from av.sidedata.sidedata import Type
 
     matrix = frame.side_data.get(Type.DISPLAYMATRIX)

@@ -1,6 +1,6 @@
-"""Frames of a video file, through PyAV, or of a folder of images, by their index.
+"""Decodes frames by index, from a video file (with PyAV) or a folder of images.
 
-Shapes: K frames asked for, H height, W width.
+Shapes: K requested frames, H height, W width.
 """
 
 import contextlib
@@ -48,17 +48,17 @@ __all__ = [
 ]
 
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
-# How many seconds before a frame decoding starts, where starting at its key frame did not produce it.
+# If decoding from the key frame of a frame did not produce it, decoding starts this many seconds earlier.
 _RUN_UP_S = 5
-# Number of frames that a probe decodes of a video whose frames may be stored in another order.
+# The number of frames that a probe decodes if the frames may be stored in another order than shown.
 _PROBED = 8
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The result of a probe: the number of frames of a clip, and a digest of its content (of names and sizes for images).
+    """The result of a probe: the number of frames, and a digest of the file's content, or of the images' names and sizes.
 
-    ``note`` says why its frames are taken in the order of decoding; it is empty where they are not.
+    ``note`` says why the frames are counted in decoding order; it is empty if they are not.
     """
 
     frames: int
@@ -67,7 +67,7 @@ class Probe:
 
 
 def probe(path: Path, names: Sequence[str] = RGB) -> Probe:
-    """Opens a clip and decodes its first frame only; ``names`` as for ``frame_files``. Raises DecodeError."""
+    """Counts the frames of a clip and decodes only its first ones; ``names`` as for ``frame_files``. Raises DecodeError."""
     if path.is_dir():
         files = frame_files(path, names)
         if not files:
@@ -87,11 +87,12 @@ def decode(
     names: Sequence[str] = RGB,
     prepare: Prepare = lambda image: image,
 ) -> Images:
-    """The frames at ``indices``, which never fall: (K, H, W, 3) uint8, RGB, all of the first one's size.
+    """Decodes the frames at ``indices``, which must be nondecreasing: (K, H, W, 3) uint8, RGB, resized to the first one's size.
 
-    A frame that is damaged or missing is replaced by the nearest one that was decoded before it, or else after it. A known
-    ``index`` of a video saves reading through it; ``names`` as for ``frame_files``. ``prepare`` is applied to each frame as
-    soon as it is decoded, so that only one large frame is in memory. Raises DecodeError where none can be decoded.
+    In a video, a damaged or missing frame is replaced by the last one decoded before it, otherwise by the next one after it.
+    Passing the ``index`` of a video, if known, saves reading the whole file; ``names`` as for ``frame_files``. ``prepare`` is
+    applied to each frame as soon as it is decoded, so that only one large frame is in memory. Raises DecodeError if no frame
+    can be decoded, and for an unreadable image.
     """
     if path.is_dir():
         files = frame_files(path, names)
@@ -102,12 +103,12 @@ def decode(
 
 
 def check(path: Path, window: tuple[int, int] | None = None, names: Sequence[str] = RGB) -> str | None:
-    """Why a clip, or its frames [first, stop), is damaged, in one line; None where all of it can be decoded."""
+    """Why a clip, or its frames [first, stop), cannot be decoded, in one line; None if all of it can be decoded."""
     return examine(path, window, names)[0]
 
 
 def examine(path: Path, window: tuple[int, int] | None = None, names: Sequence[str] = RGB) -> tuple[str | None, str]:
-    """The result of ``check``, and why the frames are taken in the order of decoding; empty where they are not."""
+    """The result of ``check``, and why the frames are counted in decoding order; empty if they are not."""
     try:
         return (_check_images(path, window, names), "") if path.is_dir() else _check_video(path, window)
     except DecodeError as error:
@@ -133,15 +134,16 @@ def _resized(image: Images, size: tuple[int, int]) -> Images:
 
 
 class _Source:
-    """The packets of a video from any key frame on: from memory where they were kept, or else from the file.
+    """Provides the packets of a video from any key frame on: from memory if they were kept, otherwise from the file.
 
-    ``scan`` is the result of reading the packets; None with a known ``index``. With ``afresh`` earlier results are ignored.
+    ``scan`` is the result of reading all packets; None if the index was known already. With ``afresh``, an index remembered by
+    this process is not used.
     """
 
     def __init__(self, path: Path, index: FrameIndex | None, *, afresh: bool = False) -> None:
         self._path = path
         self._open()
-        # In other containers stamps depend on where reading starts.
+        # Only in these containers are time stamps independent of where reading starts.
         self._seeks = not {"matroska", "mov"}.isdisjoint(self.container.format.name.split(","))
         self.scan: Scan | None = None
         self._packets: list[Any] | None = None
@@ -170,20 +172,20 @@ class _Source:
         self.container.close()
 
     def take_in_order(self, note: str) -> None:
-        """From now on frames are counted in the order of decoding, also when this process opens the file again."""
+        """Counts frames in decoding order from now on, also if this process opens the file again; ``note`` says why."""
         self.index = self.index.in_order(note)
         remember(self._path, self.index)
         self.restart()
 
     def restart(self) -> None:
-        """Goes back to the start of the file, which is read without seeking from now on."""
+        """Goes back to the start of the file, and reads it without seeking from now on."""
         self._seeks = False
         if self._packets is None:
             self.container.close()
             self._open()
 
     def packets_from(self, key: int | None) -> Iterator[Any]:
-        """Packets from key frame ``key`` on, or from the start, and None after the last. Calls must ask for rising keys."""
+        """Yields the packets from key frame ``key`` on, or from the start, then None. Successive calls need increasing keys."""
         import av
 
         self.stream.codec_context.flush_buffers()
@@ -200,7 +202,7 @@ class _Source:
 
 
 class _OutOfOrderError(Exception):
-    """Decoded frames cannot be identified by their stamps; the text says why."""
+    """Decoded frames cannot be identified by their time stamps; the message says why."""
 
 
 def _frames(
@@ -209,11 +211,12 @@ def _frames(
     wanted: set[int] | None = None,
     errors: list[tuple[int | None, str]] | None = None,
 ) -> Iterator[tuple[int, Any]]:
-    """Decoded frames with their stamps, or with their numbers where they are ``counted``; damaged packets are left out.
+    """Yields (time stamp, decoded frame); damaged packets are skipped.
 
-    With ``wanted`` stamps, frames that no other frame refers to may be left out unless they are wanted. ``errors`` takes
-    what went wrong with which packet. Raises _OutOfOrderError where nothing is left out or damaged, and stamps are missing,
-    repeat or go back all the same.
+    If frames are ``counted``, the time stamp is that of the index for the frame's number, not the decoder's. With ``wanted``
+    time stamps, frames that no other frame refers to may be skipped unless they are wanted. ``errors`` collects (time stamp of
+    the packet, message). Raises _OutOfOrderError if time stamps are missing, repeat or go back although nothing is skipped or
+    damaged.
     """
     import av
 
@@ -271,12 +274,15 @@ def _decode_video(path: Path, indices: Sequence[int], index: FrameIndex | None, 
 
 
 def _pick(source: _Source, indices: Sequence[int], prepare: Prepare) -> dict[int, Images]:
-    """Number -> frame, for the frames at ``indices``; an index past the end gives the last frame."""
+    """Decodes the frames at ``indices``, number -> frame; an index past the end gives the last frame.
+
+    Raises DecodeError if none can be decoded.
+    """
     numbers = sorted({min(index, len(source.index) - 1) for index in indices})
     try:
         images, exact = _run(source, numbers, prepare, careful=False)
         if not exact and not source.index.counted:
-            # Damage, or a file stored in an unusual way: jumping and leaving out frames may have cost one that is wanted.
+            # The file is damaged or has an unusual structure: seeking and skipping may have lost a wanted frame.
             source.restart()
             images, _ = _run(source, numbers, prepare, careful=True)
     except _OutOfOrderError as error:
@@ -289,10 +295,10 @@ def _pick(source: _Source, indices: Sequence[int], prepare: Prepare) -> dict[int
 
 
 def _run(source: _Source, numbers: Sequence[int], prepare: Prepare, *, careful: bool) -> tuple[dict[int, Images], bool]:
-    """Frames by their numbers, which rise, jumping over what lies before the key frame that the next one needs.
+    """Decodes frames by their increasing numbers; packets before the key frame of the next wanted frame are skipped.
 
-    Also whether each of them came out; in place of one that did not, the last one before it is given, or else the one after
-    it. ``careful``: starts well before the key frame, and decodes every frame.
+    Also returns whether every frame was found. A frame that was not is replaced by the last one before it, otherwise by the
+    next one after it. ``careful`` starts ``_RUN_UP_S`` seconds earlier, and decodes every frame from there on.
     """
     index = source.index
     remaining = deque((int(index.stamps[number]), number) for number in numbers if number >= 0)
@@ -362,7 +368,7 @@ def _wrong(path: Path, source: _Source, window: tuple[int, int] | None) -> str |
 
 
 def _damage(source: _Source, first: int, stop: int, run_up: int = 0) -> str | None:
-    """What is wrong with frames [first, stop); those in ``run_up`` ticks before and after are looked through, too."""
+    """What is wrong with frames [first, stop), or None; also decodes the frames up to ``run_up`` ticks before and after."""
     index = source.index
     stamps: list[int] = index.stamps[first:stop].tolist()
     key = index.key_before(stamps[0] - run_up)
@@ -372,10 +378,11 @@ def _damage(source: _Source, first: int, stop: int, run_up: int = 0) -> str | No
         missing.discard(stamp)
         if frame.is_corrupt:
             errors.append((stamp, "a frame is marked as damaged"))
-        # In a damaged file a frame may come out after later ones.
+        # In a damaged file, the decoder may output a frame after later ones.
         if stop < len(index) and (not missing or stamp > stamps[-1] + run_up):
             break
-    # Pictures stored after a key frame and shown before it may refer to some before it; none of the clip refers to later ones.
+    # Ignore errors before the key frame: frames stored after it but shown before it may refer to frames that were not decoded,
+    # and no frame of the clip needs them.
     start = None if first == 0 else key
     errors = [(stamp, text) for stamp, text in errors if stamp is None or start is None or stamp >= start]
     if errors:

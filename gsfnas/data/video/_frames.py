@@ -1,7 +1,7 @@
-"""Which images of a clip's folder are its frames, and in which order.
+"""Finds which images in a clip's folder are its frames, and their order.
 
-A folder may hold more than the frames: optical flow, depth, masks, a thumbnail. Images whose names differ in a number alone are
-a series, written with ``*`` in its place: ``img_*.jpg``.
+A folder may hold other images than the frames: optical flow, depth, masks, a thumbnail. Images whose names differ only in a
+number form a series, written with ``*`` for the number: ``img_*.jpg``.
 """
 
 import itertools
@@ -15,32 +15,32 @@ from gsfnas.data.video._index import DecodeError
 
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
-# What mmaction2, TSM, 3D-ResNets and EPIC-KITCHENS call RGB frames, which may stand beside the optical flow of the clip.
+# The names of RGB frames in mmaction2, TSM, 3D-ResNets and EPIC-KITCHENS; optical flow may be in the same folder.
 RGB = ("img_*", "image_*", "frame_*")
 
-# Most series that a message names.
+# The maximum number of series that a message lists.
 _SHOWN = 4
-# Beginnings of names of colour pictures, rather than flow, depth or masks.
+# Prefixes of names that suggest RGB images rather than flow, depth or masks.
 _COLOUR = ("rgb", "color", "colour", "img", "image", "frame")
 _DIGITS = re.compile(r"(\d+)")
 
-# (the numbers in the name of an image, the name)
+# (all numbers in the name of an image, the name)
 _Numbered = tuple[tuple[int, ...], str]
 
 
 def frame_files(folder: Path, names: Sequence[str] = RGB) -> list[Path]:
     """The frames of a clip in the order of the numbers in their names (``img_2.jpg`` before ``img_10.jpg``).
 
-    Of several series the one that matches a pattern in ``names``, which may leave out the suffix. Raises DecodeError where none
-    or several match, where a JPEG and a PNG have the same number, and for an image that is not a regular file.
+    Of several series, the one that matches a pattern in ``names`` is used; a pattern may omit the suffix. Raises DecodeError if
+    none or several match, if a JPEG and a PNG have the same number, and for an image that is not a regular file.
     """
     return [folder / name for _, name in _frames(folder, names)]
 
 
 def frame_numbers(folder: Path, names: Sequence[str] = RGB) -> list[int] | None:
-    """The numbers of ``frame_files``, which rise, counted from 0: the first frame is 1 in its name, unless there is a 0.
+    """The increasing frame numbers of ``frame_files``, converted to count from 0.
 
-    None where the names have no such number.
+    Names are assumed to count from 1, unless one has the number 0. None if the names have no increasing number.
     """
     numbers = [numbers for numbers, _ in _frames(folder, names)]
     place = _rising(numbers)
@@ -60,7 +60,7 @@ def _frames(folder: Path, names: Sequence[str]) -> list[_Numbered]:
         return chosen[0]
     listed = ", ".join(f"{name} ({len(found)})" for name, found in series[:_SHOWN])
     more = f" and {len(series) - _SHOWN} more" if len(series) > _SHOWN else ""
-    # A single pattern was chosen by somebody; several are the usual names.
+    # A single pattern was chosen by the user; several are the default names.
     none = f"; none of them is {names[0]}" if len(names) == 1 and not chosen else ""
     example = next((name for name, _ in series if name.lower().startswith(_COLOUR)), series[0][0])
     raise DecodeError(
@@ -75,7 +75,7 @@ def _images(folder: Path) -> list[str]:
         for entry in entries:
             if entry.name.startswith(".") or not entry.name.lower().endswith(IMAGES):
                 continue
-            # Opening a pipe would wait for somebody who writes to it.
+            # Opening a pipe would block until something writes to it.
             if not _is_file(entry):
                 raise DecodeError(f"{entry.name} is not a regular file")
             images.append(entry.name)
@@ -86,12 +86,15 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_file()
     except OSError:
-        # A link that points to itself.
+        # For example a link that points to itself.
         return False
 
 
 def _named(images: Iterable[str], name: str) -> list[_Numbered]:
-    """The images that are called ``name``, with a number for each ``*``."""
+    """The images that match the pattern ``name``, where each ``*`` is a number.
+
+    Raises DecodeError if two with the same number have different suffixes.
+    """
     suffix = "" if name.lower().endswith(IMAGES) else r"\.\w+"
     pattern = re.compile(r"(\d+)".join(map(re.escape, name.split("*"))) + suffix)
     matches = ((pattern.fullmatch(image), image) for image in images)
@@ -106,7 +109,7 @@ def _named(images: Iterable[str], name: str) -> list[_Numbered]:
 
 
 def _series(images: Sequence[str]) -> list[tuple[str, list[_Numbered]]]:
-    """(name, images) of each series, the largest first. Where no image has a number they are one, in the order of names."""
+    """(pattern, images) of each series, the largest first. If no image has a number, all form one series in order of name."""
     groups: dict[tuple[str, ...], dict[str, list[_Numbered]]] = defaultdict(lambda: defaultdict(list))
     for image in images:
         stem, _, suffix = image.rpartition(".")
@@ -117,7 +120,7 @@ def _series(images: Sequence[str]) -> list[tuple[str, list[_Numbered]]]:
     series = []
     for texts, suffixes in groups.items():
         found = [frame for frames in suffixes.values() for frame in frames]
-        # A frame may be a PNG among JPEGs, but not both.
+        # A series may mix PNGs and JPEGs, unless two of them have the same numbers.
         is_one = len(suffixes) == 1 or len({numbers for numbers, _ in found}) == len(found)
         for frames in [found] if is_one else suffixes.values():
             series += _split(texts, sorted(frames))
@@ -125,7 +128,11 @@ def _series(images: Sequence[str]) -> list[tuple[str, list[_Numbered]]]:
 
 
 def _split(texts: Sequence[str], frames: list[_Numbered]) -> list[tuple[str, list[_Numbered]]]:
-    """Images with the same text round their numbers: one series if a number rises from each to the next, or else several."""
+    """Splits images whose names differ only in their numbers into series.
+
+    They are one series if at most one number varies or if a number increases from each image to the next. Otherwise the last
+    varying number counts the frames, and the others tell the series apart.
+    """
     numbers = [numbers for numbers, _ in frames]
     varying = [place for place in range(len(texts) - 1) if any(each[place] != numbers[0][place] for each in numbers)]
     if len(varying) < 2 or _rising(numbers) is not None:
@@ -137,7 +144,7 @@ def _split(texts: Sequence[str], frames: list[_Numbered]) -> list[tuple[str, lis
 
 
 def _rising(numbers: Sequence[tuple[int, ...]]) -> int | None:
-    """Which of the numbers in the names rises from each image to the next; of several the last."""
+    """The index of the number that increases from each image to the next (the last one, if several do); None if none does."""
     places = reversed(range(len(numbers[0]) if numbers else 0))
     return next((place for place in places if all(a[place] < b[place] for a, b in itertools.pairwise(numbers))), None)
 

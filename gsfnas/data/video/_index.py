@@ -1,4 +1,4 @@
-"""Which frames a video file holds: the stamps of its packets, read without decoding any."""
+"""Indexes the frames of a video file by the time stamps of its packets, without decoding."""
 
 import math
 import os
@@ -20,15 +20,15 @@ from gsfnas.files import replacing
 
 Stamps = npt.NDArray[np.int64]
 
-# Containers, by FFmpeg's names. Without such a list a text file that names others, a playlist for instance, would open them.
+# The allowed containers, by FFmpeg's names. Without this list, a text file such as a playlist could open other files.
 _FORMATS = "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg"
-# A damaged header can promise any size; a frame or picture of this many pixels takes 200 MB.
+# A damaged header can state any size; a frame or picture of this many pixels takes 200 MB.
 _MAX_PIXELS = 8192 * 8192
-# Resizing the short side of a very long picture up would need too much memory.
+# Maximum aspect ratio: enlarging the short side of a very long picture would need too much memory.
 _MAX_RATIO = 100
-# Packets of a file up to this size stay in memory between the reading of their stamps and the decoding.
+# Packets of up to this size in total are kept in memory after indexing, so that decoding need not read them again.
 _KEEP_BYTES = 32 << 20
-# Packets larger in sum than this many times the file come from a damaged table in which they overlap.
+# If the packets are larger in total than this many times the file, its packet table is damaged and they overlap.
 _MAX_GROWTH = 8
 _NUM_REMEMBERED = 32
 # FFmpeg's AV_DISPOSITION_ATTACHED_PIC.
@@ -40,17 +40,19 @@ _loading = threading.Lock()
 
 
 class DecodeError(Exception):
-    """A clip that cannot be decoded; the text says why, without naming the file."""
+    """A clip that cannot be decoded; the message says why, without naming the file."""
 
 
 @dataclass(frozen=True, eq=False)
 class FrameIndex:
     """The frames of a video file in the order shown.
 
-    ``stamps`` (frames,) int64 rise, in units of ``time_base`` seconds; at ``keys`` (key frames,) decoding can start. Where
-    decoded frames cannot be identified by their stamps, ``counted`` is true: they are taken in the order in which they are
-    decoded, so that finding one takes decoding all before it, and ``note`` says why. Where the stamps are only likely to be
-    wrong, ``note`` is empty. A file without stamps gets those of its average rate.
+    ``stamps`` (frames,) int64 are the increasing time stamps, in units of ``time_base`` seconds; ``keys`` (key frames,) are the
+    time stamps at which decoding can start.
+
+    ``counted`` is true if decoded frames cannot be identified by their time stamps. They are then counted in decoding order, so
+    that reading a frame means decoding all frames before it. ``note`` says why; it is empty if the time stamps are only likely
+    to be wrong. A file without time stamps gets those of its average frame rate.
     """
 
     stamps: Stamps
@@ -64,26 +66,26 @@ class FrameIndex:
 
     @property
     def seconds(self) -> float:
-        """Time from the first frame to the last."""
+        """Time from the first frame to the last, in seconds."""
         return float((int(self.stamps[-1]) - int(self.stamps[0])) * self.time_base) if len(self) else 0.0
 
     def between(self, start_s: float, stop_s: float) -> tuple[int, int]:
-        """Numbers [first, stop) of the frames whose time after the first one's lies in [start_s, stop_s).
+        """Frame numbers [first, stop) of the frames in [start_s, stop_s) seconds after the first frame.
 
-        Stamps are rounded to the file's ticks, so half a tick, or half a millisecond where that is less, makes no
-        difference: frame 1 at 12 a second is at 0.083 s in a WebM file, and lies in [1/12, 2/12).
+        Time stamps are rounded to the file's time base. So times are compared with a tolerance of half a tick, but at most half
+        a millisecond: at 12 frames per second, frame 1 of a WebM file is at 0.083 s, and counts as inside [1/12, 2/12).
         """
         first, stop = (self._number_at(seconds) for seconds in (start_s, stop_s))
         return first, max(first, stop)
 
     def key_before(self, stamp: int) -> int | None:
-        """The last key frame at or before ``stamp``, or else the first one; None where there is none at all."""
+        """The last key frame at or before ``stamp``, otherwise the first key frame; None if there is no key frame."""
         if not len(self.keys):
             return None
         return int(self.keys[max(0, int(np.searchsorted(self.keys, stamp, side="right")) - 1)])
 
     def in_order(self, note: str) -> "FrameIndex":
-        """The same frames, taken in the order in which they are decoded."""
+        """The same frames, but counted in decoding order; ``note`` says why."""
         return replace(self, keys=self.keys[:0], counted=True, note=note)
 
     def _number_at(self, seconds: float) -> int:
@@ -91,16 +93,17 @@ class FrameIndex:
             return len(self) if seconds > 0 else 0
         slack = min(self.time_base / 2, Fraction(1, 2000))
         ticks = math.ceil((Fraction(seconds) - slack) / self.time_base)
-        # Python's integers do not overflow, NumPy's do.
+        # Python's integers do not overflow, unlike those of NumPy.
         span = int(self.stamps[-1]) - int(self.stamps[0])
         return int(np.searchsorted(self.stamps, int(self.stamps[0]) + max(-1, min(ticks, span + 1)), side="left"))
 
 
 @dataclass(frozen=True)
 class Scan:
-    """All ``packets`` of the stream in the order stored; None where they are too large to keep.
+    """The result of reading all packets of a stream.
 
-    ``num_stored`` includes frames that are not shown; ``end`` says what stopped the reading before the end of the file.
+    ``packets`` are in the order stored; None if they are too large to keep. ``num_stored`` includes frames that are not shown;
+    ``end`` says why reading stopped before the end of the file, if it did.
     """
 
     index: FrameIndex
@@ -110,7 +113,7 @@ class Scan:
 
 
 def scan(path: Path) -> FrameIndex:
-    """The index of a video file, from memory where the file has not changed since. Raises DecodeError."""
+    """The index of a video file, from memory if the file has not changed since. Raises DecodeError."""
     index = recall(path)
     if index is None:
         container, stream = open_video(path)
@@ -121,7 +124,7 @@ def scan(path: Path) -> FrameIndex:
 
 
 def recall(path: Path) -> FrameIndex | None:
-    """The index that ``remember`` got for the file; None where it has changed since."""
+    """The index that ``remember`` stored for the file; None if there is none or the file has changed since."""
     key = _key(path)
     with _lock:
         if key in _remembered:
@@ -130,7 +133,7 @@ def recall(path: Path) -> FrameIndex | None:
 
 
 def remember(path: Path, index: FrameIndex) -> None:
-    """Keeps the index in memory for other windows of the same file; the least recently used are dropped."""
+    """Keeps the index in memory for other windows of the same file, in a cache of the most recently used files."""
     key = _key(path)
     with _lock:
         _remembered[key] = index
@@ -140,17 +143,17 @@ def remember(path: Path, index: FrameIndex) -> None:
 
 
 def save(index: FrameIndex, file: Path) -> None:
-    """Keeps an index for other processes. Raises CannotWriteError."""
+    """Writes an index to a file, for other processes. Raises CannotWriteError."""
     with replacing(file) as temporary, temporary.open("wb") as stream:
         base = np.array([index.time_base.numerator, index.time_base.denominator, index.counted], np.int64)
         np.savez(stream, stamps=index.stamps, keys=index.keys, base=base, note=np.array(index.note))
 
 
 def load(file: Path) -> FrameIndex | None:
-    """An index that ``save`` wrote, kept in memory; None where the file is missing or damaged."""
+    """Loads an index written by ``save``, and keeps it in memory; None if the file is missing or damaged."""
     try:
-        # One thread at a time: NumPy parses headers with ``ast``, and Python 3.11 counts its recursion depth over all threads,
-        # so that two at once sometimes raise SystemError.
+        # One thread at a time: NumPy parses headers with ``ast``, whose recursion depth Python 3.11 counts over all threads, so
+        # that two calls at once sometimes raise SystemError.
         with _loading:
             return _read(file)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, ZeroDivisionError):
@@ -178,7 +181,7 @@ def _stat(path: Path) -> os.stat_result:
 
 
 def why_too_large(width: int, height: int) -> str | None:
-    """Why pictures of this size are not decoded."""
+    """Why pictures of this size are not decoded; None if they are."""
     if width * height > _MAX_PIXELS:
         return f"has {width} x {height} pixels; more than {_MAX_PIXELS:,} are not decoded"
     if max(width, height) > _MAX_RATIO * min(width, height):
@@ -187,15 +190,15 @@ def why_too_large(width: int, height: int) -> str | None:
 
 
 def open_video(path: Path) -> tuple[Any, Any]:
-    """The container and its first video stream. Raises DecodeError."""
-    # Opening a pipe would wait for somebody who writes to it.
+    """Opens a video file: returns the container and its first video stream. Raises DecodeError."""
+    # Opening a pipe would block until something writes to it.
     if not stat.S_ISREG(_stat(path).st_mode):
         raise DecodeError("it is not a regular file")
     import av
 
     try:
-        # "file:", for a name with a colon in it would count as an address. With ``options`` for the streams, PyAV to 17
-        # crashes on files whose streams are found late, MPEG program streams for instance.
+        # "file:", since FFmpeg takes a name with a colon for a URL. No ``options`` for the streams: with them, PyAV up to 17
+        # crashes on files whose streams are found late, such as MPEG program streams.
         container = av.open(
             f"file:{path}",
             metadata_errors="ignore",
@@ -203,26 +206,26 @@ def open_video(path: Path) -> tuple[Any, Any]:
         )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise DecodeError(f"it cannot be opened ({reason_of(error)})") from None
-    # The cover picture of a music file is a video stream of one picture.
+    # The cover picture of a music file is stored as a video stream with one picture.
     streams = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not streams or streams[0].codec_context is None:
         container.close()
         raise DecodeError("it has no video stream" if not streams else "its codec is unknown")
     codec = streams[0].codec_context
     codec.options = {"max_pixels": str(_MAX_PIXELS)}
-    # Clips are decoded in parallel, and for small frames a decoder's own threads cost more than they save.
+    # Clips are decoded in parallel already, and for small frames the decoder's threads cost more than they save.
     codec.thread_type, codec.thread_count = "NONE", 1
     return container, streams[0]
 
 
 def _is_cover(stream: Any) -> bool:
-    # PyAV 14 does not know it, and later ones give a flag that is no integer.
+    # PyAV 14 lacks ``disposition``, and in later versions it is a flag and not an integer.
     disposition = getattr(stream, "disposition", 0)
     return bool(getattr(disposition, "value", disposition) & _COVER)
 
 
 def read_packets(path: Path, container: Any, stream: Any) -> Scan:
-    """All packets of the stream, as far as the file goes."""
+    """Reads all packets of the stream, up to the first error."""
     import av
 
     stamps: list[int | None] = []
@@ -245,7 +248,7 @@ def read_packets(path: Path, container: Any, stream: Any) -> Scan:
                 if num_bytes > _KEEP_BYTES:
                     kept = None
             num_stored += 1
-            # An edit list cuts frames off; VP8 stores pictures that others refer to and that are not shown.
+            # Skip frames that are not shown: those cut off by an edit list, and hidden reference pictures of VP8.
             if packet.is_discard or (codec == "vp8" and not memoryview(packet)[0] & 0x10):
                 continue
             stamps.append(packet.pts)
@@ -262,7 +265,7 @@ def read_packets(path: Path, container: Any, stream: Any) -> Scan:
 
 def _index(stamps: list[int | None], keys: list[int], stream: Any) -> FrameIndex:
     known = sorted({stamp for stamp in stamps if stamp is not None})
-    # AVI stores none. FFmpeg works them out from the order of the frames, which it knows for older codecs only.
+    # AVI stores no time stamps. FFmpeg derives them from the order of the frames, which it knows only for older codecs.
     if stream.container.format.name == "avi" and stream.codec_context.name in ("h264", "hevc"):
         note = AVI
     elif len(known) == len(stamps) and stream.time_base:
@@ -274,12 +277,12 @@ def _index(stamps: list[int | None], keys: list[int], stream: Any) -> FrameIndex
 
 
 def cut_short(path: Path, container: Any, stream: Any, seen: Scan) -> str | None:
-    """Why a file holds less than its header promises; None where it is complete."""
+    """Why a file holds less than its header states; None if it is complete."""
     if seen.end is not None:
         return f"reading ends after {seen.num_stored} frames ({seen.end})"
     names = container.format.name.split(",")
     promised = stream.frames
-    # Other containers count frames that are not stored, too, for they repeat the one before.
+    # Containers other than MP4 also count frames that are not stored because they repeat the previous one.
     spare = 0 if "mp4" in names else 1 + promised // 50
     if seen.num_stored < promised - spare:
         return f"it holds {seen.num_stored} of {promised} frames"
@@ -305,5 +308,5 @@ def cut_short(path: Path, container: Any, stream: Any, seen: Scan) -> str | None
 
 
 def reason_of(error: Exception) -> str:
-    """The message of FFmpeg or of the system, without the file's name."""
+    """The message of FFmpeg or the operating system, without the file name."""
     return str(getattr(error, "strerror", None) or error).lower()

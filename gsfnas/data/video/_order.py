@@ -1,6 +1,6 @@
-"""Whether the decoded frames of a video can be identified by their time stamps, as far as its packets show.
+"""Decides from the packets of a video whether its decoded frames can be identified by their time stamps.
 
-Where they cannot, frames are counted in the order in which they are decoded, which is always the order shown.
+If not, frames are counted in decoding order: a decoder outputs them in the order in which they are shown.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-# What a packet may hold: a frame that is probably shown before one stored earlier; more than one frame.
+# Special kinds of packets: with a frame that is probably shown before one stored earlier; with more than one frame.
 Kind = Literal["b_frame", "packed"]
 
-# Why frames are counted. The first three were always recognised, so caches made with them are right.
+# Reasons for counting frames. All versions of this package detected the first three, so older caches of such files are right.
 MISSING = "its frames lack time stamps"
 REPEATED = "its time stamps repeat"
 AVI = "AVI stores no time stamps for its codec"
@@ -21,22 +21,22 @@ BACK = "its time stamps go back"
 UNSTAMPED = "its decoded frames lack time stamps"
 BACK_DECODED = "the time stamps of its decoded frames repeat or go back"
 
-# Codec -> what a picture begins with, then the byte, shift and mask of its type, and the type of B-frames.
+# Codec -> (start code of a picture; byte offset, shift and mask of the picture type; the type of B-frames).
 _MPEG = {
     "mpeg1video": (b"\x00\x00\x01\x00", 5, 3, 7, 3),
     "mpeg2video": (b"\x00\x00\x01\x00", 5, 3, 7, 3),
     "mpeg4": (b"\x00\x00\x01\xb6", 4, 6, 3, 2),
 }
-# Codec -> where its header in MP4 and Matroska says of how many bytes the length before each unit is.
+# Codec -> the offset in its MP4 or Matroska header of the byte with the size of the units' length fields.
 _LENGTH_AT = {"h264": 4, "hevc": 21}
-# Codecs that may show frames in another order than they are stored, also where FFmpeg has not met such frames at the start.
+# Codecs that may show frames in another order than stored, even if FFmpeg found no such frames at the start of the file.
 _REORDERING = ("h264", "hevc", "vvc", "vc1", "wmv3")
-# How many frames stored before one may be shown after it, in any codec.
+# The maximum number of frames, in any codec, that are stored before a frame but shown after it.
 _MOST_AHEAD = 16
 
 
 def kinds_of(packet: Any, codec: Any, known: Container[Kind]) -> Iterator[Kind]:
-    """What a packet holds beyond what is ``known`` of the stream."""
+    """Yields the special kinds of a packet; kinds that are ``known`` of the stream already may be left out."""
     if codec.name in _MPEG:
         yield from _mpeg_kinds(bytes(packet), codec.name)
     elif codec.name in _LENGTH_AT and "b_frame" not in known and _is_b_frame(memoryview(packet), codec):
@@ -44,9 +44,10 @@ def kinds_of(packet: Any, codec: Any, known: Container[Kind]) -> Iterator[Kind]:
 
 
 def why_in_order(stamps: Sequence[int | None], codec: Any, kinds: Container[Kind]) -> str | None:
-    """Why frames must be counted: decoded frames will have the ``stamps`` of other packets, given in the order stored.
+    """Why frames must be counted: because decoded frames would get the time stamps of other packets.
 
-    Empty where that is likely but not certain; None where nothing suggests it.
+    ``stamps`` are the time stamps of the packets in the order stored. Empty if wrong stamps are likely but not certain; None
+    if nothing suggests them.
     """
     if "packed" in kinds:
         return PACKED
@@ -73,13 +74,13 @@ def _mpeg_kinds(data: bytes, codec: str) -> Iterator[Kind]:
     types = [data[at + place] >> shift & mask for at in _places(data, start) if at + place < len(data)]
     if b_frame in types:
         yield "b_frame"
-    # In MPEG-2 they may be the two fields of one frame.
+    # In MPEG-2, two pictures in a packet may be the two fields of one frame.
     if len(types) > 1 and codec == "mpeg4":
         yield "packed"
 
 
 def _is_b_frame(data: memoryview, codec: Any) -> bool:
-    """Whether the first slice of a frame of H.264 is a B-slice, or none of HEVC refers to it."""
+    """H.264: whether the first slice of the frame is a B-slice. HEVC: whether no other frame refers to this one."""
     for unit in _units(data, codec):
         if codec.name == "hevc":
             # Sub-layer non-reference pictures have the even numbers below 16, all pictures those below 32.
@@ -87,13 +88,13 @@ def _is_b_frame(data: memoryview, codec: Any) -> bool:
             if kind < 32:
                 return kind < 16 and kind % 2 == 0
         elif unit[0] & 0x1F in (1, 5) and len(unit) > 1:
-            # first_mb_in_slice 0 is the bit 1; slice_type follows, of which 1 is 010, and 6 is 00111.
+            # Exp-Golomb codes: first_mb_in_slice 0 is the bit 1; then slice_type, where B is 1 (010) or 6 (00111).
             return unit[1] & 0xF0 == 0xA0 or unit[1] & 0xFC == 0x9C
     return False
 
 
 def _units(data: memoryview, codec: Any) -> Iterator[memoryview]:
-    """The units of a packet, each after its length, or after a start code."""
+    """Yields the (NAL) units of a packet, which are separated by length fields or by start codes."""
     header, at = bytes(codec.extradata or b""), 0
     if len(header) > _LENGTH_AT[codec.name] and header[0] == 1:
         num_bytes = (header[_LENGTH_AT[codec.name]] & 3) + 1

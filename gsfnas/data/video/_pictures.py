@@ -1,7 +1,7 @@
-"""One picture out of a file, in RGB and upright, as a viewer shows it.
+"""Reads a picture from a file as upright RGB, as a viewer shows it.
 
-The size is read from the file's header before anything is decoded, so that a small file cannot fill the memory. Of a file with
-several pictures (animated PNG or WebP, TIFF of many pages) the first one is read.
+The size is read from the header before decoding, so that a small file cannot fill the memory. Of a file with several pictures
+(animated PNG or WebP, multi-page TIFF) the first one is read.
 
 Shapes: H height, W width.
 """
@@ -23,21 +23,22 @@ from gsfnas.errors import UserError
 from gsfnas.files import open_regular
 
 Images = npt.NDArray[np.uint8]
-# Applied to a picture as soon as it is decoded; its result is kept.
+# A function applied to a picture as soon as it is decoded; only its result is kept.
 Prepare = Callable[[Images], Images]
 
-# An uncompressed file of the largest picture is smaller.
+# Maximum file size: more than an uncompressed file of the largest allowed picture.
 _MAX_BYTES = 1 << 28
-# Larger pictures are decoded one at a time, since each takes some ten bytes a pixel for a moment.
+# Pictures with more pixels are decoded one at a time, since each briefly takes some ten bytes per pixel.
 _LARGE = 4096 * 4096
-# Pixels of one tile of a TIFF, which may be larger than the picture.
+# The maximum number of pixels in a TIFF tile, which may be larger than the picture.
 _MAX_TILE = 1 << 26
-# Pixels of all scans of a progressive JPEG: each goes over the whole picture, and an empty one takes a few bytes of the file.
+# The maximum number of pixels over all scans of a progressive JPEG. Decoding takes a pass over the picture for each scan, while
+# an empty scan takes only a few bytes of the file.
 _MAX_SCANNED = 100 << 26
-# Tags of TIFF and Exif.
+# Tag numbers of TIFF and Exif.
 _ORIENTATION, _PHOTOMETRIC, _BITS, _TILE_WIDTH, _TILE_HEIGHT = 274, 262, 258, 322, 323
 
-# Exif orientation -> whether rows and columns change places, and after that whether rows are reversed, and columns.
+# Exif orientation -> (whether to transpose, then whether to reverse the rows, whether to reverse the columns).
 _TURNS = {
     1: (False, False, False),
     2: (False, False, True),
@@ -53,7 +54,7 @@ _large = threading.Lock()
 
 
 def _renew_lock() -> None:
-    """A new lock in a forked process, which would wait for ever for one that a thread held at the fork."""
+    """Replaces the lock in a forked process: if a thread held it during the fork, it would stay locked forever."""
     global _large
     _large = threading.Lock()
 
@@ -63,27 +64,28 @@ if hasattr(os, "register_at_fork"):
 
 
 def read_picture(file: Path) -> Images:
-    """(H, W, 3). Of values of 16 bits the upper 8 are taken; transparency is left out.
+    """Reads a picture as (H, W, 3) uint8. Of 16-bit values the upper 8 bits are used; transparency is ignored.
 
-    Raises DecodeError for what is no picture, is too large, or has values of no defined range.
+    Raises DecodeError if the file is not a picture or is too large, and for 32-bit values, which have no defined range, and LAB
+    colours.
     """
     return _read(file)[0]
 
 
 def peculiarity(file: Path) -> str:
-    """What earlier versions ignored about a picture, so that a cache may hold other pixels of it; empty for most."""
+    """A property of a picture that earlier versions ignored, so that their caches may have other pixels; usually empty."""
     return _read(file)[1]
 
 
 def upright(image: Images, orientation: int) -> Images:
-    """(H, W, 3) turned and mirrored as its Exif ``orientation`` says, 1 to 8; from 5 on (W, H, 3)."""
+    """Rotates and mirrors (H, W, 3) by its Exif ``orientation``, 1 to 8; the result is (W, H, 3) for 5 to 8."""
     transposed, down, right = _TURNS[orientation]
     image = image.swapaxes(0, 1) if transposed else image
     return image[:: -1 if down else 1, :: -1 if right else 1]
 
 
 def orientation_of(matrix: bytes) -> int:
-    """The Exif orientation that is nearest to a video's display matrix, which is nine numbers of 32 bits."""
+    """The Exif orientation closest to the display matrix of a video, which is nine 32-bit integers."""
     across_x, across_y, _, down_x, down_y = struct.unpack_from("=5i", matrix)
     transposed = abs(across_y) > abs(across_x)
     turn = (transposed, (across_y if transposed else down_y) < 0, (down_x if transposed else across_x) < 0)
@@ -94,26 +96,26 @@ def _read(file: Path) -> tuple[Images, str]:
     with _opened(file) as image, _large if image.width * image.height > _LARGE else nullcontext():
         image.load()
         rgb, is_deep = _rgb(image, file.name)
-        # Pillow has turned TIFF itself.
+        # Pillow has applied the orientation of a TIFF already.
         orientation = 1 if image.format == "TIFF" else _orientation(image)
         turned = "" if orientation == 1 else f"orientation {orientation}"
         return upright(rgb, orientation), "16 bits" if is_deep else turned
 
 
 def _rgb(image: Any, name: str) -> tuple[Images, bool]:
-    """(H, W, 3), and whether it was made of grey values of 16 bits."""
-    # PNG has no values of more bits; older versions of Pillow give its 16 as 32.
+    """Converts to (H, W, 3); also returns whether the picture has 16-bit grey values."""
+    # PNG has at most 16 bits; older versions of Pillow return them as 32 bits (mode I).
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         tags = getattr(image, "tag_v2", {})
         grey = np.asarray(image) >> (tags.get(_BITS, (16,))[0] - 8)
-        # In TIFF 0 may be white, which Pillow respects for 8 bits only.
+        # In a TIFF, 0 may mean white, which Pillow handles for 8 bits only.
         grey = 255 - grey if tags.get(_PHOTOMETRIC) == 0 else grey
         return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2), True
     if image.mode in ("I", "F"):
         raise DecodeError(f"{name} has values of 32 bits, which have no defined range; 8 and 16 bits are read")
     if image.mode == "LAB":
         raise DecodeError(f"{name} has colours of LAB, not of RGB")
-    # Pillow would warn of what becomes of it.
+    # Otherwise Pillow would warn about the transparency.
     image.info.pop("transparency", None)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), False
 
@@ -123,13 +125,13 @@ def _orientation(image: Any) -> int:
         orientation = image.getexif().get(_ORIENTATION)
         return orientation if orientation in _TURNS else 1
     except _damaged():
-        # The picture itself is whole.
+        # Only the Exif data is damaged, not the picture.
         return 1
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Any]:
-    """The picture with its header read, nothing decoded. Raises DecodeError for damage, also where the block finds it."""
+    """Opens a picture and reads its header only. Raises DecodeError for damage, also if it is found inside the block."""
     from PIL.Image import DecompressionBombError
 
     try:
@@ -172,9 +174,9 @@ def _why_refused(image: Any, stream: Any) -> str | None:
 
 @cache
 def _plugins() -> dict[bytes, Callable[[Any], Any]]:
-    """How a file begins -> what reads it.
+    """First bytes of a file -> the Pillow class that reads it.
 
-    Pillow's own ``open`` would ask all of its plugins, one of which starts another program, and warn of large pictures.
+    ``PIL.Image.open`` would try all plugins, one of which starts an external program, and would warn about large pictures.
     """
     from PIL.BmpImagePlugin import BmpImageFile
     from PIL.JpegImagePlugin import JpegImageFile
@@ -192,5 +194,5 @@ def _plugins() -> dict[bytes, Callable[[Any], Any]]:
 
 
 def _damaged() -> tuple[type[Exception], ...]:
-    """The exceptions of Pillow for damaged files, and its warnings, which a program may turn into errors."""
+    """The exceptions that Pillow raises for damaged files, and its warnings, which a program may turn into errors."""
     return OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, EOFError, struct.error, Warning

@@ -1,4 +1,4 @@
-"""What each file of a data set holds: probed once, in parallel, and remembered until the file changes.
+"""Probes the files of a data set: once, in parallel, with results that are kept until a file changes.
 
 A probe opens a file, decodes one frame and counts the others. A check decodes all frames that the clips need. Both record
 their results in the same index.
@@ -29,17 +29,17 @@ Result = TypeVar("Result")
 OnProgress = Callable[[int, int], None]
 State = list[Any] | None
 
-# The index is written this often, which is what a kill can lose. Ctrl-C loses nothing.
+# The interval at which the index is written. A killed process loses the results since then; Ctrl-C loses nothing.
 _SECONDS_BETWEEN_WRITES = 30.0
-# Annotations are made by hand, and may end a little after the video.
+# Windows may end this many seconds after the video without a note, since annotations are made by hand.
 _SPARE_S = 0.5
 
 
 @dataclass(frozen=True)
 class Window:
-    """The frames [first, stop) of a file that make a clip; ``broken`` says why they cannot be used.
+    """The frames [first, stop) of a file that form a clip; ``broken`` says why they cannot be used.
 
-    ``note`` says what is odd about a window that is used all the same.
+    ``is_checked`` is true for the result of a check. ``note`` describes a peculiarity of a window that is used anyway.
     """
 
     first: int
@@ -51,10 +51,10 @@ class Window:
 
 @dataclass(frozen=True)
 class FileInfo:
-    """A file: its number of frames and a digest of its content, or why it cannot be decoded; and the windows asked for.
+    """A file: its number of frames and a digest of its content, or why it is ``broken``; and the requested windows.
 
-    ``is_checked`` is true if ``data check`` reported it as broken. ``note`` says why its frames are taken in the order in which
-    they are decoded; it is empty where they are not.
+    ``is_checked`` is true if ``data check`` reported it as broken. ``note`` says why its frames are counted in decoding order;
+    it is empty if they are not.
     """
 
     frames: int
@@ -65,7 +65,7 @@ class FileInfo:
     note: str = ""
 
     def window(self, entry: Entry) -> Window:
-        """The part of the file that an entry is; of a broken file, what is wrong with that."""
+        """The window of an entry; for a broken file, an empty window that says why."""
         if self.broken is not None:
             return Window(0, 0, self.broken, self.is_checked)
         return self.windows[_window_name(entry)]
@@ -80,7 +80,7 @@ def probe_files(
     checks: bool = False,
     on_progress: OnProgress = lambda done, total: None,
 ) -> dict[str, FileInfo]:
-    """Path -> what it holds, for the files of ``entries``. Unchanged files that the file ``index`` knows are not opened.
+    """Probes the files of ``entries``, path -> file info. Unchanged files in the index file ``index`` are not opened again.
 
     ``names`` are patterns of frames in folders of images, as for ``frame_files``. With ``checks`` all frames that the entries
     need are decoded, unless an earlier check did so. ``on_progress(done, total)`` counts files.
@@ -122,12 +122,15 @@ def probe_files(
 
 
 def frame_index(index: Path, digest: str) -> Path:
-    """Where the frame index of a video with windows, or without time stamps, is kept for the processes that read it."""
+    """The file with the frame index of a video that has windows or no usable time stamps, for the processes that read it."""
     return index.parent / "frames" / f"{digest}.npz"
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Results in order. FFmpeg releases Python's lock, so that threads use all cores. An early exit cancels the rest."""
+    """Yields ``function(item)`` in order, computed by up to 8 threads; stopping early cancels the rest.
+
+    FFmpeg releases the GIL, so that threads run in parallel.
+    """
     threads = min(8, os.cpu_count() or 1)
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(max_workers=threads) as pool:
@@ -180,14 +183,17 @@ def _probe_file(
 
 
 def _digest(content: str, note: str) -> str:
-    """A digest that differs where earlier versions took frames in another order, since caches may still hold those."""
+    """The digest, changed for files whose frames earlier versions read in another order, so that old caches are not used."""
     if note in ("", AVI, MISSING, REPEATED):
         return content
     return hashlib.sha256(f"{content} {note}".encode()).hexdigest()[:16]
 
 
 def _leading_out(root: Path, path: Path) -> str | None:
-    """The name of an image that is a link out of the root (or of the folder directly below it, which may be a link itself)."""
+    """The name of an image that is a link out of the root; None if there is none.
+
+    The folder directly below the root may be a link itself, so links into its target are allowed too.
+    """
     if not path.is_dir():
         return None
     links = [entry.path for entry in os.scandir(path) if entry.is_symlink()]
@@ -199,9 +205,9 @@ def _leading_out(root: Path, path: Path) -> str | None:
 
 
 def _resolve(path: Path, entry: Entry, frames: int, numbers: list[int] | None) -> Window:
-    """The window in frames, cut to those that the file has; broken where there is none.
+    """The window of an entry in frames, cut to the frames that the file has; broken if none is left.
 
-    In a folder of images a frame is found by the number in its name: missing ones do not shift those after them.
+    In a folder of images frames are found by the ``numbers`` in their names, so that missing images do not shift later ones.
     """
     if entry.start is None or entry.stop is None:
         return Window(0, frames)
@@ -227,7 +233,7 @@ def _resolve(path: Path, entry: Entry, frames: int, numbers: list[int] | None) -
 
 
 def _checked(path: Path, entry: Entry, window: Window, frames: int, names: Sequence[str]) -> tuple[Window, str]:
-    """The window after a check, and why its frames must be taken in the order of decoding; empty where they need not."""
+    """Checks a window. Also returns why its frames must be counted in decoding order; empty if they need not."""
     if window.broken is not None:
         return window, ""
     is_whole = entry.start is None or (window.first, window.stop) == (0, frames)
@@ -242,9 +248,9 @@ def _window_name(entry: Entry) -> str:
 
 
 def _state(path: Path, names: Sequence[str]) -> State:
-    """Number of files, size and time of change, by which changes are noticed; None where the clip is gone.
+    """Number of files, size and modification time, for detecting changes; None if the clip does not exist.
 
-    For a folder of images these are of all its files, and the patterns of frames are added.
+    For a folder of images, these are the totals and the latest time of all its files, and the patterns of frames are added.
     """
     try:
         is_folder = path.is_dir()
@@ -256,7 +262,7 @@ def _state(path: Path, names: Sequence[str]) -> State:
 
 
 def _stat(file: Path) -> os.stat_result:
-    """For a dangling link the state of the link itself, since the folder is still there."""
+    """The state of a file. For a dangling link, the state of the link itself, since its folder still exists."""
     try:
         return file.stat()
     except OSError:
@@ -264,11 +270,11 @@ def _stat(file: Path) -> os.stat_result:
 
 
 def _remembered(entry: Any, state: State, windows: Mapping[str, Entry], checks: bool) -> FileInfo | None:
-    """The result of an earlier probe; None where the file has changed, the entry is damaged or it lacks what is asked."""
+    """The result of an earlier probe; None if the file has changed, or if the entry is damaged or lacks requested results."""
     match entry:
         case {"state": list(then), "broken": str(reason), "is_checked": bool(is_checked)} if then == state:
             return FileInfo(0, "", reason, {}, is_checked) if is_checked or not checks else None
-        # An entry without a note is from a version that identified frames by their stamps only.
+        # An entry without a note is from a version that always identified frames by their time stamps.
         case {"state": list(then), "frames": int(frames), "digest": str(digest), "note": str(note), "windows": dict(known)} if (
             then == state and frames >= 1
         ):
@@ -283,7 +289,7 @@ def _remembered(entry: Any, state: State, windows: Mapping[str, Entry], checks: 
 
 
 def _note(before: Any, state: State) -> str:
-    """The note of an earlier probe or check of the unchanged file."""
+    """The note of an earlier probe or check, if the file is unchanged."""
     match before:
         case {"state": list(then), "note": str(note)} if then == state:
             return note
@@ -291,7 +297,7 @@ def _note(before: Any, state: State) -> str:
 
 
 def _with_verdicts(found: FileInfo, before: Any, state: State) -> FileInfo:
-    """The probe, with the results of an earlier check for windows of the unchanged file that were not checked now."""
+    """Adds to a probe the results of an earlier check of the unchanged file, for windows that were not checked now."""
     windows = dict(found.windows)
     for name, window in windows.items():
         match before:
@@ -303,7 +309,7 @@ def _with_verdicts(found: FileInfo, before: Any, state: State) -> FileInfo:
 
 
 def _entry(found: FileInfo, state: State, before: Any) -> dict[str, Any]:
-    """A probe as the index stores it, with the other windows that were known of the unchanged file."""
+    """The entry of a probe in the index; keeps the other windows that are known if the file is unchanged."""
     if found.broken is not None:
         return {"state": state, "broken": found.broken, "is_checked": found.is_checked}
     windows = {name: astuple(one) for name, one in found.windows.items()}
