@@ -1,8 +1,8 @@
-"""A video network as a value: a backbone, a clip's size, and what stands at which site.
+"""A video network as a value: a backbone, the size of a clip, and the insertions at its sites.
 
-Everything here is frozen, ordered and made of integers and strings, so that a candidate can be hashed, compared, written
-down and sent to another machine. A candidate is canonical: ratios have become numbers of channels, no-ops are gone, defaults
-are omitted and sites are sorted. Two candidates with equal keys are the same network, bit for bit under one seed.
+Everything here is frozen, ordered and made of integers and strings, so that a candidate can be hashed, compared, stored and
+sent to another machine. A candidate is canonical: ratios are converted to numbers of channels, no-ops and defaults are omitted,
+and sites are sorted. Two candidates with equal keys are the same network, bit for bit with the same seed.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 from gsfnas.errors import UserError, shown
 
 KEY_VERSION = "c1"
-# Above what any data set or network of the field has, and below what no machine could hold.
+# More than any data set or network of the field uses, but small enough that a machine can hold such a clip.
 MAX_FRAMES = 4096
 MAX_RESOLUTION = 4096
 
@@ -26,10 +26,10 @@ Value = int | str
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """A named place in a backbone where a module can stand, at one input resolution.
+    """A named place in a backbone where a module can be inserted, at one input resolution.
 
-    ``layer`` is the dotted name of the backbone's layer; ``height`` and ``width`` are those of the feature map that a module
-    standing here receives, ``channels`` its number of channels. ``is_default`` marks the sites of the role ``default``.
+    ``layer`` is the dotted name of the backbone's layer. ``channels``, ``height`` and ``width`` are those of the feature map
+    that a module at this site receives. ``is_default`` marks the sites that the role ``default`` selects.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Site:
 
 @dataclass(frozen=True, order=True)
 class BackboneRef:
-    """Which backbone: its name and the options that change its shape (``width``), as integers and strings."""
+    """Refers to a backbone by its name and the options that change its shape (``width``), as integers and strings."""
 
     name: str
     options: tuple[tuple[str, Value], ...] = ()
@@ -61,7 +61,7 @@ class BackboneRef:
 
 @dataclass(frozen=True, order=True)
 class Insertion:
-    """A module's name and its canonical parameters; the module's spec made it and can check it."""
+    """A module's name and its canonical parameters, as created and checked by the module's spec (see ``gsfnas.spec``)."""
 
     module: str
     parameters: tuple[tuple[str, Value], ...] = ()
@@ -76,9 +76,9 @@ class Insertion:
 
 @dataclass(frozen=True, order=True)
 class Candidate:
-    """One video network: ``frames`` per clip at ``resolution`` x ``resolution`` through a backbone with insertions.
+    """One video network: a backbone with insertions, for clips of ``frames`` frames at ``resolution`` x ``resolution`` px.
 
-    The sizes of the classification heads are no part of it: they are arguments of building and pricing.
+    The sizes of the classification heads are not part of it; they are arguments of the functions that build or price it.
     """
 
     backbone: BackboneRef
@@ -101,7 +101,7 @@ class Candidate:
 
     @cached_property
     def key(self) -> str:
-        """The canonical name of this network: ``c1-`` and 16 hexadecimal digits of the SHA-256 of its JSON."""
+        """The canonical name of this network: ``c1-`` and 16 hexadecimal digits of the SHA-256 of ``to_json``."""
         return f"{KEY_VERSION}-{hashlib.sha256(self.to_json().encode()).hexdigest()[:16]}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,14 +115,14 @@ class Candidate:
         }
 
     def to_json(self) -> str:
-        """Canonical JSON on one line; ``from_json`` gives back an equal candidate."""
+        """Canonical JSON on one line; the inverse of ``from_json``."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The candidate of a JSON text; whether it can be built is checked when it meets its backbone.
+        """Parses a candidate. Whether its backbone and sites exist is only checked when it is built or priced.
 
-        Raises UserError where the text is no JSON or says something other than a candidate.
+        Raises UserError if the text is not JSON, or not that of a candidate.
         """
         try:
             data = json.loads(text, object_pairs_hook=_without_repeats)
@@ -161,7 +161,7 @@ class Candidate:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; Python's reader would let the last of two equal names win."""
+    """A JSON object as a dict. Raises UserError for repeated names, of which Python's parser would keep the last."""
     if len(dict(pairs)) < len(pairs):
         name = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise UserError(f"{shown(name)} is named twice in a JSON object")

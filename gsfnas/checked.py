@@ -1,6 +1,6 @@
-"""Plain values as a file gives them: taken where they are what they must be, otherwise refused in one line.
+"""Checks plain values read from a file: each function returns the value, or raises UserError if it is invalid.
 
-``what`` names the value in that line. All of these raise UserError.
+``what`` is the name of the value in the message.
 """
 
 import reprlib
@@ -9,9 +9,9 @@ from typing import Any
 
 from gsfnas.errors import UserError
 
-# What a 64-bit integer holds: more is no count, and no name of a file either.
+# The largest signed 64-bit integer. No count is larger.
 _MOST = 2**63 - 1
-# Beyond what 32 bits hold, in which losses are computed.
+# Larger than any 32-bit float, and losses are computed in 32 bits.
 LARGEST = 1e50
 
 _short = reprlib.Repr()
@@ -19,19 +19,19 @@ _short.maxlevel, _short.maxdict, _short.maxlist, _short.maxstring, _short.maxlon
 
 
 def field(values: Mapping[str, Any], name: str) -> Any:
-    """The value of that name, which must be there."""
+    """The value called ``name``, which must exist."""
     if name not in values:
         raise UserError(f"`{name}` is missing")
     return values[name]
 
 
 def fields(values: Mapping[str, Any], read: Callable[[Any, str], Any], *names: str) -> dict[str, Any]:
-    """The values of these names, each read by ``read(value, what)``."""
+    """Name -> value for these names; each is checked by ``read(value, what)``."""
     return {name: read(field(values, name), name) for name in names}
 
 
 def integer(value: Any, what: str, least: int = 0) -> int:
-    """An integer from ``least`` to 2^63 - 1; true and false are none."""
+    """An integer from ``least`` to 2^63 - 1, and not a boolean."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise refused(what, f"an integer of at least {least}", value)
     if value > _MOST:
@@ -40,7 +40,7 @@ def integer(value: Any, what: str, least: int = 0) -> int:
 
 
 def number(value: Any, what: str) -> float:
-    """An integer or a float that is not NaN, up to ``LARGEST`` in size: sums and squares of it stay finite."""
+    """An integer or a float that is not NaN, with a magnitude up to ``LARGEST``, so that its sums and squares are finite."""
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return value
     raise refused(what, f"a finite number up to {LARGEST:.0e}", value)
@@ -54,19 +54,19 @@ def text(value: Any, what: str) -> str:
 
 
 def is_unicode(value: str) -> bool:
-    """Whether a string holds whole characters; Python keeps a byte of a file's name that is not UTF-8 as half of one."""
+    """Whether a string can be encoded as UTF-8. It cannot if it has surrogates, as Python uses for invalid file name bytes."""
     return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def one_of(value: Any, what: str, choices: Collection[str]) -> Any:
-    """One of some strings."""
+    """One of the strings in ``choices``."""
     if not isinstance(value, str) or value not in choices:
         raise refused(what, f"one of {', '.join(choices)}", value)
     return value
 
 
 def mapping(value: Any, what: str) -> dict[str, Any]:
-    """A JSON object; its names are strings."""
+    """A JSON object, as a dict with string keys."""
     if not isinstance(value, dict):
         raise refused(what, "an object", value)
     return value
@@ -80,5 +80,5 @@ def items(value: Any, what: str) -> list[Any]:
 
 
 def refused(what: str, wanted: str, value: Any) -> UserError:
-    """The line for another value than what is wanted; a long one is cut."""
+    """The error for an invalid value; a long value is shortened."""
     return UserError(f"`{what}` must be {wanted}, but got {_short.repr(value)}")

@@ -1,8 +1,8 @@
-"""The one gate for code that is not this package's own: a part named ``package.module:object``.
+"""Loads code from outside this package, named ``package.module:object``, if the user trusts it. All such code is loaded here.
 
-Code is named by the user: in Python, in an argument of the command line, by ``--trust PACKAGE``, in a config root given by
-``--config-root``. Data (weights, reports, journals, candidates from files, a YAML that lies in the working directory) may
-mention it, which imports nothing until the user has named it too. What is trusted holds for the process and its workers.
+Users trust code by naming it: in Python, in a command line argument, by ``--trust PACKAGE``, or in a config root given by
+``--config-root``. A name in data (weights, reports, journals, candidates from files, a YAML file in the working directory)
+imports nothing unless the user has named that code too. Trust applies to the process and its workers.
 """
 
 import contextlib
@@ -28,20 +28,20 @@ from gsfnas.typed import checked, to_settings
 
 # Packages (``package``) and single parts (``package.module:object``) that the user of this process has named.
 _TRUSTED: set[str] = set()
-# Modules of such parts, in the order in which they were loaded, and the working directory of then.
+# Module of a loaded part -> the working directory when it was loaded; in order of loading.
 _LOADED: dict[str, str] = {}
 _DOTTED = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 
 def is_outside(name: str) -> bool:
-    """Whether a part's name is one of code outside this package."""
+    """Whether the name of a part refers to code outside this package."""
     return ":" in name
 
 
 def trust(*names: str) -> None:
-    """From now on data may name what stands in these packages (``package``), or these parts (``package.module:object``).
+    """Allows data to name code in these packages (``package``), or these parts (``package.module:object``), from now on.
 
-    Raises UserError for what is no such name, and for the standard library, which holds no part of a network.
+    Raises UserError for an invalid name, and for the standard library, which has no parts to offer.
     """
     for name in names:
         module, colon, attribute = name.partition(":")
@@ -52,13 +52,13 @@ def trust(*names: str) -> None:
 
 
 def trusted() -> tuple[str, ...]:
-    """What is trusted, in order: for the processes that this one starts."""
+    """The sorted names that are trusted; passed on to the processes that this one starts."""
     return tuple(sorted(_TRUSTED))
 
 
 @contextmanager
 def trusting(names: Iterable[str]) -> Iterator[None]:
-    """Trusts these within the block; afterwards all is as it was, also what processes that are started then import."""
+    """Trusts ``names`` within the block only. Processes started after the block do not import what was loaded within it."""
     before, loaded_before = set(_TRUSTED), list(_LOADED)
     try:
         trust(*names)
@@ -70,10 +70,10 @@ def trusting(names: Iterable[str]) -> Iterator[None]:
 
 
 def load(name: str, kind: str) -> Any:
-    """The object that ``package.module:object`` names; modules of the working directory are found too. ``kind`` says what for.
+    """Loads the object named ``package.module:object``, also from modules in the working directory.
 
-    Raises UserError, before anything is imported, for what nobody trusts and for the standard library; and where the module
-    cannot be imported, lacks the object, or it cannot be called.
+    ``kind`` is the kind of part, for messages. Raises UserError, before anything is imported, for code that is not trusted and
+    for the standard library; and if the module cannot be imported, lacks the object, or the object is not callable.
     """
     module_name, _, attribute = name.partition(":")
     if not _DOTTED.fullmatch(module_name) or not attribute.isidentifier():
@@ -91,7 +91,7 @@ def load(name: str, kind: str) -> Any:
     if not callable(found):
         what = "has no" if found is None else "cannot call"
         raise UserError(f"{kind} {name!r}: {module_name!r} {what} {attribute!r}; write it as package.module:object")
-    # What a module merely imports is still where it came from.
+    # The object may have been imported into the module from the standard library.
     origin = found
     while isinstance(origin, functools.partial):
         origin = origin.func
@@ -100,12 +100,12 @@ def load(name: str, kind: str) -> Any:
 
 
 def loaded() -> tuple[tuple[str, str], ...]:
-    """The modules from which parts were loaded, and from which folder: for the processes that this one starts."""
+    """(module, working directory) of all loaded parts; passed on to the processes that this one starts."""
     return tuple(_LOADED.items())
 
 
 def reload(modules: Iterable[tuple[str, str]]) -> None:
-    """Imports what another process had ``loaded``; what is gone is passed over, for nobody may need it."""
+    """Imports the modules that another process had ``loaded``. Missing ones are ignored, since they may not be needed."""
     for module, folder in modules:
         with contextlib.suppress(UserError):
             _import(module, module, "module", folder)
@@ -113,9 +113,9 @@ def reload(modules: Iterable[tuple[str, str]]) -> None:
 
 
 def find(name: str, choices: Mapping[str, str], kind: str) -> Any:
-    """What a name stands for: one of a collection's ``choices`` (name -> ``module:object``), or code from outside.
+    """Looks up a name in ``choices`` (name -> ``module:object``), or loads ``package.module:object``.
 
-    Raises UserError for a name that is none, the nearest choices first, and as ``load`` does.
+    Raises UserError for an unknown name, listing the most similar choices first, and as ``load`` does.
     """
     if is_outside(name):
         return load(name, kind)
@@ -126,9 +126,9 @@ def find(name: str, choices: Mapping[str, str], kind: str) -> Any:
 
 
 def make(given: Any, options: Mapping[str, Any], section: str) -> Any:
-    """An instance of a part from a class and its options, which an override names as ``section.option``.
+    """Instantiates a part from its class and options; overrides call an option ``section.option``.
 
-    Raises UserError for an option that is none, lacks a value, or has one of another type.
+    Raises UserError for an unknown or missing option, or a value of the wrong type.
     """
     if not callable(given):
         raise UserError(f"{section} {shown(given)} cannot be called, so it makes no {section}")
@@ -161,14 +161,14 @@ def _hints(cls: Any) -> Mapping[str, Any]:
     try:
         return typing.get_type_hints(getattr(cls, "__init__") if isinstance(cls, type) else cls)  # noqa: B009
     except Exception:
-        # Names that are there for a type checker alone.
+        # The hints may use names that are imported for type checkers only.
         return {}
 
 
 def check_methods(part: Any, methods: Iterable[str], kind: str, attributes: Iterable[str] = ()) -> Any:
-    """The part. Raises UserError where it lacks one of the methods or attributes that its kind must have.
+    """Returns the part. Raises UserError if it lacks one of the methods or attributes that its kind must have.
 
-    No property is asked: it may open a data set.
+    No property is evaluated, since that might open a data set.
     """
     if isinstance(part, type):
         raise UserError(f"{kind} {part.__qualname__!r} is a class; give one of it: {part.__qualname__}()")
@@ -186,9 +186,9 @@ def check_methods(part: Any, methods: Iterable[str], kind: str, attributes: Iter
 
 @contextmanager
 def blaming(part: Any, kind: str) -> Iterator[None]:
-    """Within, an error of a part from outside becomes one line that names the part, and the file and line that raised it.
+    """Turns an error of a user's part within the block into a UserError that names the part, and file and line of the error.
 
-    Parts of this package fail as they do; so does whatever runs out of memory or of space on a disk.
+    Errors of parts of this package are passed on unchanged, and so are errors due to lack of memory or disk space.
     """
     try:
         yield
@@ -202,10 +202,10 @@ def blaming(part: Any, kind: str) -> Iterator[None]:
 
 
 def fingerprint(part: Any) -> str:
-    """What stands for the code of a part from outside in the names of results; empty for a part of this package.
+    """Identifies the code of a user's part, so that results of edited code are kept apart; empty for a part of this package.
 
-    Of an installed package its version, else 12 hexadecimal digits of its source: of all Python files of its package, or of the
-    one file that it is. So edited code has other results.
+    For an installed package it is the version; otherwise 12 hexadecimal digits of a SHA-256 of its source: all Python files of
+    the package, or the one file of a single module.
     """
     while isinstance(part, functools.partial):
         part = part.func
@@ -222,7 +222,7 @@ def fingerprint(part: Any) -> str:
             return str(part.__qualname__)
     path = Path(found)
     if any(path.is_relative_to(sysconfig.get_path(name)) for name in ("purelib", "platlib")):
-        # It takes a tenth of what `gsfnas --help` takes.
+        # Imported late: it takes a tenth of the time of `gsfnas --help`.
         from importlib.metadata import packages_distributions, version
 
         distributions = packages_distributions().get(package, [])
@@ -233,7 +233,7 @@ def fingerprint(part: Any) -> str:
 
 
 def where(error: BaseException) -> str:
-    """``Kind: first line``, and where it was raised: the user's own file and line, else that of a library which is not ours."""
+    """``ErrorType: first line``, with file and line of the error: in the user's own code, or else in an installed library."""
     ours, library = f"{Path(__file__).parent}{os.sep}", sysconfig.get_path("stdlib")
     frames = [
         frame

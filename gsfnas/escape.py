@@ -1,18 +1,18 @@
-"""Text from data, made harmless for where it is shown: a terminal obeys escapes, a spreadsheet runs formulas."""
+"""Escapes text from data before it is shown: a terminal would execute control sequences, a spreadsheet formulas."""
 
 import unicodedata
 from typing import Any
 
-# Control characters, marks that turn the direction of writing, halves of characters, separators of lines.
+# Unicode categories: control and format characters (such as marks of writing direction), surrogates, line separators.
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-# What a spreadsheet takes for the beginning of a formula.
+# Text that begins with one of these is a formula for a spreadsheet.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def printable(text: str, keep: str = "") -> str:
-    """The text with each hidden character written out (``\\x1b``, ``\\u202e``); those in ``keep`` stay.
+    """Escapes hidden characters (``\\x1b``, ``\\u202e``), except for those in ``keep``.
 
-    A byte of a file's name that is not UTF-8, which Python keeps as half a character, is written as that byte: ``\\xe9``.
+    A byte of a file name that is not UTF-8, which Python represents as a surrogate, is written as that byte: ``\\xe9``.
     """
     if text.isprintable():
         return text
@@ -23,9 +23,9 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def csv_cell(value: Any) -> Any:
-    """A value for a CSV file: text that a spreadsheet would take for a formula gets an apostrophe before it, as there by hand.
+    """A value for a CSV file. Text that a spreadsheet would take for a formula gets an apostrophe in front, its mark for text.
 
-    Numbers, and text that is one, stay as they are.
+    Numbers are not changed, nor is text that is a number.
     """
     if not isinstance(value, str):
         return value

@@ -1,4 +1,4 @@
-"""Files as anyone may have made them: read only where they are regular and not too large, written whole or not at all."""
+"""Reads files safely (only regular ones of limited size), and writes them atomically."""
 
 import os
 import stat
@@ -10,22 +10,22 @@ from typing import IO
 
 from gsfnas.errors import UserError
 
-# Above what anybody writes by hand, and below what fills memory. Annotations of a data set may be larger.
+# More than a file written by hand has, but little enough to fit in memory. Annotations of a data set may be larger.
 MAX_BYTES = 64 * 2**20
 
 
 class CannotWriteError(UserError):
-    """A file that cannot be written: the disk is full, or the folder not ours."""
+    """Raised if a file cannot be written, for example because the disk is full or permissions are missing."""
 
 
 def open_regular(path: Path, max_bytes: int | None = MAX_BYTES) -> IO[bytes]:
-    """A file opened for reading, at once.
+    """Opens a regular file for reading; never blocks.
 
-    Raises UserError for a folder, a pipe or a device, which could block or never end, for more than ``max_bytes``, and for what
-    cannot be opened.
+    Raises UserError for a folder, for a pipe or a device (reading one might block or never end), for a file larger than
+    ``max_bytes``, and for a file that cannot be opened.
     """
     try:
-        # Without O_NONBLOCK the opening of a pipe that nobody writes to never returns.
+        # Without O_NONBLOCK, opening a pipe that has no writer would block.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
@@ -44,7 +44,7 @@ def open_regular(path: Path, max_bytes: int | None = MAX_BYTES) -> IO[bytes]:
 
 
 def read_bytes(path: Path, max_bytes: int | None = MAX_BYTES) -> bytes:
-    """What is in a file. Raises UserError as ``open_regular`` does."""
+    """The content of a file. Raises UserError as ``open_regular`` does."""
     with open_regular(path, max_bytes) as file:
         try:
             return file.read()
@@ -53,7 +53,7 @@ def read_bytes(path: Path, max_bytes: int | None = MAX_BYTES) -> bytes:
 
 
 def read_text(path: Path, max_bytes: int | None = MAX_BYTES) -> str:
-    """A file of UTF-8, with or without a byte order mark. Raises UserError as ``open_regular`` does, and for other text."""
+    """The text of a UTF-8 file, without a byte order mark. Raises UserError as ``open_regular`` does, or if it is not UTF-8."""
     content = read_bytes(path, max_bytes)
     try:
         return content.decode("utf-8-sig")
@@ -64,9 +64,9 @@ def read_text(path: Path, max_bytes: int | None = MAX_BYTES) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends well, and is removed otherwise.
+    """A temporary file in the folder of ``path``, which replaces it if the block succeeds, and is removed otherwise.
 
-    Raises CannotWriteError where the folder or the file cannot be written.
+    Raises CannotWriteError if the folder or the file cannot be written.
     """
     temporary = None
     try:
@@ -85,7 +85,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, data: str | bytes) -> None:
-    """The whole file or none. Raises CannotWriteError as ``replacing`` does."""
+    """Writes a file atomically. Raises CannotWriteError as ``replacing`` does."""
     with replacing(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 

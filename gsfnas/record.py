@@ -1,4 +1,4 @@
-"""What one trial says, as a value, and the one place that maps it to a storage's attributes and back."""
+"""Records of runs as values, and their conversion to and from the attributes of a storage."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,8 +10,8 @@ from gsfnas.candidate import Candidate, Site
 from gsfnas.errors import UserError
 from gsfnas.escape import printable
 
-# How a candidate came to be evaluated: one of the two anchors (empty, full), the balanced design, the sampler, a row of a space
-# of rows, or once more with another seed.
+# Why a run was made: for an anchor (empty, full), the balanced design, the search, a row of a space of rows, or as a replicate
+# with another seed.
 Phase = Literal["anchor", "design", "search", "row", "replicate"]
 Outcome = Literal["complete", "failed", "running", "stopped"]
 
@@ -30,9 +30,9 @@ class Record:
     """One run of one candidate.
 
     ``cost``: ``params``, ``macs_fvcore``, ``macs_ptflops``, ``activations``, ``saved_bytes``, integers for one clip.
-    ``metrics``: the final ``val_top1``, ``test_top1`` (fractions) and what else was measured; empty unless complete.
-    ``error`` is one line where the outcome is ``failed``, or ``stopped`` before the last epoch.
-    ``source`` names the study that made this run, where it was another.
+    ``metrics``: the final ``val_top1``, ``test_top1`` (fractions) and any others that were measured; empty unless complete.
+    ``error``: one line if the outcome is ``failed``, or ``stopped`` before the last epoch.
+    ``source``: the study from which the run was reused; None for a run of this study.
     """
 
     number: int
@@ -54,18 +54,18 @@ class Record:
 
     @property
     def top1(self) -> float:
-        """Validation top-1, what the search maximises."""
+        """Validation top-1, which the search maximises."""
         return self.metrics["val_top1"]
 
     @property
     def gmacs(self) -> float:
-        """fvcore's MACs for one clip, in units of 10^9: what the search minimises."""
+        """fvcore's MACs for one clip, in units of 10^9, which the search minimises."""
         return self.cost["macs_fvcore"] / 1e9
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds for one clip's forward on one device: quantiles over repeated runs, and the conditions."""
+    """Milliseconds for the forward pass of one clip on one device: quantiles over repeated runs, and the conditions."""
 
     key: str
     median_ms: float
@@ -79,10 +79,10 @@ class Latency:
 
 @dataclass(frozen=True)
 class ProtocolScore:
-    """One run's weights under a protocol of testing: ``clips`` x ``crops`` views of each video of a split.
+    """Scores of one run's weights under a test protocol: ``clips`` x ``crops`` views of each video of a split.
 
-    ``metrics``: ``<split>_top1``, ``_top5``, ``_mean_class``, as fractions. ``macs_fvcore`` is for one video, all views;
-    ``data`` the fingerprint of the clips as they were cut.
+    ``metrics``: ``<split>_top1``, ``_top5``, ``_mean_class``, as fractions. ``macs_fvcore`` is for all views of one video.
+    ``data`` is the fingerprint of the data, including how clips are cut.
     """
 
     key: str
@@ -99,17 +99,17 @@ class ProtocolScore:
 
     @property
     def identity(self) -> tuple[str, int, str, int, int, str, str]:
-        """What is measured: two scores that agree in it are one measurement made twice."""
+        """Identifies the measurement: scores with equal identities are repetitions of the same one."""
         return self.key, self.seed, self.protocol, self.clips, self.crops, self.split, self.data
 
 
 @dataclass(frozen=True, repr=False)
 class StudyRecord:
-    """All that a report needs to know of a study: its records, and how they came about.
+    """Everything that a report needs from a study: its records, environments and configurations.
 
-    ``records`` holds one record a distinct candidate, ``replicates`` the same candidates under other seeds. ``environments``
-    and ``configurations`` map a hash, which each record carries, to what it stands for; ``study_yaml`` is the resolved study.
-    ``rows`` are (name, candidate's key) where the space is one of rows, as the study began with them.
+    ``records`` has one record per distinct candidate, ``replicates`` the same candidates with other seeds. ``environments`` and
+    ``configurations`` are keyed by hash; each record has the hashes of its own. ``study_yaml`` is the resolved configuration.
+    ``rows`` are the (name, candidate key) pairs of a space of rows, as of the start of the study.
     """
 
     name: str
@@ -133,13 +133,13 @@ class StudyRecord:
 
 
 def best(records: Iterable[Record]) -> Record | None:
-    """The complete record with the highest validation top-1; the cheaper one of equals. None where none is complete."""
+    """The complete record with the highest validation top-1, the cheapest one if several are equal; None if there is none."""
     complete = [record for record in records if record.outcome == "complete"]
     return min(complete, key=lambda record: (-record.top1, record.gmacs, record.candidate.key), default=None)
 
 
 def pareto_front(records: Iterable[Record]) -> tuple[Record, ...]:
-    """The complete records that none dominates in validation top-1 and GMACs, cheapest first; equals are all kept."""
+    """The complete records not dominated in validation top-1 and GMACs, cheapest first; records with equal values are kept."""
     complete = sorted(
         (record for record in records if record.outcome == "complete"), key=lambda record: (record.gmacs, -record.top1)
     )
@@ -151,40 +151,40 @@ def pareto_front(records: Iterable[Record]) -> tuple[Record, ...]:
     return tuple(front)
 
 
-# The attributes of a trial. What is known when a run starts is written with it, at once; an epoch adds one attribute; the
-# rest follows when the run ends. The outcome is the trial's state.
+# The attributes of a trial: those known at the start are written when it is created, each epoch adds one, and the rest follow
+# at the end. The outcome is stored as the state of the trial.
 _AT_START = ("number", "phase", "seed", "replicate", "run_id", "environment", "configuration")
 _AT_END = ("device", "seconds", "error", "source")
 _EPOCH = "epoch:"
 
 
 def start_attributes(record: Record) -> dict[str, Any]:
-    """What a trial says from its first moment on: all but curve, metrics and end."""
+    """The attributes written when the run starts: all but the curve and those of ``end_attributes``."""
     attributes: dict[str, Any] = {name: getattr(record, name) for name in _AT_START}
     return attributes | {"key": record.candidate.key, "candidate": record.candidate.to_dict(), "cost": dict(record.cost)}
 
 
 def epoch_attribute(epoch: Epoch) -> tuple[str, dict[str, Any]]:
-    """Name and value of one epoch's attribute."""
+    """(name, value) of the attribute of one epoch."""
     return f"{_EPOCH}{epoch.epoch:03d}", {"metrics": dict(epoch.metrics), "checkpoint": epoch.checkpoint}
 
 
 def end_attributes(record: Record) -> dict[str, Any]:
-    """What is added when the run ends: device, seconds, and the metrics or the error."""
+    """The attributes written when the run ends: device, seconds, source, and the metrics or the error."""
     attributes: dict[str, Any] = {name: getattr(record, name) for name in _AT_END if getattr(record, name) is not None}
     return attributes | ({"metrics": dict(record.metrics)} if record.metrics else {})
 
 
 def to_attributes(record: Record) -> dict[str, Any]:
-    """All attributes of a record, as a storage keeps them: JSON values only."""
+    """All attributes of a record, as JSON values."""
     return start_attributes(record) | dict(map(epoch_attribute, record.curve)) | end_attributes(record)
 
 
 def from_attributes(attributes: Mapping[str, Any], outcome: Outcome) -> Record:
-    """The record that ``to_attributes`` wrote, every value of the type and in the range that it must have.
+    """The inverse of ``to_attributes``, with the type and range of every value checked.
 
-    What a record does not know is passed over: a later version may say more. Raises UserError, naming value and field, for what
-    is missing, of another type, no finite number, no path within the study's folder, and for a key that is not the candidate's.
+    Unknown attributes are ignored, since a later version may add some. Raises UserError, naming field and value, for a missing
+    value, a wrong type, a number that is not finite, a path outside the study's folder, or a key that is not the candidate's.
     """
     candidate = Candidate.from_dict(checked.field(attributes, "candidate"))
     key = checked.text(checked.field(attributes, "key"), "key")
@@ -208,12 +208,12 @@ def from_attributes(attributes: Mapping[str, Any], outcome: Outcome) -> Record:
 
 
 def is_epoch(name: str) -> bool:
-    """Whether an attribute of that name holds an epoch."""
+    """Whether ``name`` is that of the attribute of an epoch."""
     return name.startswith(_EPOCH)
 
 
 def epoch_from_attribute(name: str, value: Any) -> Epoch:
-    """The epoch that ``epoch_attribute`` wrote. Raises UserError for what is none."""
+    """The inverse of ``epoch_attribute``. Raises UserError for an invalid name or value."""
     digits = name.removeprefix(_EPOCH)
     if not re.fullmatch(r"[0-9]{3,9}", digits) or name != f"{_EPOCH}{int(digits):03d}" or not int(digits):
         raise UserError(f"an epoch is named epoch:001, epoch:002, ..., but got {printable(name)[:60]!r}")
@@ -223,13 +223,13 @@ def epoch_from_attribute(name: str, value: Any) -> Epoch:
 
 
 def end_attribute(name: str, value: Any) -> Any:
-    """The checked value of one attribute that ``end_attributes`` wrote. Raises UserError for what is none."""
+    """Checks the value of one attribute of ``end_attributes``. Raises UserError if it is invalid."""
     if name == "metrics":
         return _numbers(value, name)
     if name == "seconds":
         return checked.number(value, name)
     if name == "error" and isinstance(value, str):
-        # It may quote the name of a file, whatever bytes that is made of.
+        # It may quote a file name with bytes that are not UTF-8.
         return value if checked.is_unicode(value) else printable(value)
     return checked.text(value, name)
 
@@ -239,7 +239,7 @@ def latency_to_attributes(latency: Latency) -> dict[str, Any]:
 
 
 def latency_from_attributes(attributes: Any) -> Latency:
-    """The latency that ``latency_to_attributes`` wrote. Raises UserError as ``from_attributes`` does."""
+    """The inverse of ``latency_to_attributes``. Raises UserError as ``from_attributes`` does."""
     values = checked.mapping(attributes, "latency")
     return Latency(
         **checked.fields(values, checked.text, "key", "device", "precision"),
@@ -254,7 +254,7 @@ def protocol_to_attributes(score: ProtocolScore) -> dict[str, Any]:
 
 
 def protocol_from_attributes(attributes: Any) -> ProtocolScore:
-    """The score that ``protocol_to_attributes`` wrote. Raises UserError as ``from_attributes`` does."""
+    """The inverse of ``protocol_to_attributes``. Raises UserError as ``from_attributes`` does."""
     values = checked.mapping(attributes, "protocol")
     return ProtocolScore(
         **checked.fields(values, checked.text, "key", "protocol", "split"),
@@ -268,14 +268,14 @@ def protocol_from_attributes(attributes: Any) -> ProtocolScore:
 def _numbers(value: Any, what: str) -> dict[str, float]:
     values = checked.mapping(value, what)
     for name, one in values.items():
-        # Most are: a study reads its curves often.
+        # Checked inline first, since most values are floats and a study reads its curves often.
         if type(one) is not float or not abs(one) <= checked.LARGEST:
             checked.number(one, f"{what}.{name}")
     return values
 
 
 def _within(value: Any, what: str) -> str | None:
-    """A path below the study's folder, or None. Where it leads, links are the user's own affair."""
+    """A relative path below the study's folder, or None. Symbolic links are not resolved."""
     if value is None:
         return None
     path = checked.text(value, what)

@@ -1,7 +1,7 @@
-"""What a temporal module accepts, how its parameters become canonical, and what it costs in closed form. No torch here.
+"""The specs of temporal modules: which parameters they accept, their canonical form, and their cost in closed form.
 
-Source of the operator and its counts: Gate-Shift-Fuse, section 3.1; the departures of the published code from the equations
-are in ``gsfnas.temporal``.
+This module does not import torch. Source of the operator and its counts: Gate-Shift-Fuse, section 3.1. Where the published code
+departs from the equations is described in ``gsfnas.temporal``.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from gsfnas.errors import UserError, shown, unknown
 GATES = ("learnable", "1", "-1", "0")
 FUSES = ("learnable", "sum")
 
-# The named points of the family: (gate, fuse).
+# The named members of the gate-shift-fuse family: name -> (gate, fuse).
 FAMILY: Mapping[str, tuple[str, str]] = {
     "gsf": ("learnable", "learnable"),
     "gsm": ("learnable", "sum"),
@@ -26,7 +26,7 @@ FAMILY: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class ModuleCost:
-    """What one module adds for a clip of T frames: parameters, and operations by convention (multiply-adds count one)."""
+    """The cost that one module adds for one clip: parameters, and operations by convention (a multiply-add counts as one)."""
 
     params: int = 0
     macs_fvcore: int = 0
@@ -36,42 +36,45 @@ class ModuleCost:
 
 
 class ModuleSpec(Protocol):
-    """The value side of a module: all that a space and a price need to know of it."""
+    """Describes a module without building it: everything that search spaces and cost models need to know."""
 
     @property
     def kinds(self) -> frozenset[Kind]:
-        """The kinds of site it can stand at."""
+        """The kinds of site at which the module can be inserted."""
 
     def resolve(self, site: Site, parameters: Mapping[str, Any]) -> Insertion | None:
-        """The canonical insertion for what a user asks, or None where it changes nothing (the identity)."""
+        """The canonical insertion for a user's parameters, or None if the module would be the identity."""
 
     def check(self, site: Site, insertion: Insertion) -> None:
-        """Raises UserError unless ``insertion`` is canonical and can stand at ``site``."""
+        """Raises UserError unless ``insertion`` is canonical and allowed at ``site``."""
 
     def out_channels(self, site: Site, insertion: Insertion) -> int:
-        """Channels of what the module returns."""
+        """The number of channels of the module's output."""
 
     def cost(self, site: Site, insertion: Insertion, frames: int) -> ModuleCost:
-        """Closed form for one clip of ``frames`` frames."""
+        """The cost for one clip of ``frames`` frames, in closed form."""
 
 
 def touched_channels(channels: int, ratio: float) -> int:
-    """How many of ``channels`` a ratio touches: rounded down to a multiple of 4, at least 4.
+    """The number of shifted channels for a ratio of ``channels``: rounded down to a multiple of 4, and at least 4.
 
-    Two groups whose halves are interleaved need a multiple of 4. Raises UserError for a ratio outside (0, 1] and for fewer
-    than 4 channels.
+    It must be a multiple of 4, since there are two groups and the halves of each group are interleaved. Raises UserError for a
+    ratio outside (0, 1], and for fewer than 4 channels.
     """
     if not isinstance(ratio, int | float) or isinstance(ratio, bool) or not 0 < ratio <= 1:
         raise UserError(f"`ratio` must be in (0, 1], but got {shown(ratio)}")
     if channels < 4:
         raise UserError(f"two groups need at least 4 channels, but there are {channels}")
-    # 400 * 0.29 is 115.99999999999999 in floating point, and means 116.
+    # 400 * 0.29 is 115.99999999999999 in floating point, but 116 is meant.
     return max(4, int(channels * ratio + 1e-9) // 4 * 4)
 
 
 @dataclass(frozen=True)
 class Options:
-    """Every parameter of one gate-shift-fuse module, written out; a switch that has no effect is off."""
+    """All parameters of one gate-shift-fuse module, with defaults filled in; a switch that has no effect is off.
+
+    ``touched`` is the number of shifted channels.
+    """
 
     touched: int
     gate: str = "learnable"
@@ -90,11 +93,11 @@ class Options:
         bias: bool | None = None,
         interleave: bool | None = None,
     ) -> Self:
-        """A switch that is None is as published where the gate is learnable; a fixed gate does not interleave."""
+        """Fills in switches that are None: as published for a learnable gate; with a fixed gate there is no interleaving."""
         learnable = _choice("gate", gate, GATES) == "learnable"
         convolves = _choice("fuse", fuse, FUSES) == "learnable" or learnable
         if touched == 4:
-            # Two channels of a group as a 2 x 1 transpose: it moves nothing.
+            # Interleaving the two channels of a group is a 2 x 1 transpose, which changes nothing.
             interleave = False
         return cls(
             touched,
@@ -107,7 +110,7 @@ class Options:
 
     @classmethod
     def of_insertion(cls, insertion: Insertion) -> Self:
-        """Those of a canonical insertion."""
+        """The options of a canonical insertion."""
         values: dict[str, Any] = dict(insertion.parameters)
         touched = values.pop("channels")
         return cls.of(touched, **values)
@@ -115,11 +118,11 @@ class Options:
 
 @dataclass(frozen=True)
 class GateShiftFuseSpec:
-    """Gate, shift, fuse: the whole family, whose named points are in ``FAMILY``.
+    """The spec of all gate-shift-fuse modules; ``FAMILY`` lists those with a name of their own.
 
-    Canonical parameters: ``channels`` (touched), then, where they differ from the defaults, ``gate`` (learnable), ``fuse``
-    (learnable) and the three switches ``gate_norm``, ``bias``, ``interleave`` (0 or 1; 1 is the published module). A switch
-    that has no effect is omitted.
+    Canonical parameters: ``channels`` (the shifted ones) and, if they differ from the defaults, ``gate`` (default: learnable),
+    ``fuse`` (default: learnable) and the switches ``gate_norm``, ``bias``, ``interleave`` (0 or 1; 1 is the published module).
+    A switch that has no effect is omitted.
     """
 
     kinds: frozenset[Kind] = field(default=frozenset({"after", "before"}))
@@ -155,7 +158,7 @@ class GateShiftFuseSpec:
             values["gate_norm"] = 0
         if "learnable" in (gate, fuse) and not _switch(parameters, "bias", 1):
             values["bias"] = 0
-        # Interleaving the two channels of each group of a 4-channel module is a 2 x 1 transpose: it moves nothing.
+        # With 4 channels, interleaving the two channels of each group is a 2 x 1 transpose, which changes nothing.
         if touched > 4 and _switch(parameters, "interleave", published) != published:
             values["interleave"] = 1 - published
         if (gate, fuse) == FAMILY["tsn"] and "interleave" not in values:
@@ -170,18 +173,19 @@ class GateShiftFuseSpec:
         return site.channels
 
     def cost(self, site: Site, insertion: Insertion, frames: int) -> ModuleCost:
-        """Closed form for one clip of ``frames`` frames; the convention of each number is in ``docs/operator.md``."""
+        """The cost for one clip of ``frames`` frames, in closed form; ``docs/operator.md`` has the conventions."""
         options = Options.of_insertion(insertion)
         touched, positions = options.touched, frames * site.height * site.width
         params = fvcore = ptflops = activations = 0
-        # Numbers that the operator keeps for its backward pass: the touched features, where it multiplies by what they gave.
+        # Numbers that the operator keeps for its backward pass: the shifted features, if they are multiplied by something that
+        # was computed from them.
         saved = touched * positions if "learnable" in (options.gate, options.fuse) else 0
         if options.gate == "learnable":
             params += 27 * touched + 2 * options.bias
             fvcore += 27 * touched * positions
             ptflops += 27 * touched * positions + 2 * positions * options.bias
             activations += 2 * positions
-            saved += 2 * positions  # the planes
+            saved += 2 * positions  # the gating planes
             if options.gate_norm:
                 params += 2 * touched
                 fvcore += 2 * touched * positions
@@ -193,18 +197,18 @@ class GateShiftFuseSpec:
             fvcore += 18 * touched * frames
             ptflops += (18 + options.bias) * touched * frames
             activations += touched * frames
-            saved += 3 * touched * frames  # the maps of two planes, and the shares
+            saved += 3 * touched * frames  # the maps of two planes, and the fusion weights
         return ModuleCost(params, fvcore, ptflops, activations, saved_bytes=4 * saved)
 
 
-# Modules by name.
+# Name -> spec of a module.
 SPECS: Mapping[str, ModuleSpec] = {"gate_shift_fuse": GateShiftFuseSpec()}
 
 
 def resolve(site: Site, parameters: Mapping[str, Any]) -> Insertion | None:
-    """The canonical insertion for ``{"module": name, ...}``, where the name is a module's or a named point of the family.
+    """The canonical insertion for ``{"module": name, ...}``, where the name is in ``SPECS`` or ``FAMILY``.
 
-    None where the module is the identity. Raises UserError for an unknown module or parameter, and a ratio that cannot be.
+    None if the module would be the identity. Raises UserError for an unknown module or parameter, and an invalid value.
     """
     rest = dict(parameters)
     name = rest.pop("module", "gsf")
@@ -222,7 +226,7 @@ def resolve(site: Site, parameters: Mapping[str, Any]) -> Insertion | None:
 
 
 def spec_of(name: str) -> ModuleSpec:
-    """The spec of a module by its name. Raises UserError for a name that is none."""
+    """The spec of the module with this name. Raises UserError for an unknown name."""
     if name in FAMILY:
         gate, fuse = FAMILY[name]
         raise UserError(f"a candidate says {name!r} as module gate_shift_fuse with gate {gate}, fuse {fuse} and its `channels`")
@@ -232,7 +236,7 @@ def spec_of(name: str) -> ModuleSpec:
 
 
 def label(insertion: Insertion | None) -> str:
-    """A short name for people: ``gsf:16`` is GSF on 16 channels, ``-`` is nothing."""
+    """A short label for tables and figures: ``gsf:16`` is GSF on 16 channels, ``-`` is no insertion."""
     if insertion is None:
         return "-"
     values = dict(insertion.parameters)

@@ -1,4 +1,4 @@
-"""A mapping of plain values into a frozen dataclass, each value checked against its field's type."""
+"""Converts a mapping of plain values to a frozen dataclass, checking each value against the type of its field."""
 
 import dataclasses
 import types
@@ -12,14 +12,15 @@ Settings = TypeVar("Settings")
 
 _SAID: Mapping[type, str] = {int: "an integer", float: "a number", str: "a string", bool: "true or false", type(None): "null"}
 
-# No setting has more digits, and much larger integers are no numbers.
+# No setting is larger, and integers that are much larger cannot be converted to floats.
 _LARGE = 10**18
 
 
 def to_settings(cls: type[Settings], values: Mapping[str, Any], section: str) -> Settings:
-    """An instance of a dataclass of integers, numbers, strings and booleans; a field that is not given has its default.
+    """Creates an instance of a dataclass of integers, numbers, strings and booleans; fields not given have their defaults.
 
-    Raises UserError for a field that is none and a value of another type; what the class itself refuses passes through.
+    Raises UserError for an unknown field, a field without value or default, and a value of the wrong type. Errors of the class
+    itself are passed on.
     """
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
@@ -34,15 +35,18 @@ def to_settings(cls: type[Settings], values: Mapping[str, Any], section: str) ->
 
 
 def field_names(cls: type[Any], section: str) -> list[str]:
-    """The settings of a section as an override names them: ``train.epochs``."""
+    """The settings of a section under their names in overrides, such as ``train.epochs``."""
     return [f"{section}.{field.name}" for field in dataclasses.fields(cls)]
 
 
 def checked(value: Any, hint: Any, name: str) -> Any:
-    """The value of a setting of that type; an integer stands for a number, too. Raises UserError for one of another type."""
+    """The value of a setting whose type is ``hint``. Raises UserError for a value of another type.
+
+    An integer is converted to a float, or to a string, if that is the type.
+    """
     wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if not all(kind in _SAID for kind in wanted):
-        # A part from outside may take what it likes.
+        # A user's part may have options of any type, which are not checked.
         return value
     if type(value) is str and str in wanted and "\0" in value:
         raise UserError(f"`{name}` must not hold the character NUL, but got {shown(value)}")
@@ -52,6 +56,6 @@ def checked(value: Any, hint: Any, name: str) -> Any:
         if float in wanted:
             return float(value)
         if str in wanted:
-            # A study may be called 2026.
+            # The name of a study may be 2026, which YAML reads as an integer.
             return str(value)
     raise UserError(f"`{name}` must be {' or '.join(_SAID[kind] for kind in wanted)}, but got {shown(value)}")

@@ -1,7 +1,7 @@
-"""What the command line does, from Python: nothing here prints or exits.
+"""The functions of the command line for use from Python: they neither print nor exit.
 
-Names are loaded on first use. Long work tells a ``Watcher`` how it goes: a study does so on stderr unless told otherwise, all
-else tells nobody.
+Names are imported on first use. Long operations report their progress to a ``Watcher``. By default, a study reports to stderr,
+and all other operations are silent.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Candidates as a user names them: JSON, a file of it, a key, a row of a report."""
+"""Finds a candidate given as JSON, a JSON file, a key, or a row of a report."""
 
 import csv
 import io
@@ -11,16 +11,16 @@ from gsfnas.errors import UserError
 from gsfnas.files import read_text
 
 _TABLE = "trials.csv"
-# No candidate is as long; what is cut off is no JSON.
+# Longer than any candidate; a text that is cut off here is not valid JSON.
 _MAX_CHARACTERS = 1 << 24
 
 
 def find_candidate(given: str, runs: Path) -> Candidate:
-    """The candidate that is meant: JSON text or ``-`` for it on standard input; a file of it; ``REPORT:ROW``, where REPORT is a
-    report's folder and ROW a number in its table; the key of a candidate of a study under ``runs``.
+    """The candidate given as JSON text, ``-`` (JSON on standard input), a JSON file, ``REPORT:ROW``, or a key.
 
-    A backbone of the user's own is trusted where it stands in JSON text; whatever comes from a file is data. Raises UserError
-    where it is none of them.
+    REPORT is a report's folder and ROW a rank in its table. A key, or the beginning of one, is looked up in the studies under
+    ``runs``. A user's own backbone is trusted if it is named in the JSON text itself, but not if the name comes from standard
+    input or a file. Raises UserError if ``given`` is none of these.
     """
     if given == "-":
         return Candidate.from_json(sys.stdin.read(_MAX_CHARACTERS))
@@ -83,5 +83,5 @@ def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError):
-        # Longer than a file's name can be, or with a character that none can have.
+        # Too long for a file name, or with a character that file names cannot have.
         return False

@@ -1,4 +1,4 @@
-"""Data sets, opened so that what was left out is said."""
+"""Opens data sets and reports the clips that are left out."""
 
 from gsfnas.api._watcher import Watcher
 from gsfnas.data import DataSettings, VideoData, open_data
@@ -6,7 +6,7 @@ from gsfnas.escape import printable
 
 
 def open_and_say(settings: DataSettings, watcher: Watcher) -> VideoData:
-    """The data; what was left out of it is said, never silently so."""
+    """Opens the data set and tells ``watcher`` which clips are left out, so that none is skipped silently."""
     with watcher.counting("looking at the clips") as on_progress:
         data = open_data(settings, on_progress)
     if data.skipped:

@@ -1,4 +1,4 @@
-"""Where and with what a study runs, as plain values: the same on every call on one machine, so that it has one hash."""
+"""Describes the environment of a study as plain values. On one machine they are always the same, and so is their hash."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ PACKAGES = ("torch", "timm", "optuna", "lightning-fabric", "numpy", "fvcore", "p
 
 
 def describe(device: str) -> dict[str, Any]:
-    """Versions, processor, cores and the device that ``device`` comes to."""
+    """Versions, processor, number of cores, and the name of the device that ``device`` resolves to."""
     import torch
 
     from gsfnas.train._device import resolve_device
@@ -31,7 +31,7 @@ def describe(device: str) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The name of the CPU, which Python does not say on Linux."""
+    """The name of the CPU, which Python's ``platform`` does not give on Linux."""
     listing = Path("/proc/cpuinfo")
     if listing.is_file():
         for line in listing.read_text(errors="replace").splitlines():

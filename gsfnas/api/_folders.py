@@ -1,4 +1,4 @@
-"""Folders for what is written at the end of long work."""
+"""Checks the folders of files that are written only at the end of a long operation."""
 
 import tempfile
 from pathlib import Path
@@ -7,7 +7,7 @@ from gsfnas.errors import UserError
 
 
 def check_writable(folder: Path) -> None:
-    """Raises UserError where the report could not be written: a study should not learn so at its end. Leaves nothing."""
+    """Raises UserError if a report could not be written to ``folder``, before a long operation begins. Leaves no files."""
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
         with tempfile.TemporaryDirectory(dir=nearest):

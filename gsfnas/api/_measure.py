@@ -1,4 +1,4 @@
-"""What a network takes: built, and measured on this machine."""
+"""Builds networks and measures their latency and memory on this machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from gsfnas.train import TrainSettings, resolve_device
 
 @dataclass(frozen=True)
 class Measured:
-    """What a built network takes for one clip: time on a device, and bytes of tensors at the peak of a forward pass."""
+    """Measurements of a network for one clip: latency on a device, and peak bytes of the tensors of a forward pass."""
 
     latency: Latency
     peak_bytes: int
 
 
 def measure(candidate: Candidate, classes: int, device: str, precision: str) -> Measured:
-    """Builds a candidate and measures it. Raises UserError for a device that the machine has not."""
+    """Builds a candidate and measures it. Raises UserError if the machine does not have the device."""
     found = str(resolve_device(TrainSettings(device=device).device))
     model = build_model(candidate, {"class": classes}).eval()
     clip = torch.zeros(1, candidate.frames, 3, candidate.resolution, candidate.resolution)
@@ -38,7 +38,7 @@ def measure(candidate: Candidate, classes: int, device: str, precision: str) -> 
 
 
 def latency(heads: Mapping[str, int], device: str, candidate: Candidate) -> Latency:
-    """One round of the latency that a study records."""
+    """Measures one round of the latency that a study records."""
     return measure_latency(
         build_model(candidate, heads),
         key=candidate.key,

@@ -1,4 +1,4 @@
-"""The exchangeable parts of a study: by name, as a class, or as an instance."""
+"""Resolves the exchangeable parts of a study, each given by name, as a class, or as an instance."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from gsfnas.errors import UserError
 from gsfnas.storages import Storage
 from gsfnas.study import Parts
 
-# What each part must be able to do.
+# The methods that each part must have.
 METHODS = {
     "sampler": ("propose", "plan", "num_left"),
     "stopper": ("stops",),
@@ -25,10 +25,9 @@ ATTRIBUTES = {
 
 
 def part(section: str, given: Any, **options: Any) -> Any:
-    """A part from a shipped name or ``package.module:object``, a class, or an instance, which takes no options.
+    """A part, given as a built-in name, ``package.module:object``, a class, or an instance (which takes no options).
 
-    Who calls this names the code, and so trusts it. Raises UserError for a name or an option that is none, and for what lacks a
-    method.
+    Code named in the call is trusted. Raises UserError for an unknown name or option, and for a part that lacks a method.
     """
     if isinstance(given, str):
         if is_outside(given):
@@ -39,13 +38,13 @@ def part(section: str, given: Any, **options: Any) -> Any:
 
 
 def storage(name: str) -> Storage:
-    """What keeps studies, by a shipped name or ``package.module:Class``; for reading them."""
+    """A storage to read studies from, given as a built-in name or ``package.module:Class``."""
     made: Storage = part("storage", name) if is_outside(name) else part("storage", find(name, CHOICES["storage"], "storage"))
     return made
 
 
 def parts_of(config: StudyConfig) -> Parts:
-    """The parts of a composed study. Code that the user has not named is refused."""
+    """The parts of a composed study. Raises UserError for code that the user has not named."""
     made = {}
     for section, asked in config.parts.items():
         if section in config.named_by_user:

@@ -1,4 +1,4 @@
-"""What is known of studies, whatever keeps them."""
+"""Lists and loads studies from any storage, which is given by name."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from gsfnas.study import StudySummary
 
 
 def load_study(runs: str | Path, name: str, storage: str = "journal") -> StudyRecord:
-    """Everything a study says so far. Raises UserError where there is none, it cannot be read, or the storage is none."""
+    """All results of a study so far. Raises UserError for an unknown study or storage, or if the study cannot be read."""
     return study.load_study(runs, name, _storage(storage))
 
 
 def summarise_study(runs: str | Path, name: str, storage: str = "journal") -> StudySummary:
-    """How far a study is. Raises UserError as ``load_study``."""
+    """The progress of a study. Raises UserError as ``load_study`` does."""
     return study.summarise_study(runs, name, _storage(storage))
 
 
 def list_studies(runs: str | Path = "runs", storage: str = "journal") -> list[StudySummary]:
-    """Every study under ``runs``, newest first: those of the shipped storages, and those of this one."""
+    """Every study under ``runs``, newest first: those in built-in storages and those in ``storage``."""
     return study.list_studies(runs, _storage(storage))

@@ -1,4 +1,4 @@
-"""What a test found, into files."""
+"""Saves the scores of a test."""
 
 import csv
 import dataclasses
@@ -21,9 +21,9 @@ from gsfnas.train._checkpoint import WEIGHTS
 def save_scores(
     scores: VideoScores, protocol: ProtocolSettings, split: str, out: Path, trained: TrainedModel, data: VideoData
 ) -> Path:
-    """Into ``out``: every score (npz, whose path is returned), the metrics (JSON), and one line a class (CSV).
+    """Writes to ``out`` every score (npz; its path is returned), the metrics (JSON), and one line per class (CSV).
 
-    Their names say split, protocol and views, and of a file of weights that is no run's its name.
+    The file names contain split, protocol and views, and also the name of a weights file that does not belong to a run.
     """
     own = "" if trained.path.name == WEIGHTS else f"{trained.path.stem}-"
     stem = f"{own}{split}-{protocol.name}-{protocol.clips}x{protocol.crops}"

@@ -1,4 +1,4 @@
-"""Spaces on backbones, what they would cost, and how long a study of them would take."""
+"""Binds spaces to backbones, and estimates costs and time of a study before it runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ from gsfnas.space import BoundRows, BoundSpace, Space
 from gsfnas.study import StudyPlan, plan_study
 from gsfnas.train import estimate_seconds
 
-# Of how many rows a few steps are timed, to estimate what a study of rows takes.
+# The number of rows with which a few training steps are timed, to estimate the time of a study of rows.
 _TIMED_ROWS = 8
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a study would search, what its candidates cost, and how long it would take, where ``is_timed``.
+    """The space of a study, the costs of some candidates, and the planned runs, with an estimate of time if ``is_timed``.
 
-    ``epochs`` are those of a run.
+    ``epochs`` is the number of epochs of a run.
     """
 
     space: BoundSpace
@@ -37,7 +37,7 @@ class DryRun:
 
 
 def bind(config: StudyConfig) -> BoundSpace:
-    """The study's space on its backbone. Raises UserError for a backbone that is none and a choice that cannot stand there."""
+    """The study's space on its backbone. Raises UserError for an unknown backbone or an insertion not allowed at a site."""
     return bind_space(
         config.space,
         config.backbone,
@@ -49,27 +49,27 @@ def bind(config: StudyConfig) -> BoundSpace:
 
 
 def num_classes(config: StudyConfig) -> int:
-    """Classes of the first task of a study's data."""
+    """The number of classes of the first task of a study's data."""
     return len(next(iter(tasks_of(config.data).values())))
 
 
 def bind_space(
     space: Space, backbone: str, options: Mapping[str, Any], frames: int, resolution: int, *, is_from_data: bool = False
 ) -> BoundSpace:
-    """A space on a backbone's sites; ``is_from_data`` where the backbone's name was read from a file."""
+    """Binds a space to a backbone; ``is_from_data`` means that the backbone's name was read from a file (not trusted)."""
     ref = backbone_ref(backbone, options, is_from_data=is_from_data)
     return space.bind(ref, backbone_sites(ref, resolution), frames=frames, resolution=resolution)
 
 
 def width_option(width: float | None) -> dict[str, Any]:
-    """The options of a backbone whose one option is its width."""
+    """The options of a backbone that has no other option than its width."""
     return {} if width is None else {"width": width}
 
 
 def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
-    """Prices the space and times a few steps of its empty and its full candidate, or of its rows.
+    """Computes costs, and times a few training steps of the empty and the full candidate, or of the first rows.
 
-    What an evaluator takes that does not train is not known.
+    There is no time estimate for evaluators that do not train.
     """
     space = bind(config)
     data = open_and_say(config.data, watcher)
@@ -104,7 +104,7 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
 
 
 def _extreme(space: BoundSpace, pricer: Pricer, choose: Any) -> Candidate:
-    """The candidate of the fewest or the most MACs: costs add up, so each site chooses for itself."""
+    """The candidate with the fewest or the most MACs. Costs are additive, so each site can be chosen independently."""
     chosen: dict[str, int] = {}
     for site, options in zip(space.sites, space.options, strict=True):
 

@@ -1,4 +1,4 @@
-"""A study composed of values: a space, an evaluator and the parts that search, stop, start workers and keep the records."""
+"""A study, made of a space, an evaluator, a sampler, a stopper, an executor and a storage."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -36,12 +36,12 @@ from gsfnas.train import resolve_device
 
 
 class Study:
-    """One question, and what answers it.
+    """A study: evaluates candidates of a space, records the results, and reports them.
 
-    ``settings`` say how much is run and under which name (text alone is the name). Each of ``sampler``, ``stopper``,
-    ``executor`` and ``storage`` is a shipped name, ``package.module:object``, a class or an instance; ``sampler`` may also be a
-    list of samplers, which are then all that is asked, in this order. ``measures_latency`` has every candidate's latency
-    measured on this machine in the end; as the settings say unless given. Raises UserError for a part that is none.
+    ``settings`` are the name and the size of the study (a string is the name alone). Each of ``sampler``, ``stopper``,
+    ``executor`` and ``storage`` is a built-in name, ``package.module:object``, a class or an instance. ``sampler`` may also be
+    a list of samplers; then only these are asked, in this order. ``measures_latency`` is whether the latency of every candidate
+    is measured on this machine after the search; by default ``settings.latency``. Raises UserError for an invalid part.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Study:
         config_root: Path | None = None,
         watcher: Watcher | None = None,
     ) -> Self:
-        """The study that ``gsfnas study run NAME OVERRIDES`` runs. Raises UserError as the command does."""
+        """The study that ``gsfnas study run NAME OVERRIDES`` runs. Raises UserError for what the command refuses."""
         if isinstance(overrides, str):
             raise UserError(f"`overrides` must be a list of texts, such as [{overrides!r}], but got {shown(overrides)}")
         return cls.composed(compose_study(name, overrides, config_root), watcher)
@@ -107,13 +107,14 @@ class Study:
         return study
 
     def run(self) -> StudyRecord:
-        """Runs the study to its end; the same call goes on where one was stopped, and reads one that is complete.
+        """Runs the study to its end. The same call resumes a stopped study, and only reads a complete one.
 
-        Raises UserError for what the user must mend, and KeyboardInterrupt with how it goes on, which is said too.
+        Raises UserError for an error that the user must fix. A KeyboardInterrupt gets a message on how to resume the study,
+        which is also shown.
         """
         evaluator = self.parts.evaluator
         if self.config is not None:
-            # What would only be found out when all is run.
+            # Checked now, since otherwise an error would only be found after all runs.
             check_sections(self.config.report_sections, is_from_data=True)
         data = self._open() if evaluator.takes_data else None
         with blaming(evaluator, "evaluator"):
@@ -134,35 +135,35 @@ class Study:
         )
 
     def plan(self) -> DryRun:
-        """What the study would search, what its candidates cost and how long it would take; for one that was composed."""
+        """Estimates costs and time of the study without running it; only for a study made with ``from_config``."""
         if self.config is None:
             raise UserError("a study is planned from its configuration; make it with Study.from_config")
         return plan(self.config, self.watcher)
 
     def record(self) -> StudyRecord:
-        """What the study says so far. Raises UserError where it was not begun."""
+        """The results of the study so far. Raises UserError if it was not started."""
         return load_study(self.settings.runs, self.settings.name, self.parts.storage)
 
     def status(self) -> StudySummary:
-        """How far it is. Raises UserError where it was not begun."""
+        """The progress of the study. Raises UserError if it was not started."""
         return summarise_study(self.settings.runs, self.settings.name, self.parts.storage)
 
     def best(self) -> Record:
-        """The best candidate by validation accuracy, as its record. Raises UserError where none is complete."""
+        """The record with the best validation accuracy. Raises UserError if no candidate is complete."""
         found = best(self.record().records)
         if found is None:
             raise UserError(f"no candidate of study {self.settings.name!r} is complete yet")
         return found
 
     def report(self, reports: str | Path = "reports", sections: Sequence[SectionLike] | None = None) -> Path:
-        """Writes the report into a folder of its own below ``reports``, and returns its page.
+        """Writes the report into a folder below ``reports`` with the study's name, and returns the path of its page.
 
-        ``sections`` are its parts, by name, class or instance; those of the configuration unless given.
+        ``sections`` are names, classes or instances of sections; by default those of the configuration.
         """
         folder = Path(reports) / self.settings.name
         check_writable(folder)
         if sections is None and self.config is not None:
-            # Those that the user has named are trusted already.
+            # Sections that the user has named are trusted already; others must not be.
             return build_report(self.record(), folder, self.config.report_sections, is_from_data=True)
         return build_report(self.record(), folder, sections)
 
@@ -170,7 +171,7 @@ class Study:
         evaluator: Any = self.parts.evaluator
         data = open_and_say(evaluator.data, self.watcher)
         if self.config is not None:
-            # What would only be found out after training, or after the study has taken its name.
+            # Checked now, since otherwise unavailable views would only be found after training.
             data.split("test").viewed(self.config.protocol.clips, self.config.protocol.crops)
         with blaming(evaluator, "evaluator"):
             evaluator.take(data)

@@ -1,4 +1,4 @@
-"""From a table's number to its lines: rows become candidates, candidates costs, and studies accuracies."""
+"""Fills the paper's tables: costs are computed from the candidates of the rows, accuracies are taken from studies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,14 +31,14 @@ _LATENCY_ROUNDS = 2
 
 @dataclass(frozen=True)
 class FoundTable:
-    """A table put together, and each row's candidate."""
+    """A filled table, and the candidate of each row (row -> candidate)."""
 
     table: AblationTable
     candidates: Mapping[str, Candidate]
 
 
 def numbers_of(given: str) -> tuple[int, ...]:
-    """``4`` or ``all`` as numbers of tables. Raises UserError for anything else."""
+    """Parses the number of a table, such as ``4``, or ``all``. Raises UserError for anything else."""
     if given == "all":
         return NUMBERS
     if not given.isdecimal():
@@ -56,9 +56,9 @@ def tables(
     config_root: Path | None = None,
     watcher: Watcher | None = None,
 ) -> list[FoundTable]:
-    """The tables of these numbers, filled as far as ``runs`` goes; ``row`` names the one that is wanted.
+    """The tables with these numbers, with accuracies as far as ``runs`` has them; ``row`` limits a single table to one row.
 
-    Raises UserError for a row or a study that is none, and for spaces that no longer hold a row of the paper.
+    Raises UserError for an unknown row or study, and if a space no longer has a row of the paper.
     """
     found = []
     watcher = watcher or Watcher()
@@ -88,7 +88,10 @@ def tables(
 
 
 def write(found: Sequence[AblationTable], folder: Path) -> list[Path]:
-    """``tableNN.md`` and ``.tex`` for each table, and ``tables.csv`` for all; each file takes its place at once."""
+    """Writes ``tableNN.md`` and ``.tex`` for each table, and ``tables.csv`` for all of them; each file atomically.
+
+    The CSV of a single table is called ``tableNN.csv``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     texts = {"tables.csv" if len(found) > 1 else f"table{found[0].table.number:02d}.csv": to_csv(found)}
     for one in found:
@@ -126,7 +129,7 @@ def _table(
 
 
 def _candidate(reference: Reference, config_root: Path | None) -> Candidate:
-    """The row of a space on the backbone that the paper used."""
+    """The candidate of a row of a space, on the backbone that the paper used."""
     space = load_space(reference.space, config_root)
     bound = bind_space(space, reference.backbone, {}, reference.frames, reference.resolution)
     return _row(bound, reference.row)
@@ -147,14 +150,14 @@ def _cost(table: PaperTable, name: str, candidate: Candidate) -> RowCost:
 
 
 class _Studies:
-    """The studies under a folder, each read once."""
+    """The studies in a folder, each read once."""
 
     def __init__(self, runs: Path, watcher: Watcher) -> None:
         self.runs, self.watcher = runs, watcher
         self._read: dict[str, StudyRecord | None] = {}
 
     def of(self, table: PaperTable, asked: str | None) -> tuple[StudyRecord | None, list[str]]:
-        """The study that fills a table, and the names of others that could, with their settings."""
+        """The study whose accuracies fill a table, and the names and settings of other studies that could."""
         if asked is not None:
             return load_study(self.runs, asked), []
         if table.study is None:
@@ -164,7 +167,10 @@ class _Studies:
         return chosen, [f"{study.name} ({', '.join(_setting(study).values())})" for study in able if study is not chosen]
 
     def elsewhere(self, table: PaperTable, keys: Mapping[str, str]) -> dict[str, tuple[str, Mapping[int, float]]]:
-        """Rows of one view whose very candidate was run on the table's data, and by which study, the first by name."""
+        """Row -> (study, accuracies), for rows with one view whose candidate some study ran on the table's data.
+
+        If several did, the first one by name is used.
+        """
         found: dict[str, tuple[str, Mapping[int, float]]] = {}
         for study in self._all():
             if _setting(study)["data"] != table.data:
@@ -187,7 +193,7 @@ class _Studies:
 
 
 def _resolved(study: StudyRecord) -> dict[str, Any]:
-    """The configuration of a study; what it does not say is empty."""
+    """The sections ``data``, ``backbone`` and ``train`` of a study's configuration; a missing one is empty."""
     resolved = plain_yaml.load(study.study_yaml, f"the configuration of study {study.name!r}") if study.study_yaml else None
     resolved = resolved if isinstance(resolved, dict) else {}
     found = {section: resolved.get(section) for section in ("data", "backbone", "train")}
@@ -195,7 +201,7 @@ def _resolved(study: StudyRecord) -> dict[str, Any]:
 
 
 def _setting(study: StudyRecord) -> dict[str, str]:
-    """Data set, backbone and size of a study, for people."""
+    """Data set, backbone, clip size and epochs of a study, as text."""
     resolved = _resolved(study)
     data, backbone = resolved["data"], resolved["backbone"]
     options = {name: value for name, value in backbone.items() if name != "name"}
@@ -212,10 +218,10 @@ def _setting(study: StudyRecord) -> dict[str, str]:
 
 
 def _study_rows(study: StudyRecord, table: PaperTable, papers: Mapping[str, str], config_root: Path | None) -> StudyRows:
-    """What a study says of the rows, as far as these are what they were when it ran."""
+    """A study's results for the rows of a table; rows that have changed since it ran are left out."""
     resolved = _resolved(study)
     current: dict[str, str] = {}
-    # What comes from the environment is not known here.
+    # Values of environment variables are not known here.
     is_known = not any("${" in str(value) for value in resolved["backbone"].values())
     size = {name: value for name in ("frames", "resolution") if isinstance(value := resolved["data"].get(name), int)}
     if table.study is not None and study.space == table.study and len(size) == 2 and is_known:
@@ -228,7 +234,10 @@ def _study_rows(study: StudyRecord, table: PaperTable, papers: Mapping[str, str]
 
 
 def _latencies(table: PaperTable, candidates: Mapping[str, Candidate]) -> dict[str, list[Latency]]:
-    """One clip through each network in full and half precision; rounds take turns, and the least disturbed one counts."""
+    """Latency of one clip for each network, in full and half precision.
+
+    Every round measures all networks in turn, and the fastest round of each counts.
+    """
     device = str(resolve_device("auto"))
     half = "float16" if device.startswith("cuda") else "bfloat16"
     found: dict[tuple[str, str], list[Latency]] = {}

@@ -1,4 +1,4 @@
-"""Weights under a protocol of testing."""
+"""Tests weights under a protocol."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from gsfnas.train import ProtocolSettings, TrainedModel, TrainSettings, VideoSco
 
 
 def protocol_name(protocol: ProtocolSettings, split: str, data: VideoData) -> tuple[str, int, int, str, str]:
-    """What a study's records of a protocol are known by."""
+    """(name, clips, crops, split, fingerprint of the data): identifies a protocol in a study's records."""
     return protocol.name, protocol.clips, protocol.crops, split, data.fingerprint
 
 
@@ -25,7 +25,7 @@ def tested(
     title: str,
     watcher: Watcher,
 ) -> VideoScores:
-    """Scores of weights; the counting has that title."""
+    """Tests weights; ``title`` is that of the progress bar."""
     with watcher.counting(title) as on_progress:
         return run_test(
             trained,
@@ -51,7 +51,7 @@ def score(
     record: Record,
     weights: Path,
 ) -> ProtocolScore:
-    """A run's weights under a protocol, as a study records it; every score goes into a folder of its own in ``out``."""
+    """Scores a run's weights under a protocol, as a study records it; saves every score in a folder of the run in ``out``."""
     trained = TrainedModel.of(weights)
     found = tested(trained, settings, train, protocol, split, data, record.candidate.key, watcher)
     save_scores(found, protocol, split, out / f"{record.candidate.key}-{record.seed}", trained, data)

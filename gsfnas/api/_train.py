@@ -1,4 +1,4 @@
-"""One candidate from settings to weights, and from weights to scores."""
+"""Trains a candidate, and tests trained weights."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ _RUN = "run.yaml"
 
 @dataclass(frozen=True)
 class Tested:
-    """What a test found, on what, and the file that holds every score."""
+    """The result of a test, with model, protocol and data; ``path`` is the file with every score."""
 
     scores: VideoScores
     trained: TrainedModel
@@ -58,13 +58,14 @@ def train(
     base: Mapping[str, Mapping[str, Any]] | None = None,
     watcher: Watcher | None = None,
 ) -> Tested:
-    """Trains a candidate to its end in a folder of its own below ``out``, and tests it under the protocol.
+    """Trains a candidate in the folder ``<out>/<key>-<seed>``, and tests it under the protocol.
 
-    The same call goes on where one was stopped, at the last whole epoch. ``base`` are settings that hold where no override says
-    otherwise. Raises UserError for what the user must mend; KeyboardInterrupt with how it goes on, which is said too.
+    The same call resumes a stopped run after its last complete epoch. ``base`` are settings over which ``overrides`` take
+    precedence. Raises UserError for an error that the user must fix. A KeyboardInterrupt gets a message on how to resume the
+    run, which is also shown.
     """
     watcher = watcher or Watcher()
-    # Code that nobody trusts is refused before anything is made or rendered.
+    # Refuse untrusted code before anything is written, or a data set rendered.
     backbone_ref(candidate.backbone.name, dict(candidate.backbone.options), is_from_data=True)
     config = compose_run([*_cut_like(candidate, overrides), *overrides], config_root, base)
     folder = out / f"{candidate.key}-{seed}"
@@ -72,7 +73,7 @@ def train(
     with _alone(folder):
         _check_same(folder, resolved)
         data = open_and_say(config.data, watcher)
-        # Views that there are not must not be found out after days of training.
+        # Refuse clips and crops that the data cannot give now, not after days of training.
         data.split("test").viewed(config.protocol.clips, config.protocol.crops)
         evaluator = TrainEvaluator(config.train, config.data, data)
         evaluator.check_clips(candidate)
@@ -109,7 +110,10 @@ def train(
 
 
 def _find_run(folder: Path, watcher: Watcher) -> bool:
-    """Whether a run was begun there; says what of it is damaged. Raises UserError where going on would lose its weights."""
+    """Whether ``folder`` has a run to resume; reports damaged checkpoints.
+
+    Raises UserError if there are finished weights without a checkpoint, which a new run would overwrite.
+    """
     last, previous = folder / LAST, folder / PREVIOUS
     if (folder / WEIGHTS).exists() and not (last.exists() or previous.exists()):
         raise UserError(f"{folder} holds finished weights, but no {LAST}; remove it to train again, or give --out DIR")
@@ -129,7 +133,7 @@ def train_again(
     seed: int = 0,
     watcher: Watcher | None = None,
 ) -> Tested:
-    """Trains a study's candidate anew, on the study's data and with its recipe where the overrides say nothing else."""
+    """Trains a study's candidate again; data and recipe are those of the study, unless overridden."""
     configuration = study.configurations.get(record.configuration, {})
     return train(record.candidate, overrides, out=out, seed=seed, base=_base(configuration), watcher=watcher)
 
@@ -143,7 +147,11 @@ def test(
     config_root: Path | None = None,
     watcher: Watcher | None = None,
 ) -> Tested:
-    """Tests a run's or a file's weights; a run is tested on its own data unless others are asked for."""
+    """Tests the weights of a run or a file.
+
+    A run is tested on its own data, unless overridden; for a file, the overrides must name the data. Raises UserError if they
+    do not.
+    """
     watcher = watcher or Watcher()
     trained = TrainedModel.of(path)
     base = _settings_of(trained.path.parent) if trained.path.name == WEIGHTS else {}
@@ -156,7 +164,10 @@ def test(
 
 @dataclass(frozen=True)
 class TestedStudy:
-    """The scores of a study's kept weights under a protocol; ``num_new`` were measured by this call, into ``folder``."""
+    """The scores of a study's kept weights under a protocol; ``num_new`` of them were measured by this call.
+
+    ``folder`` has the files with every score.
+    """
 
     scores: tuple[ProtocolScore, ...]
     protocol: ProtocolSettings
@@ -176,7 +187,10 @@ def test_study(
     config_root: Path | None = None,
     watcher: Watcher | None = None,
 ) -> TestedStudy:
-    """Tests the kept weights of a study on the study's data; the study gets a record of each."""
+    """Tests the kept weights of a study on the study's data, and records the scores in the study.
+
+    Raises UserError if overrides change the data, or the split does not exist.
+    """
     watcher = watcher or Watcher()
     study = load_study(runs, name)
     configuration = next(iter(study.configurations.values()), {})
@@ -212,14 +226,14 @@ def _test(trained: TrainedModel, config: RunConfig, split: str, out: Path, data:
 
 
 def _cut_like(candidate: Candidate, overrides: Sequence[str]) -> list[str]:
-    """Clips as the candidate reads them, unless the user says otherwise."""
+    """Overrides that set frames and resolution of the data to those of the candidate, unless the user has set them."""
     named = {override.lstrip("+").partition("=")[0] for override in overrides}
     wanted = {"data.frames": candidate.frames, "data.resolution": candidate.resolution}
     return [f"{name}={value}" for name, value in wanted.items() if name not in named]
 
 
 def _check_same(folder: Path, resolved: Mapping[str, Any]) -> None:
-    """Raises UserError where the folder holds a run that was begun otherwise, with something in it to lose."""
+    """Raises UserError if the folder has a run with a checkpoint that was started with other settings."""
     path = folder / _RUN
     if not path.exists() or not (folder / LAST).exists():
         return
@@ -230,18 +244,18 @@ def _check_same(folder: Path, resolved: Mapping[str, Any]) -> None:
 
 
 def _settings_of(folder: Path) -> Mapping[str, Mapping[str, Any]]:
-    """Data, recipe and protocol of a run."""
+    """The data and train settings of a run, without its devices."""
     path = folder / _RUN
     if not path.exists():
         return {}
     found = _base(_read(path))
-    # On what a test runs is the user's affair, not the training's.
+    # The devices of a test need not be those of the training.
     train = {name: value for name, value in found.get("train", {}).items() if name not in ("device", "devices")}
     return found | {"train": train}
 
 
 def _base(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Data and recipe of a run or a study, as its file says; where a cache is written is said by this call alone."""
+    """The data and train settings in the configuration of a run or a study, without the folder of the cache."""
     found = {section: dict(values[section]) for section in ("data", "train") if isinstance(values.get(section), dict)}
     if "data" in found:
         found["data"].pop("cache", None)
@@ -257,7 +271,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Raises UserError where another process trains in the folder now."""
+    """Holds the folder's lock. Raises UserError if another process is training in the folder."""
     lock = FileLock.take(folder / "lock")
     if lock is None:
         raise UserError(f"{folder} is being trained by {(folder / 'lock').read_text().strip()}; wait for it, or give --out DIR")
@@ -266,6 +280,6 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        # A call that was refused leaves nothing.
+        # Leave no folder behind if the call was refused.
         if [path.name for path in folder.iterdir()] == ["lock"]:
             shutil.rmtree(folder)

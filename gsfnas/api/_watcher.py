@@ -1,4 +1,4 @@
-"""What long work tells while it goes on."""
+"""Progress reports of long operations."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,26 +15,26 @@ OnMeasurement = Callable[[Measurement], None]
 
 
 class Watcher:
-    """Tells nobody; a subclass shows what it likes. ``console`` is where the progress of a study goes."""
+    """Receives progress reports and ignores them; a subclass may show them. A study prints its progress to ``console``."""
 
     console = Console(quiet=True)
 
     def say(self, text: str) -> None:
-        """A line of news. What comes from files is printable already."""
+        """Receives a line of text. Control characters from files are already escaped."""
 
     @contextmanager
     def counting(self, title: str) -> Iterator[OnProgress]:
-        """Work whose steps are counted: what it gives is called with (done, total)."""
+        """A context for work with countable steps; yields a function to be called with (done, total)."""
         yield lambda done, total: None
 
     @contextmanager
     def training(self, epochs: int, is_resumed: bool) -> Iterator[tuple[OnSteps, OnMeasurement]]:
-        """One run: what it gives is called with (steps done, total, text), and with the measurement of each epoch."""
+        """A context for a training run; yields a function of (steps done, total, text), and one of each epoch's measurement."""
         yield (lambda done, total, text: None), (lambda measurement: None)
 
 
 class ConsoleWatcher(Watcher):
-    """Tells people on stderr: lines, and bars where that is a terminal."""
+    """Prints lines to stderr, and shows progress bars if that is a terminal."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
@@ -55,7 +55,7 @@ class ConsoleWatcher(Watcher):
 
     @contextmanager
     def training(self, epochs: int, is_resumed: bool) -> Iterator[tuple[OnSteps, OnMeasurement]]:
-        """A bar with an estimate on a terminal; everywhere a line an epoch with what is left."""
+        """Prints a line per epoch with the remaining time; on a terminal also shows a progress bar."""
         on_measurement = _Epochs(self, epochs, is_resumed)
         if not self.console.is_terminal:
             yield (lambda done, total, text: None), on_measurement
@@ -69,7 +69,7 @@ class ConsoleWatcher(Watcher):
 
 
 class _Epochs:
-    """A line an epoch, with an estimate of the time that is left."""
+    """Prints a line per epoch, with an estimate of the remaining time."""
 
     def __init__(self, watcher: Watcher, epochs: int, is_resumed: bool) -> None:
         self._watcher, self._epochs, self._is_resumed = watcher, epochs, is_resumed
@@ -78,7 +78,7 @@ class _Epochs:
     def __call__(self, measurement: Measurement) -> None:
         epochs, metrics = self._epochs, measurement.metrics
         if not self._first:
-            # What came before it may be the opening of the data, or a checkpoint.
+            # Time is measured from the first epoch on: before it, the data may have been opened or a checkpoint loaded.
             self._began, self._first = time.monotonic(), measurement.epoch
             if self._is_resumed and not measurement.is_last:
                 self._watcher.say(f"going on after epoch {self._first} of {epochs}")

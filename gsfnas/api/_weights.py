@@ -1,4 +1,4 @@
-"""Weights from elsewhere, onto our names."""
+"""Imports weights from other sources."""
 
 from pathlib import Path
 
@@ -24,9 +24,9 @@ def import_weights(
     task: str = "class",
     runs: Path = Path("runs"),
 ) -> Imported:
-    """Imports a file, and says what of it fitted. ``candidate`` is what ``find_candidate`` takes.
+    """Imports a weights file; the result says which weights matched. ``candidate`` is given as for ``find_candidate``.
 
-    Raises UserError where ``out`` is there already, and for a file that is none of ours or of a known kind.
+    Raises UserError if ``out`` exists already, or the file is not of a known kind.
     """
     stem = file.name
     for suffix in _SUFFIXES:

@@ -1,10 +1,10 @@
-"""Evaluators: what measures a candidate."""
+"""Evaluators measure candidates."""
 
 from collections.abc import Mapping
 
 from gsfnas.evaluators.base import Context, Evaluator, Identity, Measurement
 
-# What `evaluator=` may name.
+# The names that `evaluator=` accepts.
 EVALUATORS: Mapping[str, str] = {"train": "gsfnas.evaluators.train:TrainEvaluator"}
 
 __all__ = ["EVALUATORS", "Context", "Evaluator", "Identity", "Measurement"]

@@ -1,4 +1,4 @@
-"""What a study asks of whatever measures a candidate: train it, take a supernet's weights, look it up in a table."""
+"""The interface of evaluators, which measure a candidate: by training it, with a supernet's weights, or from a table."""
 
 import inspect
 from abc import abstractmethod
@@ -15,9 +15,9 @@ from gsfnas.seeds import digest
 
 @dataclass(frozen=True)
 class Context:
-    """Where and with what an evaluator works: a folder for checkpoints, a device, a number of CPU threads.
+    """What an evaluator works with: the folder for checkpoints, the device, and the number of CPU threads.
 
-    ``on_progress(done, total, text)`` is called often, with steps of the run now evaluated.
+    The evaluator calls ``on_progress(done, total, text)`` often, with the steps done and the total of the current run.
     """
 
     folder: Path
@@ -28,7 +28,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is known after one epoch (1, 2, ...). The last one of a run carries the final metrics.
+    """The metrics after one epoch (1, 2, ...). The last measurement of a run has the final metrics.
 
     ``metrics`` are fractions in 0..1 for accuracies (``val_top1``, ``test_top1``), nats for losses (``train_loss``,
     ``val_loss``), seconds for ``seconds``. ``checkpoint`` is a file that ``resume_from`` accepts.
@@ -42,7 +42,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Identity:
-    """What decides a run's result beside the candidate and its seed: the recipe, and the data, each as a fingerprint."""
+    """Fingerprints of recipe and data, which together with candidate and seed determine a run's result."""
 
     recipe: str
     data: str
@@ -51,9 +51,9 @@ class Identity:
 class Evaluator(Protocol):
     """Measures candidates, one after another, in one process.
 
-    A worker process gets a copy of it, so an evaluator is picklable before ``prepare``. ``budget`` is the number of epochs of a
-    run, ``devices`` on how many devices a run computes at once. Where ``takes_data`` is true, ``data`` holds the settings of a
-    data set, which a study opens and hands over by ``take`` before anything else.
+    Each worker process gets a copy, so an evaluator must be picklable before ``prepare``. ``budget`` is the number of epochs of
+    a run, ``devices`` the number of devices that one run uses. If ``takes_data`` is true, the attribute ``data`` must hold the
+    settings of a data set, which the study opens and passes to ``take`` before anything else.
     """
 
     budget: int
@@ -62,10 +62,10 @@ class Evaluator(Protocol):
 
     @classmethod
     def from_settings(cls, train: Any, data: Any, options: Mapping[str, Any]) -> Self:
-        """The evaluator of a study's sections ``train``, ``data`` and ``evaluator``.
+        """Creates the evaluator from a study's sections ``train``, ``data`` and ``evaluator``.
 
-        Unless overridden, the options of the section ``evaluator`` are its arguments, beside ``train`` and ``data`` where it
-        has such arguments. Raises UserError for an option that is none.
+        By default, the options of the section ``evaluator`` are passed as arguments, and also ``train`` and ``data`` if the
+        class has such arguments. Raises UserError for an unknown option.
         """
         accepted = inspect.signature(cls).parameters
         given = {name: value for name, value in (("train", train), ("data", data)) if name in accepted}
@@ -74,45 +74,48 @@ class Evaluator(Protocol):
 
     @property
     def identity(self) -> Identity:
-        """By which results are known; the class and its public attributes, unless overridden."""
+        """The fingerprints for a run's results. By default, of the class and its public attributes."""
         values = {name: value for name, value in vars(self).items() if not name.startswith("_")}
         return Identity(f"{type(self).__module__}:{type(self).__qualname__}-{digest(values)}", "none")
 
     @property
     def heads(self) -> Mapping[str, int]:
-        """Classes of each task, which the cost of a candidate depends on."""
+        """Task -> number of classes. The cost of a candidate depends on them."""
         return {"class": 1000}
 
     def take(self, data: Any) -> None:
-        """The study's data set, opened."""
+        """Receives the study's data set, which is open."""
         return
 
     def check(self, space: Any, device: str) -> Sequence[str]:
-        """Raises UserError for what would fail every run on this device, before the study takes its name; returns news."""
+        """Called before anything of the study is written; returns lines to show to the user.
+
+        Raises UserError for a problem that would make every run on ``device`` fail.
+        """
         return ()
 
     def prepare_once(self, space: Any, context: Context) -> None:
-        """Work for the whole study, done by one worker while the others wait; begun again where that worker was killed.
+        """Does the work for the whole study, in one worker while the others wait; started again if that worker is killed.
 
-        What it makes, it writes below ``context.folder``.
+        Its results must be written below ``context.folder``.
         """
         return
 
     def prepare(self, space: Any, context: Context) -> None:
-        """Work for all runs of one process, such as opening the data."""
+        """Does the work for all runs of one process, such as opening the data."""
         return
 
     @abstractmethod
     def evaluate(
         self, candidate: Candidate, *, seed: int, replicate: int, budget: int, resume_from: Path | None = None
     ) -> Iterator[Measurement]:
-        """Measurements as they come, one an epoch, ``budget`` epochs in all; goes on from a checkpoint where one is given.
+        """Yields a measurement after each of ``budget`` epochs; resumes the run if a checkpoint is given.
 
-        The last one has ``is_last`` and holds ``val_top1``, a fraction, which the search maximises. A run writes below
-        ``<context.folder>/<key>-<seed>/``. Raises FloatingPointError where the loss is no longer finite.
+        The last measurement has ``is_last=True`` and the metric ``val_top1``, a fraction, which the search maximises. A run
+        writes below ``<context.folder>/<key>-<seed>/``. Raises FloatingPointError if the loss is no longer finite.
         """
         ...
 
     def close(self) -> None:
-        """Gives back what ``prepare`` took."""
+        """Releases what ``prepare`` acquired."""
         return

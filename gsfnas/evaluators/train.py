@@ -1,4 +1,4 @@
-"""The evaluator that trains each candidate from its initialisation with one recipe."""
+"""The evaluator that trains each candidate from its initialisation, all with the same recipe."""
 
 import dataclasses
 import gc
@@ -31,7 +31,7 @@ _TELL_SECONDS = 0.2
 class TrainEvaluator(Evaluator):
     """Trains and scores candidates.
 
-    The settings can be pickled; the data are opened by ``prepare`` unless they are given. A run writes into
+    The data are opened on first use, unless ``opened`` is given; only the settings are pickled. A run writes into
     ``<context.folder>/<key>-<seed>/``: ``last.pt`` after each epoch, ``weights.safetensors`` at the end.
     """
 
@@ -50,7 +50,7 @@ class TrainEvaluator(Evaluator):
         return cls(train, data)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Each process opens the data by itself.
+        # Each process opens the data itself.
         return {**vars(self), "_context": None, "_opened": None}
 
     @property
@@ -75,7 +75,7 @@ class TrainEvaluator(Evaluator):
 
     @property
     def opened(self) -> VideoData:
-        """The data, opened once."""
+        """The data set, opened on first use."""
         if self._opened is None:
             self._opened = open_data(self.data)
         return self._opened
@@ -86,18 +86,18 @@ class TrainEvaluator(Evaluator):
 
     @property
     def heads(self) -> dict[str, int]:
-        """Classes of each task."""
+        """Task -> number of classes."""
         return {task: len(names) for task, names in self.opened.tasks.items()}
 
     def prepare(self, space: Any, context: Context) -> None:
-        """Opens the data and takes the device; ``space`` is not looked at, since nothing is shared between candidates."""
+        """Opens the data and selects the device. ``space`` is not used, since candidates share nothing."""
         self._context = context
         self._device = resolve_device(self.train.device if context.device == "auto" else context.device)
         torch.set_num_threads(context.threads)
         self.check_settings(self._device)
 
     def check_settings(self, device: torch.device) -> None:
-        """Raises UserError for a recipe that asks for more clips or devices than there are, or a precision that is none."""
+        """Raises UserError if the batch has more clips than the training split, or for unavailable devices or precision."""
         devices_from(device, self.train.devices)
         resolve_precision(self.train.precision, device)
         clips = len(self.opened.splits["train"])
@@ -109,17 +109,18 @@ class TrainEvaluator(Evaluator):
     def evaluate(
         self, candidate: Candidate, *, seed: int, replicate: int = 0, budget: int, resume_from: Path | None = None
     ) -> Iterator[Measurement]:
-        """One measurement an epoch: ``train_loss``, ``val_top1``, ``val_top5``, ``val_loss``, ``lr`` and the run's ``seconds``.
+        """Yields per epoch: ``train_loss``, ``val_top1``, ``val_top5``, ``val_loss``, ``lr`` and the run's ``seconds``.
 
-        The last one adds ``test_top1``, ``test_top5`` and ``test_loss`` of the last epoch's weights; the test split is scored
-        nowhere else. ``budget`` takes the place of ``train.epochs``, so the schedule always ends with the run.
+        The last measurement adds ``test_top1``, ``test_top5`` and ``test_loss`` of the last epoch's weights; the test split is
+        not used otherwise. ``budget`` replaces ``train.epochs``, so the schedule always ends with the run.
 
-        A run goes on after the last epoch found in ``resume_from`` or, where none is given, in its own folder. The measurement
-        of that epoch comes first, once more, in case it was not recorded; for a finished run it is the only one. A checkpoint
-        that cannot be read counts as none. Raises UserError where ``resume_from`` is of another run and where the data's clips
-        do not fit the candidate; FloatingPointError where a loss is not finite; OSError where a checkpoint cannot be written;
-        RuntimeError where one of several processes dies. Where memory runs out, the batch is computed in twice as many parts
-        from the last epoch on, and ``accumulate`` among the metrics says in how many.
+        A run is resumed from ``resume_from`` or, if that is None, from the last checkpoint in its own folder. The measurement
+        of the checkpoint's epoch is yielded first, in case it was not recorded; for a finished run it is the only one. A
+        checkpoint that cannot be read is ignored. If memory runs out, training continues after the last epoch with batches in
+        twice as many parts; the metric ``accumulate`` is the number of parts.
+
+        Raises UserError if ``resume_from`` is of another run, or the data's clips do not fit the candidate; FloatingPointError
+        if a loss is not finite; OSError if a checkpoint cannot be written; RuntimeError if one of several processes dies.
         """
         assert self._context is not None, "prepare comes first"
         settings = dataclasses.replace(self.train, epochs=budget)
@@ -135,7 +136,7 @@ class TrainEvaluator(Evaluator):
         yield from self._run(RunPlan(candidate, identity, settings, tuple(self.heads.items()), folder), found, path)
 
     def _run(self, plan: RunPlan, found: Checkpoint | None, path: Path) -> Iterator[Measurement]:
-        """Epoch by epoch from the checkpoint at ``path``; where memory runs out, on from the last in parts half as large."""
+        """Trains from ``found``, the checkpoint at ``path``; if memory runs out, again from the last one with smaller parts."""
         parts = int(found.curve[-1].get("accumulate", plan.settings.accumulate)) if found else plan.settings.accumulate
         graphs = plan.settings.cuda_graphs
         while True:
@@ -155,7 +156,7 @@ class TrainEvaluator(Evaluator):
             gc.collect()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
-            # Read again in any case: the attempt has moved on the momentum that it was given.
+            # The checkpoint must be read again, since the failed attempt has changed the momentum buffers in place.
             last = plan.folder / _checkpoint.LAST
             newest = self._find(last, plan.identity)
             found, path = (newest, last) if newest is not None else (self._find(path, plan.identity), path)
@@ -189,7 +190,7 @@ class TrainEvaluator(Evaluator):
         raise UserError(f"checkpoint {path} is of another run: its {', '.join(differing)} differ")
 
     def check_clips(self, candidate: Candidate) -> None:
-        """Raises UserError where the data's clips are not those that the candidate reads."""
+        """Raises UserError if frames or resolution of the data differ from those of the candidate."""
         asked, given = (candidate.frames, candidate.resolution), (self.data.frames, self.data.resolution)
         if asked != given:
             raise UserError(
@@ -197,15 +198,15 @@ class TrainEvaluator(Evaluator):
             )
 
     def close(self) -> None:
-        """Lets the data go."""
+        """Releases the data."""
         self._opened = None
         self._context = None
 
 
 def check_init(settings: TrainSettings, candidate: Candidate, heads: Mapping[str, int]) -> str:
-    """What the weights that training begins with give a candidate, in a sentence; nothing where it begins from scratch.
+    """A sentence on what a candidate gets from the initial weights; empty if it is trained from scratch.
 
-    Raises UserError where there are no such weights, or they are of another network.
+    Raises UserError if these weights do not exist, or are of another network.
     """
     _, found = initialise(build_model(candidate, heads), candidate, settings.init)
     if found is None:
@@ -217,7 +218,7 @@ def check_init(settings: TrainSettings, candidate: Candidate, heads: Mapping[str
 
 @dataclass(frozen=True)
 class _RankWork:
-    """What each of several processes does for one run: opens the data by itself, and goes through the epochs."""
+    """The work of each process of a distributed run: opens the data and runs the epochs."""
 
     plan: RunPlan
     data: DataSettings

@@ -1,10 +1,10 @@
-"""Executors: what starts the workers of a study."""
+"""Executors start the workers of a study."""
 
 from collections.abc import Mapping
 
 from gsfnas.executors.base import Executor, Task
 
-# What `executor=` may name.
+# The names that `executor=` accepts.
 EXECUTORS: Mapping[str, str] = {"local": "gsfnas.executors.local:LocalExecutor"}
 
 __all__ = ["EXECUTORS", "Executor", "Task"]

@@ -1,41 +1,42 @@
-"""What a study asks of whoever starts its workers."""
+"""The interface of executors, which start the workers of a study."""
 
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol
 
-# What a worker tells the study: whatever it is, an executor passes it on.
+# Sends a message of a worker to the study. An executor passes messages on without looking at them.
 Tell = Callable[[Any], None]
 
 
 class Task(Protocol):
-    """A worker's work until nothing is left, as a value that can be sent to a process.
+    """The work of a worker, as a value that can be sent to another process. It returns when nothing is left to do.
 
-    ``devices`` is on how many devices a run computes at once.
+    ``devices`` is the number of devices that one run uses.
     """
 
     @property
     def devices(self) -> int: ...
 
     def __call__(self, device: str, threads: int, tell: Tell) -> None:
-        """Works on a device with a number of CPU threads. Raises UserError for what the user must mend."""
+        """Works on ``device`` with ``threads`` CPU threads. Raises UserError for an error that the user must fix."""
         ...
 
 
 class Executor(Protocol):
-    """Starts workers, which meet only in the study's storage. ``workers`` is how many."""
+    """Starts ``workers`` workers, which communicate only through the study's storage."""
 
     workers: int
 
     def check(self, task: Task) -> None:
-        """Refuses what its workers could not do, before a study begins; the default refuses nothing. Raises UserError."""
+        """Raises UserError, before a study begins, for a task that its workers could not run. The default accepts any task."""
         return
 
     @abstractmethod
     def run(self, task: Task, device: str, tell: Callable[[int, Any], None], say: Callable[[str], None]) -> None:
-        """Returns when every worker is done. ``tell`` gets a worker's number and what it tells, ``say`` a line for people.
+        """Runs the workers and returns when all are done.
 
-        A worker that dies is replaced, a bounded number of times. Raises UserError where a worker met what the user must mend.
-        Whatever ends this call, no worker outlives it.
+        ``tell`` is called with a worker's number and its message, ``say`` with a line for the user. A worker that dies is
+        replaced, a limited number of times. Raises UserError for an error that the user must fix. However this call ends, no
+        worker outlives it.
         """
         ...

@@ -1,4 +1,4 @@
-"""Starts workers on this machine: one within this process, or several processes, each with its share of the cores or a GPU."""
+"""Runs workers on this machine: one in this process, or several processes that share the CPU cores and the GPUs."""
 
 import multiprocessing
 import os
@@ -20,14 +20,14 @@ _MAX_WORKERS = 1024
 
 
 def num_cores() -> int:
-    """CPU cores that this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def share_devices(workers: int, device: str, each: int = 1) -> list[str]:
-    """A device for each worker, by its own name; GPUs are assigned round-robin where there are several workers.
+    """The name of each worker's device, such as ``cuda:1``. GPUs are assigned round-robin to several workers.
 
-    Where a run takes ``each`` devices, the name is that of the first of them.
+    If a run uses ``each`` > 1 devices, the name is that of the first one.
     """
     from gsfnas.train import resolve_device
 
@@ -35,17 +35,17 @@ def share_devices(workers: int, device: str, each: int = 1) -> list[str]:
         return [str(resolve_device(device))] * workers
     import torch
 
-    # Counting the devices asks the driver's management library and does not take hold of a GPU.
+    # Counting the devices uses the driver's management library and creates no CUDA context.
     count = torch.cuda.device_count()
     return [f"cuda:{index * each % count}" if count else str(resolve_device(device)) for index in range(workers)]
 
 
 @dataclass(frozen=True)
 class LocalExecutor(Executor):
-    """Workers on this machine: with one, in this process; with more, each in a process of its own.
+    """Workers on this machine: a single worker runs in this process, several run in a process each.
 
-    A worker whose process dies is replaced, a bounded number of times; its run is taken up by whichever worker asks next, which
-    is where the death is counted.
+    A worker whose process dies is replaced, a limited number of times. Its run is resumed by the next worker that asks for one;
+    the crash is counted then.
     """
 
     workers: int = 2
@@ -73,7 +73,7 @@ class LocalExecutor(Executor):
 
 
 def _sendable(task: Task) -> bytes:
-    """The task for another process. Raises UserError where that could not make the same of it."""
+    """Pickles the task for another process. Raises UserError if it cannot be pickled, or not be unpickled there."""
     own = "put it into a module of its own, or set executor.workers=1 (in Python: executor=LocalExecutor(1))"
     try:
         sent = pickle.dumps(task)
@@ -96,7 +96,7 @@ class _Worker:
 
 
 class _WorkerPool:
-    """Worker processes and what comes from them. Each has a pipe of its own, so that one that dies harms no other."""
+    """Worker processes and their messages. Each has its own pipe, so that a worker that dies does not affect the others."""
 
     def __init__(
         self, task: bytes, threads: int, devices: list[str], tell: Callable[[int, Any], None], say: Callable[[str], None]
@@ -118,7 +118,7 @@ class _WorkerPool:
                     self._on_exit(worker)
 
     def stop(self) -> None:
-        """Ends all workers at once, which ignore all other signals; what they were at is taken up by the same command."""
+        """Kills all workers, since they ignore all other signals. Their runs can be resumed by the same command."""
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:
@@ -145,7 +145,7 @@ class _WorkerPool:
             raise RuntimeError(f"worker {worker.index} failed:\n{content}")
 
     def _on_exit(self, worker: _Worker) -> None:
-        """The worker's end of the pipe is closed: it is done, or dead."""
+        """Handles a worker that has closed its end of the pipe, since it is done or has died; a dead one is replaced."""
         self._workers.remove(worker)
         worker.process.join()
         worker.connection.close()
@@ -178,9 +178,9 @@ def _worker_process(
     threads: int,
     connection: Connection,
 ) -> None:
-    """The life of one worker process. Signals are the parent's affair; a worker never outlives its parent.
+    """The main function of a worker process, which ignores signals (the parent handles them) and never outlives its parent.
 
-    Modules of the user's own are imported first, as this process's parent found them.
+    The user's own modules are imported first, from the folders in which the parent found them.
     """
     try:
         begin_child()

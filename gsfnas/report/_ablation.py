@@ -78,8 +78,8 @@ class Pair:
 class StudyRows:
     """One study's results for the rows of a table.
 
-    ``top1`` maps row -> replicate -> percent; ``changed`` are rows that were another candidate when the study ran. ``setting``
-    is in words. ``is_papers`` where data and every network are the paper's.
+    ``top1`` maps row -> replicate -> percent. ``changed`` are rows that were another candidate when the study ran. ``setting``
+    is a description in words. ``is_papers`` is true if data and all networks are the paper's.
     """
 
     name: str
@@ -93,7 +93,7 @@ class StudyRows:
 
 @dataclass(frozen=True)
 class AblationLine:
-    """One row of a table: the published numbers, and those of ours that are known. ``top1`` maps replicate -> percent."""
+    """One row of a table: the published numbers and ours, as far as known. ``top1`` maps replicate -> percent."""
 
     row: PaperRow
     key: str | None = None
@@ -203,9 +203,9 @@ def study_rows(
 ) -> StudyRows:
     """The results of ``study`` for the rows of ``table``.
 
-    ``current`` maps row -> key as the space now says it on the study's own backbone, ``papers`` row -> key in the paper's own
-    setting; ``setting`` has ``data``, ``backbone`` and ``size``. Numbers of rows that have changed since are left out. Raises
-    UserError for a study of other rows.
+    ``current`` maps row -> key of the candidate that the space now defines on the study's backbone, ``papers`` row -> key in
+    the paper's setting; ``setting`` has ``data``, ``backbone`` and ``size``. Results of rows that have changed since the study
+    ran are left out. Raises UserError for a study of other rows.
     """
     if study.space != table.study or not study.rows:
         own = f"gsfnas study run {table.study}" if table.study else "tables 1 to 7 have studies"
@@ -250,8 +250,8 @@ def ablation_table(
 ) -> AblationTable:
     """Fills a published table with our numbers. ``keys`` and ``costs`` are by row, for the rows that are candidates.
 
-    ``elsewhere`` maps row -> (study, accuracies) for tables without a study of their own: runs of the very candidate on the
-    table's own data.
+    ``elsewhere`` maps row -> (study, accuracies), for tables without a study of their own: runs of the same candidate on the
+    table's data.
     """
     lines = []
     for row in table.rows:

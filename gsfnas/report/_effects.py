@@ -1,9 +1,10 @@
-"""What each site is worth: main effects with 95 % intervals.
+"""The effect of a module at each site on the accuracy: main effects with 95 % intervals.
 
-Least squares of the accuracy on one indicator a site (does anything stand there?) over the runs that no sampler chose: the
-balanced design and the two anchors. In a balanced design every site is held as often with as without every other one, so
-that a main effect is the difference at this site averaged over the others. Where runs are fewer than parameters + 2, or
-the sites cannot be told apart, plain differences of means with bootstrapped intervals stand in, over all complete runs.
+They are estimated by least squares of the accuracy on one indicator per site (1 if there is a module), over the runs that no
+sampler chose: the balanced design and the two anchors. In a balanced design, a site has a module equally often in runs with and
+without a module at any other site. A main effect is therefore the difference at this site, averaged over the other sites. If
+there are fewer runs than parameters + 2, or the indicators are linearly dependent, it is replaced by the difference of means
+over all complete runs, with bootstrapped intervals.
 """
 
 import math
@@ -34,7 +35,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Effect:
-    """By how much ``name`` changes the metric (a fraction); None if the runs cannot tell. ``held`` of ``runs`` had it."""
+    """The effect of ``name`` on the metric, as a fraction; None if it cannot be estimated. ``held`` of ``runs`` runs had it."""
 
     name: str
     value: float | None

@@ -13,9 +13,9 @@ NOT_RUN = "not run"
 class Metric:
     """A number of a run: its column in trials.csv, its label, and how it is formatted.
 
-    A value is shown times ``scale`` in ``unit``; a difference of two is shown in ``difference_unit`` (percentages differ by
-    points). ``better`` says which way is up; ``short`` heads a
-    narrow column. ``digits`` are decimals, or, where None, as many as give four significant digits.
+    A value is shown as ``scale`` * value, in ``unit``; a difference is shown in ``difference_unit`` (points for percentages).
+    ``better`` is the direction of improvement; ``short`` is the heading of a narrow column. ``digits`` is the number of
+    decimals; if None, there are as many as give four significant digits.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Samplers: what proposes the runs of a study. Each is asked in turn, until one has a proposal."""
+"""Samplers propose the runs of a study. They are asked in turn, until one has a proposal."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from gsfnas.samplers._search import NSGA2, TPE, Random
 from gsfnas.samplers.base import History, Proposal, Sampler
 from gsfnas.space import BoundRows, BoundSpace
 
-# What `sampler=` may name: the search that comes after the anchors and the initial design.
+# The names that `sampler=` accepts: the search that follows the anchors and the initial design.
 SAMPLERS: Mapping[str, str] = {
     "tpe": "gsfnas.samplers._search:TPE",
     "nsga2": "gsfnas.samplers._search:NSGA2",
@@ -28,7 +28,8 @@ SAMPLERS: Mapping[str, str] = {
 def chain(space: BoundSpace, search: Sampler, initial_fraction: float) -> tuple[Sampler, ...]:
     """The samplers of a study in the order in which they are asked.
 
-    A search begins with the anchors and a balanced design and ends with replicates; of named candidates all are repeated.
+    A search begins with the anchors and a balanced design, and ends with replicates of the anchors and the best candidate. If
+    the space is a list of named candidates, all are evaluated and all are replicated.
     """
     if isinstance(space, BoundRows):
         return NamedCandidates(), ReplicatesOfAll()
@@ -36,7 +37,7 @@ def chain(space: BoundSpace, search: Sampler, initial_fraction: float) -> tuple[
 
 
 def identity_of(sampler: Sampler) -> dict[str, Any]:
-    """What decides a sampler's proposals, as plain values: its name, options that are not the default, code from outside."""
+    """All that determines a sampler's proposals, as plain values: its name, non-default options, fingerprint of user code."""
     cls = type(sampler)
     shipped = {home: name for name, home in SAMPLERS.items()}
     home = f"{cls.__module__}:{cls.__qualname__}"

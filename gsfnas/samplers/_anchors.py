@@ -1,4 +1,4 @@
-"""The two ends of a space, evaluated first: the network without modules, and the one with a module at every site."""
+"""The anchors of a space, which are evaluated first: the network without modules, and the one with a module at every site."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from gsfnas.space import BoundRows, BoundSpace
 
 
 def anchors(space: BoundSpace) -> tuple[Candidate, ...]:
-    """The empty and the full candidate; one where they are the same. A list of named candidates has none."""
+    """The empty and the full candidate, or one if they are the same. A list of named candidates has no anchors."""
     return () if isinstance(space, BoundRows) else tuple(dict.fromkeys([space.empty, space.full]))
 
 
 def distinct_candidates(space: BoundSpace) -> int:
-    """How many candidates a study of ``space`` can evaluate: the space, and the empty candidate where it is outside."""
+    """The number of candidates that a study can evaluate: those of the space, and the empty one even if it is not in it."""
     return space.size + sum(candidate not in space for candidate in anchors(space))
 
 
@@ -30,7 +30,7 @@ class Anchors(Sampler):
 
 
 def first_new(candidates: Collection[Candidate], history: History, asked: Collection[Proposal]) -> Proposal | None:
-    """The first of these candidates that was not asked for, as long as candidates are wanted."""
+    """Proposes the first of ``candidates`` that is not in ``asked``; None once enough candidates have begun."""
     if not history.wants_candidates:
         return None
     seen = {proposal.candidate for proposal in asked}

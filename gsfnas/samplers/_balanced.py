@@ -1,9 +1,10 @@
-"""A balanced initial design: every site's levels equally often, columns as little correlated as can be had, no point twice.
+"""A balanced initial design: levels of a column equally frequent, columns nearly uncorrelated, no point repeated.
 
-Each column starts balanced and is only ever permuted, so balance is never lost. The rows of a column are exchanged as long as
-that lowers the sum of squared correlations between columns (of the levels' indicators, so it holds for any number of levels);
-the best of several starts is kept. After Joseph and Hung (2008), "Orthogonal-maximin Latin hypercube designs", with exchanges
-that only descend.
+A point is a row, a site is a column, and the choices at a site are its levels. Each column starts balanced and is then only
+permuted, so it stays balanced. Values of a column are exchanged between rows as long as that lowers the sum of squared
+correlations between columns. These are computed from indicators of the levels, so a column may have any number of levels. The
+best of several random starts is kept. After Joseph and Hung (2008), "Orthogonal-maximin Latin hypercube designs", but exchanges
+that increase the correlation are never made.
 """
 
 import itertools
@@ -22,9 +23,9 @@ _EXCHANGES = 4000
 def balanced_design(
     levels: Sequence[int], size: int, *, seed: int, fixed: Sequence[Point] = (), taken: Collection[Point] = ()
 ) -> list[Point]:
-    """``size`` further points over columns of ``levels[j]`` levels 0, 1, ..., balanced together with ``fixed``.
+    """``size`` more points, balanced together with ``fixed``; column j has the levels 0, 1, ..., ``levels[j]`` - 1.
 
-    None of them equals a point of ``fixed`` or ``taken``. Where fewer are left, all that are left. Deterministic in ``seed``.
+    No point is in ``fixed`` or ``taken``; if fewer than ``size`` are left, all of them are returned. Deterministic in ``seed``.
     """
     taken = set(taken) | set(fixed)
     left = math.prod(levels) - len(taken)
@@ -44,7 +45,7 @@ def balanced_design(
 
 
 def correlation(levels: Sequence[int], points: Sequence[Point]) -> float:
-    """The mean squared correlation between columns: 0 for an orthogonal design, 1 where all columns say the same."""
+    """The mean squared correlation between columns: 0 for an orthogonal design, 1 if all columns are the same."""
     table = np.array(points, dtype=np.int64)
     kernels = [_kernel(table[:, column], count) for column, count in enumerate(levels) if count > 1]
     if len(kernels) < 2:
@@ -54,7 +55,7 @@ def correlation(levels: Sequence[int], points: Sequence[Point]) -> float:
 
 
 def _kernel(column: NDArray[np.int64], levels: int) -> NDArray[np.float64]:
-    """Inner products of the rows' centred indicators, scaled so that a column correlates with itself by 1 (rows, rows)."""
+    """Inner products of the rows' centred indicators, (rows, rows), scaled so that a column's correlation with itself is 1."""
     same: NDArray[np.float64] = (column[:, None] == column[None, :]).astype(np.float64)
     scale: float = math.sqrt(levels - 1)
     return (same * levels - 1) / scale
@@ -63,7 +64,7 @@ def _kernel(column: NDArray[np.int64], levels: int) -> NDArray[np.float64]:
 def _balanced_columns(
     levels: Sequence[int], size: int, fixed: Sequence[Point], generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """``fixed`` and ``size`` rows more, each column with equal counts as far as ``fixed`` allows, in random order."""
+    """``fixed`` and ``size`` more rows in random order; levels are equally frequent in each column, as far as possible."""
     table = np.zeros((len(fixed) + size, len(levels)), dtype=np.int64)
     table[: len(fixed)] = np.array(fixed, dtype=np.int64).reshape(len(fixed), len(levels))
     for column, count in enumerate(levels):
@@ -78,7 +79,7 @@ def _balanced_columns(
 
 
 def _exchange(table: NDArray[np.int64], levels: Sequence[int], first: int, generator: np.random.Generator) -> None:
-    """Exchanges two rows within a column, from row ``first`` on, wherever that lowers the correlations; in place."""
+    """Exchanges values within columns, in place, while that lowers the correlations; rows before ``first`` are kept."""
     columns = [column for column, count in enumerate(levels) if count > 1]
     if len(columns) < 2:
         return
@@ -109,7 +110,7 @@ def _exchange(table: NDArray[np.int64], levels: Sequence[int], first: int, gener
 def _distinct(
     table: NDArray[np.int64], levels: Sequence[int], taken: Collection[Point], generator: np.random.Generator
 ) -> list[Point]:
-    """The table's rows, those that repeat exchanged with others, or replaced where no exchange helps."""
+    """The rows of the table, made distinct: a repeated one exchanges a value with another row, or else is replaced."""
     rows = [tuple(int(value) for value in row) for row in table]
     for index in range(len(rows)):
         if rows[index] not in taken and rows.count(rows[index]) == 1:
@@ -121,7 +122,7 @@ def _distinct(
 
 
 def _part(rows: list[Point], index: int, taken: Collection[Point]) -> bool:
-    """Exchanges one value of row ``index`` with another row so that both become new points; says whether it could."""
+    """Exchanges one value of row ``index`` with another row, so that both become new points; False if that is impossible."""
     for other, column in itertools.product(range(len(rows)), range(len(rows[index]))):
         here, there = list(rows[index]), list(rows[other])
         if here[column] == there[column]:
@@ -138,7 +139,7 @@ def _part(rows: list[Point], index: int, taken: Collection[Point]) -> bool:
 def _rarest(
     levels: Sequence[int], counts: list[NDArray[np.int64]], taken: Collection[Point], generator: np.random.Generator
 ) -> Point:
-    """A point that is not taken, made of rare levels as far as a few hundred tries can tell."""
+    """A point that is not taken: the one with the rarest levels among 300 random ones."""
     tries = (tuple(int(generator.integers(count)) for count in levels) for _ in range(300))
     free = [point for point in tries if point not in taken]
     if not free:

@@ -1,4 +1,4 @@
-"""A balanced design after the anchors: every site's choices about equally often, before any result is known."""
+"""The initial design, evaluated after the anchors: the choices at each site occur about equally often."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from gsfnas.space import BoundSpace
 
 @dataclass(frozen=True)
 class Design(Sampler):
-    """Proposes the points of a balanced design; ``fraction`` of the candidates asked for are such points."""
+    """Proposes the points of a balanced design, which are ``fraction`` of the requested candidates."""
 
     fraction: float = 0.5
 
@@ -26,14 +26,14 @@ class Design(Sampler):
             raise UserError(f"`study.initial_fraction` must be in [0, 1], but got {shown(self.fraction)}")
 
     def num_points(self, space: BoundSpace, trials: int) -> int:
-        """Points of the design, beside the anchors."""
+        """The number of points of the design, without the anchors."""
         room = min(trials, distinct_candidates(space)) - len(anchors(space))
         return max(0, min(room, round(trials * self.fraction)))
 
     def plan(self, history: History) -> Sequence[Point]:
-        """The design so far and what it lacks for ``history.trials``.
+        """The design so far, extended for ``history.trials``.
 
-        New points are balanced together with those known and repeat nothing that was evaluated.
+        New points are balanced together with the known ones, and repeat no anchor and no candidate that has begun.
         """
         space = history.space
         missing = self.num_points(space, history.trials) - len(history.points)

@@ -1,4 +1,4 @@
-"""Named candidates, in the order of their list, instead of a search."""
+"""Proposes named candidates in the order of their list, instead of a search."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from gsfnas.samplers.base import History, Proposal, Sampler
 
 @dataclass(frozen=True)
 class NamedCandidates(Sampler):
-    """Proposes every candidate of a space that is a list."""
+    """Proposes every candidate of a space that is a list of named candidates."""
 
     phase = "row"
     sees = "now"

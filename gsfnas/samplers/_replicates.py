@@ -1,4 +1,4 @@
-"""Further seeds of candidates that are complete: how much of a difference is chance."""
+"""Replicates: more seeds of complete candidates, to measure how much results vary by chance."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from gsfnas.samplers.base import History, Proposal, Sampler
 
 @dataclass(frozen=True)
 class Replicates(Sampler):
-    """Repeats the anchors and the best candidate, once the search has ended."""
+    """Replicates the anchors and the best candidate, once the search has ended."""
 
     phase = "replicate"
     sees = "ended"
@@ -20,7 +20,7 @@ class Replicates(Sampler):
         return next(self._missing(history, asked), None)
 
     def num_left(self, history: History) -> int:
-        """Exactly, once the search has ended; before, as if the best were none of the anchors."""
+        """Exact once the search has ended; before, it assumes that the best candidate will not be an anchor."""
         if not history.wants_candidates and all(record.outcome != "running" for record in history.records):
             return sum(1 for _ in self._missing(history, _begun(history)))
         named = min(len(anchors(history.space)) + 1, distinct_candidates(history.space))
@@ -34,7 +34,7 @@ class Replicates(Sampler):
 
 @dataclass(frozen=True)
 class ReplicatesOfAll(Sampler):
-    """Repeats every candidate, each as soon as its first run is complete."""
+    """Replicates every candidate, each as soon as its first run is complete."""
 
     phase = "replicate"
     sees = "now"
@@ -52,7 +52,7 @@ class ReplicatesOfAll(Sampler):
 
 
 def _proposals(named: Collection[Candidate], history: History, asked: Collection[Proposal]) -> Iterator[Proposal]:
-    """Runs that were not begun, of complete candidates only, one seed after the other."""
+    """The replicates of complete candidates that have not begun: all of one seed, then all of the next."""
     complete = {record.candidate for record in history.records if record.outcome == "complete"}
     wanted = (Proposal(one, number, history.budget) for number in range(1, history.num_seeds) for one in named)
     return (proposal for proposal in wanted if proposal.candidate in complete and proposal not in asked)

@@ -1,7 +1,7 @@
-"""Optuna's samplers, asked for candidates that were not evaluated before.
+"""Optuna's samplers, restricted to new candidates.
 
-A sampler sees a copy of the study in memory, made of ended and running trials, and is asked again where it repeats a point: a
-duplicate is never written, trained or counted.
+The sampler sees an in-memory copy of the study with its complete and running trials. If it suggests a candidate again, it is
+asked again, so duplicates are never recorded, trained or counted.
 """
 
 import itertools
@@ -27,7 +27,11 @@ _ASKS = 20
 
 
 class OptunaSampler(Sampler, Protocol):
-    """Asks a sampler of Optuna, which a subclass makes; chance proposes where too little is known or it repeats itself."""
+    """Asks a sampler of Optuna, which a subclass creates.
+
+    With fewer than two complete runs, a random sampler is asked instead. If all suggestions are repetitions, the proposal is a
+    random neighbour of the Pareto front, or else a random new candidate.
+    """
 
     def propose(self, history: History, asked: Collection[Proposal]) -> Proposal | None:
         seen = {proposal.candidate for proposal in asked}
@@ -37,10 +41,10 @@ class OptunaSampler(Sampler, Protocol):
 
     @abstractmethod
     def make(self, seed: int, complete: int) -> "optuna.samplers.BaseSampler":
-        """The sampler for one proposal, from its own seed; ``complete`` runs have ended well, two at the least."""
+        """Creates the sampler for one proposal, which has its own ``seed``; ``complete`` (at least 2) counts complete runs."""
 
     def _ask(self, history: History, seen: set[Candidate]) -> Candidate | None:
-        """What the sampler suggests, asked a bounded number of times for something new."""
+        """The first new candidate that the sampler suggests; None if it only repeats candidates in ``_ASKS`` tries."""
         import optuna
         from optuna.trial import TrialState
 
@@ -64,7 +68,7 @@ class OptunaSampler(Sampler, Protocol):
 
 @dataclass(frozen=True)
 class Random(OptunaSampler):
-    """Uniform over the space."""
+    """Samples uniformly from the space."""
 
     def make(self, seed: int, complete: int) -> "optuna.samplers.BaseSampler":
         from optuna import samplers
@@ -76,7 +80,7 @@ class Random(OptunaSampler):
 class TPE(OptunaSampler):
     """Optuna's tree-structured Parzen estimator.
 
-    ``multivariate`` models all sites together; ``candidates`` is how many are drawn and compared for a proposal.
+    ``multivariate`` models all sites jointly; ``candidates`` is the number of candidates drawn and compared per proposal.
     """
 
     multivariate: bool = True
@@ -100,8 +104,8 @@ class TPE(OptunaSampler):
 class NSGA2(OptunaSampler):
     """Optuna's NSGA-II, with a population of up to ``population`` complete runs.
 
-    A study here has tens of trials and not hundreds of generations, so all complete runs count as one generation, and each
-    proposal is a child of it.
+    A study here has tens of trials, too few for many generations, so all complete runs form one generation, and each proposal
+    is a child of it.
     """
 
     population: int = 20
@@ -139,7 +143,7 @@ def _trial(record: Record, space: BoundSpace) -> "optuna.trial.FrozenTrial":
 
 
 def _unseen(history: History, seen: set[Candidate]) -> Candidate:
-    """A neighbour of the front, else any candidate that was not seen; there is one."""
+    """A new neighbour of the Pareto front, or else any new candidate, of which there must be one."""
     space = history.space
     generator = random.Random(derive("neighbour", history.seed, len(seen)))
     for record in sorted(pareto_front(history.records), key=lambda record: -record.top1):

@@ -1,4 +1,4 @@
-"""What a study asks of whoever proposes: which candidate is evaluated next, once more, and for how many epochs."""
+"""The interface of samplers: they propose which candidate is evaluated next, with which seed, for how many epochs."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
@@ -10,12 +10,12 @@ from gsfnas.record import Phase, Record
 from gsfnas.space import BoundSpace
 
 Point = tuple[int, ...]
-# What must have ended before a sampler is asked: the runs before the study's lag, all runs, or none.
+# The first runs that must have ended before a sampler is asked: all but the latest `lag`, all, or none.
 Sees = Literal["lagged", "ended", "now"]
 
 
 class Proposal(NamedTuple):
-    """A run to make: replicate 0 is a candidate's first run, 1 the next seed; ``budget`` is in epochs."""
+    """A proposed run: replicate 0 is a candidate's first run, 1 the next seed, and so on; ``budget`` is in epochs."""
 
     candidate: Candidate
     replicate: int
@@ -24,12 +24,12 @@ class Proposal(NamedTuple):
 
 @dataclass(frozen=True)
 class History:
-    """What a proposal may depend on.
+    """Everything that a proposal may depend on.
 
-    ``records`` are the first runs of all candidates and ``replicates`` the others, each in the order in which they began. For a
-    sampler that sees ``lagged``, those of ``records`` within the lag are shown as running, whatever is known of them.
-    ``trials`` is how many candidates are asked for, ``num_seeds`` with how many seeds those runs are made that are repeated,
-    ``budget`` the epochs of a run, ``points`` what ``Sampler.plan`` has laid down: indices into ``space.options``.
+    ``records`` are the first runs of all candidates and ``replicates`` the other runs, each in the order in which they began.
+    For a sampler with ``sees = "lagged"``, the latest ``lag`` of ``records`` are shown as running even if they have ended.
+    ``trials`` is the number of candidates requested, ``num_seeds`` the number of seeds of a replicated candidate, ``budget``
+    the epochs of a run. ``points`` are those planned by ``Sampler.plan``, as indices into ``space.options``.
     """
 
     space: BoundSpace
@@ -43,14 +43,14 @@ class History:
 
     @property
     def wants_candidates(self) -> bool:
-        """Whether fewer candidates have begun than are asked for."""
+        """Whether fewer candidates have begun than were requested."""
         return len(self.records) < self.trials
 
 
 class Sampler(Protocol):
-    """Proposes runs: a pure function of the history, which holds the study's seed.
+    """Proposes runs. Proposals must be a pure function of the history, which contains the study's seed.
 
-    A subclass may choose ``phase``, under which its runs are recorded, and ``sees``, what must have ended before it is asked.
+    A subclass may set ``phase``, which is recorded with its runs, and ``sees``: which runs must end before it is asked.
     """
 
     phase: Phase = "search"
@@ -58,13 +58,13 @@ class Sampler(Protocol):
 
     @abstractmethod
     def propose(self, history: History, asked: Collection[Proposal]) -> Proposal | None:
-        """The next run, which is none of ``asked``; None passes on to the next sampler of the study."""
+        """The next run, which must not be in ``asked``; None if it has none, and the study's next sampler is asked."""
         ...
 
     def plan(self, history: History) -> Sequence[Point]:
-        """Points that are laid down before the search begins and kept in the study; as they are, unless overridden."""
+        """Points to evaluate, planned before the search and stored in the study. By default, the history's points unchanged."""
         return history.points
 
     def num_left(self, history: History) -> int:
-        """About how many replicates it will still propose, for the estimate of the time that is left."""
+        """About how many replicates it will still propose; used to estimate the remaining time."""
         return 0

@@ -1,11 +1,11 @@
-"""Stoppers: what ends a run early."""
+"""Stoppers end runs early, like Optuna's pruners."""
 
 from collections.abc import Mapping
 
 from gsfnas.stoppers._none import NoStopper
 from gsfnas.stoppers.base import Stopper
 
-# What `stopper=` may name.
+# The names that `stopper=` accepts.
 STOPPERS: Mapping[str, str] = {"none": "gsfnas.stoppers._none:NoStopper"}
 
 __all__ = ["STOPPERS", "NoStopper", "Stopper"]

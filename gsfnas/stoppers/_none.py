@@ -1,4 +1,4 @@
-"""No run ends early."""
+"""The stopper that ends no run early."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from gsfnas.stoppers.base import Stopper
 
 @dataclass(frozen=True)
 class NoStopper(Stopper):
-    """Every run goes on to its last epoch."""
+    """Lets every run go on to its last epoch."""
 
     def stops(self, run: Record, history: History) -> bool:
         return False

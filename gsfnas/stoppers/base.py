@@ -1,4 +1,4 @@
-"""What a study asks of whoever ends runs early."""
+"""The interface of stoppers, which end runs early."""
 
 from abc import abstractmethod
 from typing import Protocol
@@ -8,12 +8,12 @@ from gsfnas.samplers.base import History
 
 
 class Stopper(Protocol):
-    """Ends runs that need not go on: a pure function of a run so far and of the history before the study's lag."""
+    """Ends unpromising runs. Its answers must be a pure function of the run so far and of the history it is given."""
 
     @abstractmethod
     def stops(self, run: Record, history: History) -> bool:
-        """Whether a run ends now, asked after each epoch but the last; ``run.curve`` holds what is known of it.
+        """Whether to end a run now; asked after each epoch but the last. ``run.curve`` has the metrics of its epochs so far.
 
-        ``history.records`` are the runs before the lag, all of which have ended.
+        ``history.records`` are the runs that began more than ``lag`` runs before this one; all of them have ended.
         """
         ...

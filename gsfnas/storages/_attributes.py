@@ -1,6 +1,6 @@
-"""What a journal says of the study itself, as values: each read where it was written, checked, and refused in one line.
+"""The attributes of a study in its journal: how they are written, and how they are read and checked.
 
-All of these raise UserError, naming the field and the value, for what is missing or of another type.
+All readers raise UserError, naming field and value, if a value is missing or has the wrong type.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,10 @@ CONFIGURATION = "configuration:"
 
 @dataclass(frozen=True)
 class Header:
-    """What a study is about, written once when it begins. ``identity`` names recipe, data, budget, space and sites."""
+    """What a study searches, written once when it begins. ``identity`` has its recipe, data, budget, space and sites.
+
+    ``rows`` are the (name, candidate key) pairs of a space of rows.
+    """
 
     space: str
     space_size: int
@@ -35,7 +38,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the latest call asked for; ``configuration`` is the hash of its configuration."""
+    """What the latest call requested; ``configuration`` is the hash of its configuration."""
 
     trials: int
     configuration: str
@@ -62,7 +65,7 @@ def header_from_attribute(value: Any) -> Header:
         checked.text(checked.field(identity, name), f"identity.{name}")
     checked.integer(checked.field(identity, "budget"), "identity.budget")
     size = checked.field(values, "space_size")
-    # A space may hold more candidates than an integer of 64 bits counts.
+    # Checked here, since the size of a space may exceed 64 bits.
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise checked.refused("space_size", "an integer of at least 0", size)
     return Header(
@@ -85,20 +88,20 @@ def asked_from_attribute(value: Any) -> Asked:
 
 
 def design_from_attribute(value: Any) -> list[Point]:
-    """The balanced design: for each of its candidates the index of a choice a site."""
+    """The points of the balanced design: for each candidate, the index of the choice at each site."""
     points = [checked.items(point, "a point of design") for point in checked.items(value, DESIGN)]
     return [tuple(checked.integer(index, "an index of design") for index in point) for point in points]
 
 
 def named_from_attributes(attributes: Mapping[str, Any], prefix: str) -> dict[str, dict[str, Any]]:
-    """Environments or configurations by their hash."""
+    """Hash -> environment or configuration, depending on ``prefix``."""
     return {
         name.removeprefix(prefix): checked.mapping(value, name) for name, value in attributes.items() if name.startswith(prefix)
     }
 
 
 def check_attribute(name: str, value: Any) -> None:
-    """Reads one attribute of a study; names that no study writes are passed over."""
+    """Checks the value of one attribute of a study. Unknown names are ignored."""
     if name == HEADER:
         header_from_attribute(value)
     elif name in (ASKED, ENDED):

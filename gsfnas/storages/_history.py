@@ -1,12 +1,12 @@
-"""What may follow what in a journal: a line that is missing, doubled or out of its place is found by the lines around it.
+"""Checks the order of the lines of a journal, which reveals lines that are missing, duplicated or misplaced.
 
-What a study writes, in this order: the two studies, the header, environment, configuration, what is asked, the design; then of
-each run its trial, its epochs, what is said at its end, and the end. Runs go side by side, and a kill may leave any beginning
-of it. A run that is taken up may tell its last epoch once more, or all of them where its checkpoint was lost: so an epoch comes
-again or is the next one, and never lies further ahead.
+A study writes, in this order: the two Optuna studies, the header, environment, configuration, request (``asked``), design; then
+for each run its trial, its epochs, its final attributes and its final state. Several runs may be in progress at once, and the
+sequence may be cut off anywhere by a kill. A resumed run may write its last epoch again, or all epochs if its checkpoint was
+lost. So an epoch is either a repetition or the next one, and no epoch is ever skipped.
 
-Optuna writes into each line which storage object wrote it: one of a worker, or of the process that runs the study. A worker has
-one run at a time and goes through it in order; a run that another has taken up is no longer its own.
+Optuna records in each line which storage object wrote it (``worker_id``): that of a worker, or of the process that runs the
+study. A worker evaluates one run at a time, in order, and writes no more of a run that another worker has resumed.
 """
 
 from dataclasses import dataclass, field
@@ -28,27 +28,28 @@ from gsfnas.record import (
 from gsfnas.storages._attributes import ASKED, CONFIGURATION, DESIGN, ENDED, ENVIRONMENT, HEADER, check_attribute
 from gsfnas.storages._journal_file import Journal
 
-# Optuna's codes of operations, and of the states of a trial.
+# Optuna's codes of operations and of trial states.
 _CREATE_STUDY, _DELETE_STUDY, _STUDY_ATTRIBUTE, _CREATE_TRIAL, _TRIAL_STATE, _TRIAL_ATTRIBUTE = 0, 1, 2, 4, 6, 8
 _RUNNING = 0
 _ENDS: dict[int, Outcome] = {1: "complete", 2: "stopped", 3: "failed"}
-# A stored name.
+# The name is stored in journals, so it keeps its old spelling.
 CRASHES = "deaths"
 _SAID_AT_END = {
     "complete": ("device", "seconds", "metrics"),
     "failed": ("device", "seconds", "error"),
     "stopped": ("device", "seconds", "error"),
 }
-# The order in which one writer says them.
+# The order in which one writer writes the final attributes.
 _END_ORDER = ("device", "seconds", "error", "source", "metrics")
 _STUDY_ORDER = (HEADER, ASKED, DESIGN, ENDED)
 
 
 @dataclass
 class _Trial:
-    """A trial as far as the lines have told; ``record`` is None for what is no run.
+    """The state of a trial after the lines so far; ``record`` is None for a trial that is not a run.
 
-    ``writer`` is who evaluates it now, ``told`` the last epoch and ``stage`` how much of the end that writer has told.
+    ``writer`` is the worker that evaluates it now; ``told`` is the last epoch and ``stage`` the position in ``_END_ORDER`` of
+    the last final attribute that this worker has written. ``left`` are the workers that had the run before.
     """
 
     record: Record | None
@@ -63,12 +64,12 @@ class _Trial:
 
 
 def check(journal: Journal, name: str) -> None:
-    """Raises UserError for the first line that cannot stand where it does in the journal of study ``name``."""
+    """Raises UserError for the first line that is invalid at its place in the journal of study ``name``."""
     history = _History(name)
     seen: dict[bytes, int] = {}
     for number, (line, entry) in enumerate(zip(journal.lines, journal.entries, strict=True), start=1):
         try:
-            # Each process writes under a name of its own, and none writes a thing twice.
+            # No process writes the same line twice, and lines of different processes differ in the worker id.
             if (first := seen.setdefault(line, number)) != number and history.is_ours(entry):
                 raise UserError(f"it is line {first} once more")
             history.add(entry)
@@ -79,24 +80,24 @@ def check(journal: Journal, name: str) -> None:
 
 
 class _History:
-    """The lines so far, as values; ``add`` raises UserError, saying what is wrong, for a line that cannot come next."""
+    """The state of a study after the lines so far; ``add`` raises UserError for a line that cannot come next."""
 
     def __init__(self, name: str) -> None:
         self._main, self._later = name, f"{name}.measurements"
         self._studies: list[str] = []
         self._attributes: dict[str, Any] = {}
         self._trials: list[_Trial] = []
-        # (key, replicate) of all runs, (key, seed) of the complete ones, keys of the complete ones that are no replicates.
+        # (key, replicate) of all runs, (key, seed) of the complete ones, keys of the complete first runs.
         self._begun: set[tuple[str, int]] = set()
         self._complete: set[tuple[str, int]] = set()
         self._evaluated: set[str] = set()
         self._num_main = self._num_design = self._num_open = 0
-        # Writer -> the trial that it evaluates, and how far it is with what the study says of itself.
+        # Writer -> the trial that it evaluates; writer -> position in _STUDY_ORDER of the last attribute that it wrote.
         self._busy: dict[str, int] = {}
         self._stages: dict[str, int] = {}
 
     def is_ours(self, entry: dict[str, Any]) -> bool:
-        """Whether gsfnas writes such a line; what a user adds through Optuna is the user's affair."""
+        """Whether gsfnas writes such lines. Others, which a user added through Optuna, are not checked for duplicates."""
         code = entry["op_code"]
         if code in (_STUDY_ATTRIBUTE, _TRIAL_ATTRIBUTE):
             (name,) = entry["user_attr"]
@@ -143,7 +144,10 @@ class _History:
                 raise UserError(f"trial {number}: {error}") from None
 
     def _take(self, number: int, writer: str) -> None:
-        """A line of a run's evaluation: of who began it or has taken it up, and of nobody who has another or had left it."""
+        """Notes that ``writer`` has written a line of a run, as the worker that evaluates it from now on.
+
+        Raises UserError if the writer has another run that has not ended, or if another worker had taken this one over from it.
+        """
         trial = self._trials[number]
         busy = self._busy.get(writer, number)
         if busy != number and self._trials[busy].writer == writer and self._trials[busy].outcome == "running":
@@ -189,7 +193,7 @@ class _History:
                 raise UserError(f"{name!r} is missing before it")
 
     def _require_ended(self) -> None:
-        """What comes after the search comes after every run."""
+        """Raises UserError if a run has not ended: lines that follow the search follow the end of every run."""
         if self._num_open:
             open_runs = (n for n, trial in enumerate(self._trials) if trial.record and trial.outcome == "running")
             raise UserError(f"trial {next(open_runs)} has not ended before it")
@@ -260,7 +264,7 @@ class _History:
 
 
 def _add(trial: _Trial, name: str, value: Any) -> None:
-    """What one line says of a run."""
+    """Adds an attribute of a run to its trial; raises UserError if it is out of order."""
     if is_epoch(name):
         epoch = epoch_from_attribute(name, value)
         last = max(trial.epochs, default=0)
@@ -284,7 +288,7 @@ def _add(trial: _Trial, name: str, value: Any) -> None:
 
 
 def _check_result(trial: _Trial) -> None:
-    """The final metrics are those of the last epoch, which was told before."""
+    """Raises UserError unless the final metrics equal those of the last epoch."""
     metrics = trial.said["metrics"]
     if "val_top1" not in metrics:
         raise UserError("`metrics.val_top1` is missing")

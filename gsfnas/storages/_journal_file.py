@@ -1,4 +1,4 @@
-"""A journal as a file: its whole lines, read at once and never written, and what Optuna makes of them."""
+"""A journal as a file: reads its complete lines without changing them, and replays them in Optuna."""
 
 import json
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from optuna.storages import JournalStorage
 
 JOURNAL = "journal.log"
-# Some 100,000 epochs. A study of more would be slow for other reasons.
+# Enough for some 100,000 epochs. A larger study would be slow for other reasons.
 _MAX_BYTES = 256 * 2**20
-# No entry of ours is deeper than a candidate within a trial; Python's own limit lies at some hundreds.
+# The deepest entry that gsfnas writes is a candidate within a trial. Python's recursion limit is some hundreds.
 _MAX_DEPTH = 40
 _MAX_OPERATION = 10
 
 
 class Journal:
-    """The entries of a journal file. A last line without its end was torn by a kill, and is passed over.
+    """The entries of a journal file. An incomplete last line, left by a killed process, is ignored.
 
-    Raises UserError at once for what is no regular file or too large, and for a line that is no entry, by its number.
+    Raises UserError if the file is not a regular one or too large, and, with the line number, if a line is not an entry.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,11 +32,11 @@ class Journal:
         self.entries = [self._entry(number, line) for number, line in enumerate(self.lines, start=1)]
 
     def damaged(self, line: int, what: str) -> UserError:
-        """The one line for something wrong at a line of the file."""
+        """The error for a damaged line of the file."""
         return UserError(f"{self.path} is damaged at line {line}: {what}; restore a copy of it, or use another study.name")
 
     def replay(self) -> "JournalStorage":
-        """The storage that Optuna makes of these entries, to be read only. Raises UserError for a line that it cannot take."""
+        """A read-only Optuna storage with these entries. Raises UserError for a line that Optuna rejects."""
         from optuna.storages import JournalStorage
 
         reader = _Reader(self.entries)
@@ -46,7 +46,7 @@ class Journal:
         except MemoryError:
             raise
         except Exception as error:
-            # Foreign entries make Optuna fail in many ways.
+            # Optuna may raise almost any exception for entries of other programs.
             told = printable(f"{type(error).__name__}: {error}")[:120]
             raise self.damaged(reader.line, f"it is no entry of an Optuna journal ({told})") from None
 
@@ -65,7 +65,7 @@ class Journal:
 
 
 class _Reader:
-    """Optuna's view of a file of entries: what ``JournalStorage`` asks of a backend."""
+    """A read-only backend for Optuna's ``JournalStorage``; ``line`` is the number of the entry that was read last."""
 
     def __init__(self, entries: list[dict[str, Any]]) -> None:
         self._entries = entries
@@ -81,7 +81,10 @@ class _Reader:
 
 
 def open_for_writing(path: Path, lock: Any) -> "JournalStorage":
-    """The storage of a journal file, new lines of others included as they come; ``lock`` is held round each line."""
+    """An Optuna storage that reads and writes a journal file; it holds ``lock`` while it writes.
+
+    It also sees the lines that other processes add.
+    """
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend

@@ -1,6 +1,6 @@
-"""Locks that the operating system gives back when their holder dies, however it dies.
+"""Locks that the operating system releases when the process that holds them dies, however it dies.
 
-All are ``flock`` on a file: held by an open file, not by the file's existence, so that nothing is left behind by ``kill -9``.
+All use ``flock``: an open file holds the lock, not the existence of the file, so ``kill -9`` leaves no stale lock.
 """
 
 import errno
@@ -18,9 +18,9 @@ from gsfnas.escape import printable
 
 
 def open_lock(path: Path, *, create: bool = True) -> IO[str]:
-    """The file of a lock: made, or taken as it is to see who holds it, which needs no right to write.
+    """Opens the file of a lock, creating it if necessary; with ``create=False`` only for reading, to see who holds the lock.
 
-    Raises UserError for a link, a folder, a pipe and a device: what is noted in a lock would be written there.
+    Raises UserError for a link, a folder, a pipe or a device, since a note in the lock would be written there.
     """
     access = os.O_RDWR | os.O_CREAT | os.O_APPEND if create else os.O_RDONLY
     try:
@@ -42,12 +42,12 @@ class FileLock:
         self._file = file
         self.path = path
         file.seek(0)
-        # What its last holder noted; nothing where that one released it.
+        # The note of the last holder; empty if that one released the lock.
         self.left = file.read(1000)
 
     @classmethod
     def take(cls, path: Path, *, patience: float = 0.0) -> Self | None:
-        """The lock, or None where another holds it for longer than ``patience`` seconds."""
+        """Takes the lock; None if another process still holds it after ``patience`` seconds."""
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open_lock(path)
         until = time.monotonic() + patience
@@ -62,13 +62,13 @@ class FileLock:
                 time.sleep(0.02)
 
     def note(self, text: str) -> None:
-        """Writes who holds the lock, for those who find it taken."""
+        """Writes who holds the lock, for processes that find it taken."""
         self._file.truncate(0)
         self._file.write(text)
         self._file.flush()
 
     def remove(self) -> None:
-        """Removes the file, then releases: nobody finds it between."""
+        """Removes the file, then releases the lock; in this order, so that no other process can take the lock in between."""
         self.path.unlink(missing_ok=True)
         self.release()
 
@@ -80,7 +80,7 @@ class FileLock:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Waits for the lock on ``path`` and holds it for the block."""
+    """Waits for the lock on ``path`` and holds it during the block."""
     with open_lock(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -88,7 +88,7 @@ def exclusive(path: Path) -> Iterator[None]:
 
 @contextmanager
 def study_lock(folder: Path, name: str) -> Iterator[None]:
-    """One process at a time runs a study. Raises UserError where another does."""
+    """Held by the one process that runs a study. Raises UserError if another process is running it."""
     lock = FileLock.take(folder / "lock", patience=1.0)
     if lock is None:
         with open_lock(folder / "lock", create=False) as file:
@@ -104,10 +104,10 @@ def study_lock(folder: Path, name: str) -> Iterator[None]:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a process runs the study in ``folder`` now, as far as one may see. Needs no right to write."""
+    """Whether a process is running the study in ``folder``; False if the lock cannot be read. Needs no write permission."""
     try:
         with open_lock(folder / "lock", create=False) as file:
-            # Shared, so that two who look do not take each other for the study.
+            # A shared lock, so that two processes that check at once do not take each other for a running study.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -117,10 +117,10 @@ def is_running(folder: Path) -> bool:
 
 
 class JournalLock:
-    """What Optuna's journal backend takes around each append: ``flock``, and a torn last line cut off first.
+    """The lock of Optuna's journal backend: uses ``flock``, and removes an incomplete last line before each append.
 
-    A process killed within a write, or a full disk, leaves a line without an end. Appending behind it would make the journal
-    unreadable; what was torn was never acknowledged, so it goes.
+    A process killed during a write, or a full disk, leaves a line without its end. Appending to it would make the journal
+    unreadable. It can be removed, since the write of that line was never confirmed.
     """
 
     def __init__(self, journal: Path) -> None:
@@ -145,7 +145,7 @@ class JournalLock:
 
 
 def mend_tail(journal: Path) -> None:
-    """Cuts off a last line without its end; for the holder of the journal's lock."""
+    """Removes an incomplete last line. The caller must hold the journal's lock."""
     with journal.open("rb+") as file:
         size = file.seek(0, os.SEEK_END)
         if not size:

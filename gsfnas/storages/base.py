@@ -1,4 +1,4 @@
-"""What a study asks of whoever keeps it: runs as records, what it says of itself, and who evaluates which run."""
+"""The interface of storages: they keep a study's runs and attributes, and track which worker evaluates which run."""
 
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
@@ -11,14 +11,14 @@ from gsfnas.samplers.base import Point
 from gsfnas.space import BoundSpace
 from gsfnas.storages._attributes import Asked, Header
 
-# First runs of candidates, and what is measured of a candidate later: other seeds, latency, other protocols.
+# The first runs of candidates, and what is measured later: other seeds, latency, other protocols.
 Part = Literal["main", "measurements"]
 Access = Literal["read", "write", "create"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as a storage knows it: its trial there, its part of the study, its record, how often its process died."""
+    """A run in a storage: its trial number there, its part of the study, its record, and how often its process died."""
 
     trial: int
     part: Part
@@ -27,80 +27,83 @@ class Run:
 
     @property
     def folder_name(self) -> str:
-        """Where its evaluator writes, below the checkpoints' folder. A record's key and seed are checked where it is read."""
+        """The run's folder below ``checkpoints``. It is a safe path, since key and seed are checked when a record is read."""
         return f"{self.record.candidate.key}-{self.record.seed}"
 
 
 class Claim(Protocol):
-    """The right to evaluate a run, held until it is released, or its holder dies. ``left`` is what its last holder noted."""
+    """The exclusive right to evaluate a run, held until it is released or its holder dies.
+
+    ``left`` is the note of the last holder; empty if that one released the claim.
+    """
 
     left: str
 
     def note(self, text: str) -> None:
-        """Writes who holds it, for those who find it taken."""
+        """Writes who holds the claim, for processes that find it taken."""
 
     def release(self) -> None:
-        """Gives it back."""
+        """Releases the claim."""
 
     def remove(self) -> None:
-        """Gives it back for good: the run has ended."""
+        """Releases and removes the claim; for a run that has ended."""
 
 
 class StudyStorage(Protocol):
-    """One study. Every value read from it is checked; UserError, naming the place, for what is damaged."""
+    """One study. Every value read from it is checked; damaged ones raise UserError, naming the place."""
 
     folder: Path
     name: str
 
     @property
     def header(self) -> Header | None:
-        """What the study is about, written once when it begins; None before."""
+        """What the study searches, written once when it begins; None before."""
         ...
 
     @property
     def asked(self) -> Asked | None:
-        """What the latest call asked for; None before the first."""
+        """What the latest call requested; None before the first call."""
         ...
 
     @property
     def is_complete(self) -> bool:
-        """Whether all that was asked last has ended."""
+        """Whether everything that the latest call requested has ended."""
         ...
 
     @property
     def design(self) -> list[Point]:
-        """The points that samplers have laid down so far."""
+        """The points that samplers have planned so far."""
         ...
 
     @property
     def environments(self) -> dict[str, dict[str, Any]]:
-        """By their hash."""
+        """Hash -> environment."""
         ...
 
     @property
     def configurations(self) -> dict[str, dict[str, Any]]:
-        """By their hash."""
+        """Hash -> configuration."""
         ...
 
     def set_attribute(self, name: str, value: Any) -> None:
-        """Writes an attribute of the study unless it stands there already."""
+        """Writes an attribute of the study, unless it has this value already."""
 
     def write_header(self, space: BoundSpace, classes: int, identity: Mapping[str, Any]) -> None:
-        """Says what the study is about."""
+        """Writes the header, see ``header``."""
 
     def claiming(self) -> AbstractContextManager[None]:
-        """The short lock under which workers decide who does what."""
+        """The lock that a worker holds briefly while it is assigned a run or ends one."""
         ...
 
     def claim(self, folder_name: str) -> Claim | None:
-        """The right to evaluate a run, by its ``folder_name``; None where another holds it."""
+        """Claims the run with this ``folder_name``; None if another worker holds its claim."""
         ...
 
     def sweep(self, running: Collection[str]) -> None:
-        """Removes claims that a kill has left, but for those of the runs that still run."""
+        """Removes claims left by killed processes, except for those of ``running`` runs."""
 
     def runs(self) -> list[Run]:
-        """All runs: the candidates in the order in which they began, then the replicates."""
+        """All runs: the first runs of candidates in the order in which they began, then the replicates."""
         ...
 
     def latencies(self) -> tuple[Latency, ...]: ...
@@ -108,21 +111,21 @@ class StudyStorage(Protocol):
     def protocols(self) -> tuple[ProtocolScore, ...]: ...
 
     def last_change(self) -> float:
-        """When it was last written, in seconds since the epoch."""
+        """The time of the last write, in seconds since the Unix epoch."""
         ...
 
     def start(self, record: Record, space: BoundSpace) -> Run:
-        """A new running trial, written at one instant."""
+        """Creates a running trial, in one atomic write."""
         ...
 
     def add_epoch(self, run: Run, epoch: Epoch) -> None: ...
 
     def add_crash(self, run: Run) -> Run:
-        """One more process died while it evaluated this run."""
+        """Counts one more process that died while it evaluated this run."""
         ...
 
     def finish(self, run: Run, record: Record) -> None:
-        """Ends a trial; ``record`` carries the outcome."""
+        """Ends a trial; ``record`` has the outcome."""
 
     def add_latency(self, latency: Latency) -> None: ...
 
@@ -130,23 +133,24 @@ class StudyStorage(Protocol):
 
 
 class Storage(Protocol):
-    """Where studies are kept: each below a folder of its own, which names it."""
+    """Keeps studies, each in a folder of its own that has the study's name."""
 
     def holds(self, folder: Path) -> bool:
-        """Whether a study of this kind is, or may be, kept in a folder."""
+        """Whether this storage keeps a study in ``folder``; True also if that cannot be determined."""
         ...
 
     def open(self, folder: Path, name: str, access: Access = "read") -> StudyStorage:
-        """A study: to be read, which takes no lock and no right to write; to be written too; or made where there is none.
+        """Opens a study.
 
-        Raises UserError for what is no study of that name, and for one that is damaged.
+        ``read`` takes no lock and needs no write permission; ``write`` is for reading and writing; ``create`` also creates the
+        study if there is none. Raises UserError if ``folder`` has no study of that name, or it is damaged.
         """
         ...
 
     def running(self, folder: Path, name: str) -> AbstractContextManager[None]:
-        """Held by the one process that runs the study. Raises UserError where another does."""
+        """Held by the one process that runs the study. Raises UserError if another process is running it."""
         ...
 
     def is_running(self, folder: Path) -> bool:
-        """Whether a process runs the study now, as far as one may see."""
+        """Whether a process is running the study, as far as permissions allow to see."""
         ...

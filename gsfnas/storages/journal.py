@@ -1,8 +1,8 @@
-"""The one truth about a study: an Optuna journal file, read and written as records.
+"""Keeps a study in an Optuna journal file, read and written as records.
 
-Two studies live in one journal: ``<name>`` holds one trial a distinct candidate; ``<name>.measurements`` what is measured of
-a candidate later (other seeds, latency, other protocols), since a finished trial cannot change. A trial is written whole, with
-its candidate, in one line: there is no instant at which a kill leaves half of one.
+A journal has two Optuna studies: ``<name>`` with one trial per distinct candidate, and ``<name>.measurements`` with what is
+measured later (other seeds, latency, other protocols), since a finished trial cannot be changed. A trial is created with its
+candidate in one line, so a kill never leaves half of one.
 """
 
 import json
@@ -58,16 +58,16 @@ from gsfnas.storages.base import Access, Claim, Part, Run, Storage, StudyStorage
 
 Value = TypeVar("Value")
 
-# Below a study's folder.
+# The folder of the runs' claims, below a study's folder.
 LOCKS = "locks"
 
 
 @dataclass(frozen=True)
 class JournalStorage(Storage):
-    """An Optuna journal file in each study's folder, which processes of one machine share."""
+    """Keeps each study in an Optuna journal file in the study's folder, shared by the processes of one machine."""
 
     def holds(self, folder: Path) -> bool:
-        """Whether there is a journal, of whatever kind; of a folder that we may not look into, there may be."""
+        """Whether ``folder`` has an entry with the journal's name, of any file type; True for a folder that cannot be read."""
         try:
             os.lstat(folder / JOURNAL)
         except (FileNotFoundError, NotADirectoryError):
@@ -87,9 +87,9 @@ class JournalStorage(Storage):
 
 
 class JournalStudy(StudyStorage):
-    """A study's journal: to be read, which takes no lock and no right to write; to be written too; or made where there is none.
+    """A study in a journal; see ``Storage.open`` for ``access``.
 
-    Raises UserError for a journal that is not a gsfnas study of that name, and for one that is damaged.
+    Raises UserError if the journal is not of a gsfnas study with that name, or is damaged.
     """
 
     def __init__(self, folder: Path, name: str, access: Access = "read") -> None:
@@ -117,7 +117,7 @@ class JournalStudy(StudyStorage):
             self._ids = {part: self._storage.get_study_id_from_name(study) for part, study in wanted.items()}
 
     def _check_format(self, *, is_new: bool) -> None:
-        """Raises UserError where the study's header is missing or of another format."""
+        """Raises UserError if the study's header is missing or has another format."""
         header = self.attributes.get(HEADER) if "main" in self._ids else None
         if header is None and (not is_new or ("main" in self._ids and self._trials("main"))):
             raise UserError(f"{self.path} was not written by gsfnas: its study {self.name!r} carries no {HEADER!r} attribute")
@@ -139,34 +139,34 @@ class JournalStudy(StudyStorage):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The study's own attributes, as they stand in the journal."""
+        """The attributes of the study, as stored in the journal."""
         return self._storage.get_study_user_attrs(self._ids["main"])
 
     def set_attribute(self, name: str, value: Any) -> None:
-        """Writes an attribute of the study unless it stands there already."""
+        """Writes an attribute of the study, unless it has this value already."""
         if self.attributes.get(name) != json.loads(json.dumps(value)):
             self._storage.set_study_user_attr(self._ids["main"], name, value)
 
     @property
     def header(self) -> Header | None:
-        """What the study is about, written once when it begins; None before."""
+        """What the study searches, written once when it begins; None before."""
         value = self.attributes.get(HEADER)
         return None if value is None else header_from_attribute(value)
 
     def write_header(self, space: BoundSpace, classes: int, identity: Mapping[str, Any]) -> None:
-        """Says what the study is about."""
+        """Writes the header, see ``header``."""
         header = header_to_attribute(space, classes, identity, gsfnas.__version__)
         self._storage.set_study_user_attr(self._ids["main"], HEADER, header)
 
     @property
     def asked(self) -> Asked | None:
-        """What the latest call asked for; None before the first."""
+        """What the latest call requested; None before the first call."""
         value = self.attributes.get(ASKED)
         return None if value is None else asked_from_attribute(value)
 
     @property
     def is_complete(self) -> bool:
-        """Whether all that was asked last has ended."""
+        """Whether everything that the latest call requested has ended."""
         return ENDED in self.attributes and self.attributes[ENDED] == self.attributes.get(ASKED)
 
     @property
@@ -183,7 +183,7 @@ class JournalStudy(StudyStorage):
         return named_from_attributes(self.attributes, CONFIGURATION)
 
     def claiming(self) -> AbstractContextManager[None]:
-        """The short lock under which workers decide who does what."""
+        """The lock that a worker holds briefly while it is assigned a run or ends one."""
         return exclusive(self.folder / "claim.lock")
 
     def claim(self, folder_name: str) -> Claim | None:
@@ -192,12 +192,12 @@ class JournalStudy(StudyStorage):
     def sweep(self, running: Collection[str]) -> None:
         for path in files_of_runs(self.folder / LOCKS):
             lock = None if path.name in running else FileLock.take(path)
-            # A worker of a call that was killed may live for an instant longer than that call.
+            # A worker may briefly outlive a call that was killed; its lock is then still taken.
             if lock is not None:
                 lock.remove()
 
     def runs(self) -> list[Run]:
-        """All runs: the candidates in the order in which they began, then the replicates."""
+        """All runs: the first runs of candidates in the order in which they began, then the replicates."""
         parts: tuple[Part, ...] = ("main", "measurements")
         return [
             self._ended.get(trial._trial_id) or self._run(trial, part)
@@ -207,7 +207,7 @@ class JournalStudy(StudyStorage):
         ]
 
     def _run(self, trial: Any, part: Part) -> Run:
-        """A trial's run; one that has ended stays as it is, and is read once."""
+        """The run of a trial. A run that has ended does not change any more, so it is cached."""
         run = self._read(trial, partial(_run, part))
         if run.record.outcome != "running":
             self._ended[trial._trial_id] = run
@@ -228,18 +228,18 @@ class JournalStudy(StudyStorage):
         )
 
     def _read(self, trial: Any, what: Callable[[Any], Value]) -> Value:
-        """What a trial says; where it says something else, the line names file and trial."""
+        """Reads a trial with ``what``; adds file and trial to the message of a UserError."""
         try:
             return what(trial)
         except UserError as error:
             raise UserError(f"{self.path}, trial {trial._trial_id}: {error}") from None
 
     def last_change(self) -> float:
-        """When the journal was last written, in seconds since the epoch."""
+        """The time of the last write to the journal, in seconds since the Unix epoch."""
         return self.path.stat().st_mtime
 
     def start(self, record: Record, space: BoundSpace) -> Run:
-        """A new running trial, written in one line."""
+        """Creates a running trial, written in one line."""
         from optuna.distributions import CategoricalDistribution
         from optuna.trial import TrialState, create_trial
 
@@ -258,12 +258,12 @@ class JournalStudy(StudyStorage):
         self._storage.set_trial_user_attr(run.trial, *epoch_attribute(epoch))
 
     def add_crash(self, run: Run) -> Run:
-        """One more process died while it evaluated this run."""
+        """Counts one more process that died while it evaluated this run."""
         self._storage.set_trial_user_attr(run.trial, _history.CRASHES, run.num_crashes + 1)
         return replace(run, num_crashes=run.num_crashes + 1)
 
     def finish(self, run: Run, record: Record) -> None:
-        """Ends a trial: complete with its values, failed or stopped. ``record`` carries the outcome."""
+        """Ends a trial; ``record`` has the outcome: complete (stored with its values), failed or stopped."""
         from optuna.trial import TrialState
 
         for name, value in end_attributes(record).items():
@@ -301,5 +301,5 @@ def _run(part: Part, trial: Any) -> Run:
 
 
 def files_of_runs(folder: Path) -> list[Path]:
-    """What lies in a folder under the name of a run."""
+    """The entries of a folder that have the name of a run."""
     return [path for path in folder.iterdir() if re.fullmatch(r"c1-[0-9a-f]{16}-[0-9]+", path.name)] if folder.is_dir() else []

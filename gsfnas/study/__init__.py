@@ -1,4 +1,4 @@
-"""Studies: many candidates, proposed, evaluated and recorded, by one worker or several, through any interruption."""
+"""Studies: one or more workers propose, evaluate and record candidates. A study can be interrupted and resumed at any time."""
 
 from gsfnas.executors.local import num_cores
 from gsfnas.seeds import run_id, training_seed

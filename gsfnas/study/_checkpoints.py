@@ -1,4 +1,4 @@
-"""Which checkpoints stay: the last one of a run that goes on, the weights of the front and the anchors, nothing else."""
+"""Keeps the last checkpoint of each running run and the weights of Pareto front and anchors; removes all others."""
 
 import errno
 import shutil
@@ -14,7 +14,7 @@ WEIGHTS = "weights.safetensors"
 
 
 def clean(folder: Path, runs: Iterable[Run], anchors: Iterable[Candidate]) -> None:
-    """Removes what ended runs have left under ``folder``, but for the weights of front and anchors."""
+    """Removes the checkpoints of ended runs under ``folder``, except for the weights of the Pareto front and the anchors."""
     runs = list(runs)
     main = [run.record for run in runs if run.part == "main"]
     wanted = {*anchors, *(record.candidate for record in pareto_front(main))}
@@ -35,7 +35,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def disk_full(folder: Path, record: Record | None = None) -> UserError:
-    """The one line for a full disk: which folder, what is free, and what a run is likely to need."""
+    """The error for a full disk: names the folder, the free space, and the space that a checkpoint of ``record`` needs."""
     place = next(parent for parent in [folder, *folder.parents] if parent.exists())
     free = shutil.disk_usage(place).free / 2**20
     need = f"; a checkpoint of this candidate takes about {_checkpoint_bytes(record) / 2**20:.1f} MiB" if record else ""
@@ -43,10 +43,10 @@ def disk_full(folder: Path, record: Record | None = None) -> UserError:
 
 
 def looks_full(folder: Path, record: Record) -> bool:
-    """Whether there is no room for a checkpoint; for libraries that hide what the system said."""
+    """Whether the disk lacks the space for a checkpoint; for errors of libraries that hide the operating system's error."""
     return folder.exists() and shutil.disk_usage(folder).free < _checkpoint_bytes(record)
 
 
 def _checkpoint_bytes(record: Record) -> int:
-    """Weights and momentum in 32 bits, and the checkpoint before."""
+    """The size of two checkpoints (the last and the one before), each with weights and momentum in 32 bits."""
     return 2 * 8 * record.cost.get("params", 0)

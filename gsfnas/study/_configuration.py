@@ -1,4 +1,4 @@
-"""One name, one question: a study goes on only under the configuration that it began with."""
+"""Compares configurations: a study can be resumed only with the configuration that it was started with."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -7,7 +7,7 @@ from typing import Any
 
 from gsfnas.errors import UserError
 
-# Dotted keys that may differ between two calls of one study: they say how much, where and by whom, not what.
+# Patterns of dotted keys that may change when a study is resumed: they affect how much is run and where, not the results.
 MAY_DIFFER = (
     "study.name",
     "study.trials",
@@ -32,7 +32,7 @@ MAY_DIFFER = (
     "report.*",
 )
 
-# How settings were spelled before, and are still in journals and in users' files.
+# Former names of settings, which journals and users' files may still contain.
 RENAMED: Mapping[str, str] = {
     "study.sampler": "sampler.name",
     "study.workers": "executor.workers",
@@ -42,12 +42,12 @@ RENAMED: Mapping[str, str] = {
 
 _SHOWN = 4
 _PROPOSALS = "study.proposals"
-# Those whose settings have defaults.
+# The sections whose settings have defaults.
 _SECTIONS = ("data", "study", "train", "protocol", "sampler", "stopper", "evaluator", "executor", "storage", "report")
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"train": {"lr": 1}}`` as ``{"train.lr": 1}``; lists are values."""
+    """Flattens ``{"train": {"lr": 1}}`` to ``{"train.lr": 1}``; lists are kept as values."""
     flat: dict[str, Any] = {}
     for name, item in value.items():
         if isinstance(item, Mapping) and item:
@@ -58,20 +58,20 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """``dotted.key: old -> new`` for each key that may not differ and does."""
+    """``dotted.key: old -> new`` for each changed key that must not change."""
     before, after = ({RENAMED.get(key, key): value for key, value in flatten(one).items()} for one in (old, new))
-    # A setting that a later version brought: what it changes, the fingerprints of recipe and data tell.
+    # Settings that a later version added. If they change results, the fingerprints of recipe and data differ too.
     later = {key for key in after.keys() - before.keys() if key.partition(".")[0] in _SECTIONS}
     keys = [key for key in sorted({*before, *after} - later) if not any(fnmatchcase(key, pattern) for pattern in MAY_DIFFER)]
     found = [key for key in keys if before.get(key) != after.get(key) or (key in before) != (key in after)]
-    # A hash over all parts, where one of them is named already.
+    # This is a hash over several settings; it adds nothing if a changed setting is listed already.
     if len(found) > 1 and _PROPOSALS in found:
         found.remove(_PROPOSALS)
     return [f"{key}: {_show(before, key)} -> {_show(after, key)}" for key in found]
 
 
 def refuse(name: str, runs: Path, found: list[str]) -> UserError:
-    """The one line for another configuration under a name that is taken."""
+    """The error for a study name that is taken by a study with another configuration."""
     shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
     own = f"for a study of its own: study.name={_free_name(name, runs)}"
     return UserError(f"study {name!r} was begun with another configuration ({shown}); {own}")

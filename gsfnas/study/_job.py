@@ -1,4 +1,4 @@
-"""What every worker of a study must know, as one value that can be sent to a process."""
+"""The job of a study's workers, as a value that can be sent to another process."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from gsfnas.study._settings import StudySettings
 
 @dataclass(frozen=True)
 class Price:
-    """What a study's records say of a candidate's cost, with the heads of its data."""
+    """Computes the cost that is recorded for a candidate; ``heads`` are the (task, classes) pairs of the study's data."""
 
     heads: tuple[tuple[str, int], ...]
 
@@ -29,10 +29,11 @@ class Price:
 
 @dataclass(frozen=True)
 class Job:
-    """The question, the space, how a candidate is proposed, measured and priced, and what the records are to say.
+    """Everything that a worker needs: the settings, the space, the parts of the study, and the hashes that records refer to.
 
-    ``environment`` and ``configuration`` are the hashes under which the study keeps them. ``deadline`` is a time in seconds
-    since the epoch. ``call`` names this call of the study among all others.
+    ``budget`` is in epochs. ``recipe`` and ``data`` are fingerprints; ``environment`` and ``configuration`` are the hashes that
+    the study stores them under. ``deadline`` is in seconds since the Unix epoch. ``call`` is a unique id of this call of the
+    study.
     """
 
     settings: StudySettings
@@ -59,12 +60,12 @@ class Job:
         return self.folder / "checkpoints"
 
     def open(self) -> StudyStorage:
-        """The study, to be read and written."""
+        """Opens the study for reading and writing."""
         return self.storage.open(self.folder, self.settings.name, "write")
 
 
 def history_of(job: Job, storage: StudyStorage, runs: list[Run], trials: int | None = None) -> History:
-    """What is known of a study now; ``trials`` in place of those that are asked for."""
+    """The history of a study as of now; ``trials``, if given, replaces the setting of that name."""
     return History(
         space=job.space,
         seed=job.settings.seed,

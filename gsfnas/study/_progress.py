@@ -1,4 +1,4 @@
-"""What a running study shows: bars on a terminal, plain lines elsewhere."""
+"""Shows the progress of a running study: progress bars on a terminal, and a line per run."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +14,10 @@ from gsfnas.study._worker import Event
 
 
 class StudyProgress:
-    """Counts of runs, each worker's run, the best so far and an estimate of the time that is left.
+    """Shows the number of runs, the current run of each worker, the best result so far and the estimated time left.
 
-    ``num_left(records)`` says how many runs are to come when these are known; ``names`` maps key -> what people call that
-    candidate, where it has a name. A line a run is printed in either case.
+    ``num_left(records)`` is the number of runs that remain, given the records so far. ``names`` maps the keys of named
+    candidates to their names. One line per run is printed whether or not the console is a terminal.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class StudyProgress:
         self.console.print(escape(text), highlight=False, soft_wrap=True)
 
     def on_event(self, worker: int, event: Event) -> None:
-        """Takes in what a worker tells."""
+        """Handles an event of a worker."""
         if event.kind == "begin" and event.record is not None:
             self._began[worker] = time.monotonic()
             self._known[event.record.candidate, event.record.seed] = event.record
@@ -74,7 +74,7 @@ class StudyProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Runs to come times the mean duration of a run of this call, over the workers; None before the first has ended."""
+        """Remaining runs x mean duration of this call's runs / workers; None before the first run has ended."""
         if not self._durations:
             return None
         mean = sum(self._durations) / len(self._durations)
@@ -123,7 +123,7 @@ class StudyProgress:
 
 
 def duration(seconds: float) -> str:
-    """A time for people: 40 s, 12 min, 3 h 5 min."""
+    """Formats a time in seconds: 40 s, 12 min, 3 h 5 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

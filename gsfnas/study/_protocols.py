@@ -1,4 +1,4 @@
-"""What a finished study's weights score under another protocol: records beside its own, which stay as they are."""
+"""Scores the weights that a study has kept under another test protocol; the scores are stored beside the study's records."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,16 +11,16 @@ from gsfnas.storages.base import StudyStorage
 from gsfnas.study._checkpoints import WEIGHTS
 from gsfnas.study._read import find_storage, open_study, read_study
 
-# Its name, clips, crops, the split, and the fingerprint of the data.
+# (name, clips, crops, split, fingerprint of the data)
 Protocol = tuple[str, int, int, str, str]
-# (record, its weights) -> the score; how that is measured, the caller knows.
+# (record, path of its weights) -> score
 Measure = Callable[[Record, Path], ProtocolScore]
 
 
 def measure_study(runs: str | Path, name: str, protocol: Protocol, measure: Measure, console: Console) -> StudyRecord:
-    """Has every run of a study whose weights are kept measured under ``protocol``, unless it was.
+    """Scores every run whose weights are kept and that has no score under ``protocol`` yet.
 
-    Raises UserError where there is no such study, another process runs it, or no weights are kept.
+    Raises UserError if there is no such study, another process is running it, or no weights are kept.
     """
     folder = open_study(runs, name).folder
     kept = find_storage(folder)
@@ -35,7 +35,7 @@ def measure_study(runs: str | Path, name: str, protocol: Protocol, measure: Meas
 
 
 def measure_protocol(storage: StudyStorage, protocol: Protocol, measure: Measure, console: Console) -> None:
-    """Adds what is missing, a record at a time: an interruption loses one at the most."""
+    """Adds the missing scores, one at a time, so that an interruption loses at most one."""
     known = {score.identity for score in storage.protocols()}
     missing = [
         (record, path) for record, path in kept_weights(storage) if (record.candidate.key, record.seed, *protocol) not in known
@@ -47,7 +47,7 @@ def measure_protocol(storage: StudyStorage, protocol: Protocol, measure: Measure
 
 
 def kept_weights(storage: StudyStorage) -> list[tuple[Record, Path]]:
-    """The complete runs whose weights are there: those of the Pareto front and the anchors."""
+    """The complete runs whose weights still exist (those of the Pareto front and the anchors), and the paths of the weights."""
     runs = [run for run in storage.runs() if run.record.outcome == "complete"]
     found = [(run.record, storage.folder / "checkpoints" / run.folder_name / WEIGHTS) for run in runs]
     return [(record, path) for record, path in found if path.is_file()]

@@ -1,4 +1,4 @@
-"""What is known of studies: their list, one as a record, and what one would take. Reading needs no lock and changes nothing."""
+"""Lists studies, loads one as a record, and plans a new one. Reading takes no lock and changes nothing."""
 
 import os
 import time
@@ -23,10 +23,11 @@ Status = Literal["running", "unfinished", "complete", "unreadable"]
 
 @dataclass(frozen=True)
 class StudySummary:
-    """One study in a list: candidates evaluated (failed ones too) and asked for, the best, when it was last written.
+    """One study in a list.
 
-    ``status`` is ``complete`` where the asked candidates, or the whole space, and their replicates are evaluated, and
-    ``unreadable`` where ``problem`` says, in one line, why nothing is known.
+    ``done`` counts the evaluated candidates, including ``failed`` ones; ``asked`` is the number of candidates requested;
+    ``changed`` is the time of the last write. ``status`` is ``complete`` if the requested candidates (or the whole space) and
+    their replicates are evaluated, and ``unreadable`` if the study cannot be read; ``problem`` then says why, in one line.
     """
 
     name: str
@@ -41,9 +42,9 @@ class StudySummary:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What a study would run. ``seconds`` is an estimate of the wall clock, for all runs over all workers.
+    """The number of runs of a study by kind. ``seconds`` is the estimated wall time of all runs with all workers.
 
-    ``known`` of the runs are not made but taken from other studies; counted for rows alone, since a search may go elsewhere.
+    ``known`` of the runs are reused from other studies. It is 0 for a search, whose proposals are not known beforehand.
     """
 
     anchors: int
@@ -70,9 +71,9 @@ def plan_study(
     data: str = "",
     budget: int = 0,
 ) -> StudyPlan:
-    """How many runs a new study takes, and how long where one run takes ``seconds_per_candidate`` on its worker.
+    """The runs of a new study, and their time if one run takes ``seconds_per_candidate``.
 
-    ``recipe``, ``data`` and ``budget`` are those of the study's evaluator, by which other studies' runs are known.
+    ``recipe``, ``data`` and ``budget`` are those of the study's evaluator; runs of other studies with the same ones are reused.
     """
     candidates = min(settings.trials, distinct_candidates(space))
     if isinstance(space, BoundRows):
@@ -84,7 +85,7 @@ def plan_study(
             for replicate in range(settings.replicates)
         ]
         known = sum(cache.find(run_id(key, seed, recipe, data)) is not None for key, seed in seeds)
-        # Named candidates wait for no result, so that only the last round may leave workers idle.
+        # Named candidates do not depend on earlier results, so workers are idle only in the last round.
         rounds = -(-(candidates + replicates - known) // workers)
         return StudyPlan(0, 0, 0, replicates, rounds * seconds_per_candidate, rows=candidates, known=known)
     num_anchors = min(candidates, len(anchors(space)))
@@ -95,7 +96,7 @@ def plan_study(
 
 
 def study_names(runs: str | Path, kept_in: Storage | None = None) -> list[str]:
-    """The studies under ``runs``, in order, those too that cannot be read. Raises UserError where ``runs`` cannot be."""
+    """The sorted names of the studies under ``runs``, unreadable ones included. Raises UserError if ``runs`` cannot be read."""
     folder = Path(runs)
     try:
         return sorted(path.name for path in folder.iterdir() if _is_held(path) or (kept_in is not None and kept_in.holds(path)))
@@ -106,10 +107,10 @@ def study_names(runs: str | Path, kept_in: Storage | None = None) -> list[str]:
 
 
 def list_studies(runs: str | Path = "runs", kept_in: Storage | None = None) -> list[StudySummary]:
-    """Every study under ``runs``, newest first; of one that cannot be read, what is wrong with it.
+    """Every study under ``runs``, newest first. For a study that cannot be read, the summary says why.
 
-    ``kept_in`` is a storage of which there may be studies besides those of the shipped ones. Raises UserError where the folder
-    itself cannot be read.
+    ``kept_in`` is a storage to look for studies in, in addition to the built-in ones. Raises UserError if the folder ``runs``
+    cannot be read.
     """
     summaries = []
     for name in study_names(runs, kept_in):
@@ -121,7 +122,7 @@ def list_studies(runs: str | Path = "runs", kept_in: Storage | None = None) -> l
 
 
 def summarise_study(runs: str | Path, name: str, kept_in: Storage | None = None) -> StudySummary:
-    """One study's line in the list. Raises UserError where there is none, or its journal cannot be read."""
+    """The summary of one study. Raises UserError if there is no such study, or it cannot be read."""
     storage = open_study(runs, name, kept_in)
     record = read_study(storage)
     ended = [run for run in record.records if run.outcome != "running"]
@@ -134,22 +135,22 @@ def summarise_study(runs: str | Path, name: str, kept_in: Storage | None = None)
 
 
 def load_study(runs: str | Path, name: str, kept_in: Storage | None = None) -> StudyRecord:
-    """Everything a study says so far; ``kept_in`` is its storage, where that is none of the shipped ones.
+    """All results of a study so far; ``kept_in`` is its storage, unless that is a built-in one.
 
-    Raises UserError where there is none, or it cannot be read.
+    Raises UserError if there is no such study, or it cannot be read.
     """
     return read_study(open_study(runs, name, kept_in))
 
 
 def data_of_study(runs: str | Path, name: str) -> str:
-    """The fingerprint of the data that a study was begun with. Raises UserError where there is no such study."""
+    """The fingerprint of the data that a study was started with. Raises UserError if there is no such study."""
     header = open_study(runs, name).header
     assert header is not None
     return str(header.identity["data"])
 
 
 def open_study(runs: str | Path, name: str, kept_in: Storage | None = None) -> StudyStorage:
-    """A study, to be read. Raises UserError where there is none, or it cannot be read."""
+    """Opens a study for reading. Raises UserError if there is no such study, or it cannot be read."""
     check_name(name, "the name of a study")
     folder = Path(runs) / name
     if kept_in is not None and kept_in.holds(folder):
@@ -163,7 +164,7 @@ def open_study(runs: str | Path, name: str, kept_in: Storage | None = None) -> S
 
 
 def read_study(storage: StudyStorage) -> StudyRecord:
-    """The record of an open storage."""
+    """Reads the record of an open study."""
     header, runs = storage.header, storage.runs()
     assert header is not None
     return StudyRecord(
@@ -188,7 +189,7 @@ def _ordered(records: Sequence[Record]) -> tuple[Record, ...]:
 
 
 def find_storage(folder: Path) -> Storage:
-    """The shipped storage that keeps the study of a folder; the first, where none does."""
+    """The built-in storage that holds the study in ``folder``, or the first built-in one if none does."""
     storages: list[Storage] = [find(name, STORAGES, "storage")() for name in STORAGES]
     return next((storage for storage in storages if storage.holds(folder)), storages[0])
 

@@ -1,4 +1,4 @@
-"""A whole study: search, replicates, latency, clean-up; begun, taken up or extended by the same call."""
+"""Runs a whole study: search, replicates, latency, clean-up. The same call starts, resumes or extends a study."""
 
 import errno
 import json
@@ -41,8 +41,8 @@ _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDI
 class Parts:
     """The exchangeable parts of a study.
 
-    ``sampler`` is the search that comes between the initial design and the replicates, or all samplers in the order in which
-    they are asked. ``price`` gives what ``Record.cost`` holds; it counts operations unless given.
+    ``sampler`` is either one sampler, which searches after the initial design and before the replicates, or a tuple of all
+    samplers in the order in which they are asked. ``price`` computes ``Record.cost``; by default it counts operations.
     """
 
     evaluator: Evaluator
@@ -55,7 +55,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What the records of a study say of how they came about, as plain JSON values; ``study_yaml`` can be run again."""
+    """The environment and configuration that a study records, as plain JSON values, and a ``study_yaml`` to run it again."""
 
     environment: Mapping[str, Any] = field(default_factory=dict)
     configuration: Mapping[str, Any] = field(default_factory=dict)
@@ -64,11 +64,10 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class Afterwards:
-    """What is measured when the search has ended.
+    """What is measured after the search, in this process.
 
-    ``latency`` is called in this process alone, several times for every complete candidate without a latency on
-    ``latency_device`` (any device where that is None); ``score``, likewise, for every run whose weights are kept and that has
-    no score under ``protocol`` yet.
+    ``latency`` is called several times for every complete candidate without a latency on ``latency_device`` (if that is None:
+    on any device). ``score`` is called once for every run whose weights are kept and that has no score under ``protocol`` yet.
     """
 
     latency: Callable[[Candidate], Latency] | None = None
@@ -87,11 +86,11 @@ def run_study(
     device: str = "auto",
     console: Console | None = None,
 ) -> StudyRecord:
-    """Runs a study to its end and returns what it says; a study that is complete is only read.
+    """Runs a study to its end and returns its record; if the study is complete already, it is only read.
 
-    Raises UserError for a study that another process runs, for another configuration under the same name, a damaged or
-    foreign journal, a full disk, a folder that cannot be written, and where the first candidates all fail.
-    KeyboardInterrupt, with how it goes on, which is said too, leaves the study so that the same call goes on.
+    Raises UserError if another process is running the study, the name is taken by a study with another configuration, the
+    journal is damaged or not of gsfnas, the disk is full, the folder cannot be written, or the first candidates all fail. After
+    a KeyboardInterrupt the same call resumes the study; a printed line says so, which is also the exception's message.
     """
     console = console or Console(stderr=True)
     folder = settings.folder
@@ -118,7 +117,7 @@ def run_study(
             deadline=None if settings.hours is None else time.time() + settings.hours * 3600,
         )
         if hasattr(parts.executor, "check"):
-            # Before the study takes its name.
+            # Checked before anything is written under the study's name.
             with blaming(parts.executor, "executor"):
                 parts.executor.check(Work(job))
         folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +157,7 @@ def run_study(
 
 
 def _search(job: Job, storage: StudyStorage, executor: Executor, device: str, console: Console) -> bool:
-    """Has all runs evaluated that are missing; says whether the asked candidates are, or the space is exhausted."""
+    """Evaluates all missing runs; returns False if the time limit stopped the search before it was complete."""
     scheduler = Scheduler(job, storage)
     settings, space = job.settings, job.space
     records = [run.record for run in storage.runs()]
@@ -186,10 +185,10 @@ def _search(job: Job, storage: StudyStorage, executor: Executor, device: str, co
 def _measure_latencies(
     storage: StudyStorage, measure: Callable[[Candidate], Latency], device: str | None, console: Console
 ) -> None:
-    """Adds what is missing; a candidate that cannot be measured is named and passed over.
+    """Adds the missing latencies; prints a line for a candidate that cannot be measured and goes on with the next.
 
-    Each candidate is measured in several rounds, one candidate after another in each, and its least disturbed round counts: a
-    machine that is slow for some seconds is not taken for a slow network.
+    Every round measures all candidates in turn, and the fastest round of a candidate counts. So if the machine is slow for some
+    seconds, no candidate's latency is overestimated.
     """
     known = {latency.key for latency in storage.latencies() if device in (None, latency.device)}
     runs = [run.record for run in storage.runs() if run.part == "main" and run.record.outcome == "complete"]
@@ -211,7 +210,7 @@ def _measure_latencies(
 
 
 def _identity(evaluator: Evaluator, space: BoundSpace) -> tuple[str, str]:
-    """Recipe and data by which results are known; code from outside that makes them is part of it, as it is now."""
+    """The recipe and data fingerprints; the recipe includes those of an evaluator and a backbone from outside this package."""
     identity = evaluator.identity
     codes = [
         fingerprint(evaluator),
@@ -221,7 +220,10 @@ def _identity(evaluator: Evaluator, space: BoundSpace) -> tuple[str, str]:
 
 
 def _identity_of_study(job: Job, parts: Parts) -> dict[str, Any]:
-    """What makes a study this one and no other. The configuration may say it as variables of the environment."""
+    """Everything that must stay the same when a study is resumed.
+
+    Checked in addition to the configuration, in which a value may be a reference to an environment variable.
+    """
     settings = job.settings
     proposals: dict[str, Any] = {"delay": settings.lag, "seed": settings.seed, "design_share": settings.initial_fraction}
     given = parts.sampler
@@ -235,7 +237,7 @@ def _identity_of_study(job: Job, parts: Parts) -> dict[str, Any]:
 
 
 def _name_of(part: Sampler | Stopper) -> str:
-    """A part for people: ``TPE`` of this package, ``parts:Half (code 1a2b3c4d)`` of the user's."""
+    """The name of a part in messages: ``TPE`` for one of this package, ``parts:Half (code 1a2b3c4d)`` for a user's own."""
     cls, code = type(part), fingerprint(part)
     return f"{cls.__module__}:{cls.__qualname__} (code {code})" if code else cls.__qualname__
 
@@ -243,7 +245,7 @@ def _name_of(part: Sampler | Stopper) -> str:
 def _check_identity(
     storage: StudyStorage, settings: StudySettings, identity: Mapping[str, Any], configuration: Mapping[str, Any]
 ) -> None:
-    """Refuses to mix two questions under one name; what the configuration does not show, the fingerprints do."""
+    """Raises UserError if configuration or identity differ from those that the study was started with."""
     header, asked = storage.header, storage.asked
     if header is None:
         return
@@ -260,7 +262,7 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sites(space: BoundSpace) -> str:
-    """A fingerprint of what may stand where."""
+    """Describes the sites of a space, with a fingerprint of the options at each site."""
     options: dict[str, Any]
     options = {site.name: [str(option) for option in here] for site, here in zip(space.sites, space.options, strict=True)}
     if isinstance(space, BoundRows):

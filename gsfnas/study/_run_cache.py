@@ -1,4 +1,4 @@
-"""Runs that other studies have made. A run is named by what it is, so that what several studies ask is trained once."""
+"""Finds runs of other studies by run id, a hash of a run's inputs, so that a run that several studies need is trained once."""
 
 import shutil
 from collections.abc import Mapping
@@ -18,7 +18,10 @@ from gsfnas.study._settings import check_name
 
 @dataclass(frozen=True)
 class CachedRun:
-    """A complete run of another study, what its hashes stand for, and where its weights may lie; None outside that study."""
+    """A complete run of another study, with its environment and configuration.
+
+    ``weights`` is the path of its weights, which may be missing; it is None if a link there leads out of that study's folder.
+    """
 
     record: Record
     environment: Mapping[str, Any]
@@ -26,7 +29,7 @@ class CachedRun:
     weights: Path | None
 
     def write(self, run: Run, storage: StudyStorage, checkpoints: Path) -> None:
-        """Its curve, hashes and weights into the study that takes it over; ending the run is the caller's."""
+        """Copies curve, environment, configuration and weights into the study that reuses it. The caller ends the run."""
         self.write_names(storage)
         for epoch in self.record.curve:
             storage.add_epoch(run, replace(epoch, checkpoint=None))
@@ -35,20 +38,20 @@ class CachedRun:
                 shutil.copyfile(self.weights, place)
 
     def write_names(self, storage: StudyStorage) -> None:
-        """What its hashes stand for, before any record names them."""
+        """Stores the environment and configuration; needed before a record refers to them by hash."""
         storage.set_attribute(f"{ENVIRONMENT}{self.record.environment}", self.environment)
         storage.set_attribute(f"{CONFIGURATION}{self.record.configuration}", self.configuration)
 
 
 class RunCache:
-    """The complete runs of the studies beside ``folder``, of one recipe, data and budget, as they are when first asked for."""
+    """The complete runs with one recipe, data and budget in the sibling folders of ``folder``; read once, on first use."""
 
     def __init__(self, folder: Path, storage: Storage, recipe: str, data: str, budget: int) -> None:
         self.folder, self.storage = folder, storage
         self.wanted = {"recipe": recipe, "data": data, "budget": budget}
 
     def find(self, run_id: str) -> CachedRun | None:
-        """The run of that name; None where nobody made it."""
+        """The run with this id, or None if no other study has it."""
         return self._runs.get(run_id)
 
     @cached_property
@@ -80,5 +83,5 @@ class RunCache:
 
 
 def _inside(folder: Path, path: Path) -> Path | None:
-    """The path, unless a link leads out of the folder: what lies elsewhere is not that study's to give."""
+    """The path, or None if a link leads out of the folder, since files elsewhere are not part of that study."""
     return path if path.resolve().is_relative_to(folder.resolve()) else None

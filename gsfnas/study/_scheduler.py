@@ -1,7 +1,7 @@
-"""Who does what next. Workers ask here, one at a time under a lock, and meet nowhere else.
+"""Decides which run a worker evaluates next. Workers ask one at a time, under a lock, and have no other contact.
 
-A running trial belongs to whoever holds its claim. Where nobody does, its process has died or was stopped, and the next worker
-that asks takes it up.
+A running trial belongs to the worker that holds its claim. If no worker does, the process has died or was stopped, and the next
+worker that asks resumes the run.
 """
 
 import re
@@ -28,7 +28,7 @@ _HOPELESS = 3
 
 @dataclass(frozen=True)
 class Assignment:
-    """A run that is this worker's until it ends. ``cached`` is the same run, where another study has made it."""
+    """A run assigned to one worker until it ends. ``cached`` is the same run of another study, if there is one."""
 
     run: Run
     claim: Claim
@@ -36,16 +36,16 @@ class Assignment:
 
 
 class Scheduler:
-    """Gives out runs: those left behind, then what the samplers propose, each asked in turn."""
+    """Assigns runs: first those that a worker left unfinished, then proposals of the samplers, which are asked in turn."""
 
     def __init__(self, job: Job, storage: StudyStorage) -> None:
         self.job, self.storage = job, storage
         self._cache = RunCache(job.folder, job.storage, job.recipe, job.data, job.budget)
 
     def next(self) -> Assignment | Literal["wait"] | None:
-        """The next run; "wait" while another's result decides what comes; None where nothing is left.
+        """The next run; "wait" if that depends on runs that have not ended; None if nothing is left.
 
-        Raises UserError where the first candidates have all failed for one reason, and for a sampler that proposes no new run.
+        Raises UserError if the first candidates have all failed for the same reason, and for an invalid or repeated proposal.
         """
         with self.storage.claiming():
             runs = self.storage.runs()
@@ -55,7 +55,7 @@ class Scheduler:
                 if claim is None:
                     continue
                 if claim.left == self.job.call:
-                    # Whoever held it within this call neither ended the run nor gave it back.
+                    # Its last holder was a worker of this call that neither ended the run nor released the claim: it crashed.
                     run = self.storage.add_crash(run)
                 if run.num_crashes < _MAX_CRASHES:
                     return Assignment(run, claim, None if run.record.curve else self._cache.find(run.record.run_id))
@@ -69,16 +69,17 @@ class Scheduler:
             return "wait" if found == "wait" or running else None
 
     def plan(self) -> list[tuple[int, ...]]:
-        """The points that samplers lay down before the search begins: those that are known, and what is missing."""
+        """The points that the samplers plan before the search begins: the stored ones, followed by the missing ones."""
         history = history_of(self.job, self.storage, self.storage.runs(), self.job.settings.trials)
         for sampler in self.job.samplers:
             history = replace(history, points=tuple(sampler.plan(history)))
         return [tuple(point) for point in history.points]
 
     def sweep(self) -> None:
-        """Removes what a kill in the last instant of a run has left: its claim, its checkpoints.
+        """Removes claims and checkpoints of ended runs, left if a process was killed just when it ended a run.
 
-        No study puts a link in the place of a run's folder: what it leads to is not ours to write and to remove, so it goes.
+        A symbolic link in the place of a run's folder is removed, since its target must be neither written nor deleted; no
+        study creates one.
         """
         with self.storage.claiming():
             runs = self.storage.runs()
@@ -89,12 +90,12 @@ class Scheduler:
             self._clean(runs)
 
     def finish(self, assignment: Assignment, record: Record) -> None:
-        """Ends a run and removes the checkpoints that nobody needs any more."""
+        """Ends a run and removes the checkpoints that are no longer needed."""
         with self.storage.claiming():
             self._end(assignment, record)
 
     def num_left(self, records: Sequence[Record]) -> int:
-        """Runs that are still to be finished, as far as can be told now."""
+        """An estimate of the number of runs that have not ended yet, those that have not begun included."""
         main = tuple(record for record in records if record.phase != "replicate")
         replicates = tuple(record for record in records if record.phase == "replicate")
         history = replace(self._history([]), records=main, replicates=replicates)
@@ -104,7 +105,7 @@ class Scheduler:
         return running + max(0, history.trials - len(main)) + later
 
     def _propose(self, history: History) -> "Sampled | Literal['wait'] | None":
-        """The first proposal of the samplers; "wait" where one of them must see results that are not there yet."""
+        """The first proposal of the samplers; "wait" if a sampler must see results that are not available yet."""
         asked = begun(history)
         for sampler in self.job.samplers:
             seen = _seen(sampler, history, self.job)
@@ -147,7 +148,7 @@ class Scheduler:
         return history_of(self.job, self.storage, runs, self._trials(sum(run.part == "main" for run in runs)))
 
     def _trials(self, num_known: int) -> int:
-        """Candidates that are asked for: no more than have begun, once the time is over."""
+        """The number of candidates requested; after the deadline, at most the number that have begun."""
         job = self.job
         in_time = job.deadline is None or time.time() < job.deadline
         return job.settings.trials if in_time else min(job.settings.trials, num_known)
@@ -169,7 +170,7 @@ class Scheduler:
 
 @dataclass(frozen=True)
 class Sampled:
-    """A proposal and whose it is."""
+    """A proposal and the sampler that made it."""
 
     proposal: Proposal
     sampler: Sampler
@@ -182,10 +183,10 @@ def begun(history: History) -> set[Proposal]:
 
 
 def before_lag(history: History, lag: int) -> History:
-    """The history in which the latest ``lag`` candidates are shown as running, whatever is known of them.
+    """The history with the latest ``lag`` candidates shown as running, even if they have ended.
 
-    Those that may still run when a worker asks are left out, whether they run or not: so it does not matter how many workers
-    there are and which is faster.
+    This hides the results of all runs that may still be running when a worker asks. Proposals therefore do not depend on the
+    number of workers or their speed.
     """
     known = max(0, len(history.records) - lag)
     nothing: dict[str, Any] = {"metrics": {}, "curve": (), "error": None, "device": "", "seconds": 0.0, "source": None}
@@ -198,7 +199,7 @@ def failed(record: Record, error: str, **changes: Any) -> Record:
 
 
 def _seen(sampler: Sampler, history: History, job: Job) -> History | None:
-    """What a sampler may see; None where what it, or the stopper of its runs, must see has not ended."""
+    """The history as ``sampler`` may see it; None while runs that it or the stopper must see have not ended."""
     if sampler.sees == "ended":
         return None if any(record.outcome == "running" for record in history.records) else history
     known = history.records[: max(0, len(history.records) - job.settings.lag)]
@@ -209,7 +210,7 @@ def _seen(sampler: Sampler, history: History, job: Job) -> History | None:
 
 
 def _ask(sampler: Sampler, history: History, asked: set[Proposal], job: Job) -> Proposal | None:
-    """A sampler's proposal, whatever tuple it makes of it. Raises UserError for what is none."""
+    """A sampler's proposal; any tuple of (candidate, replicate, budget) is accepted. Raises UserError if it is invalid."""
     try:
         proposal = sampler.propose(history, asked)
     except (UserError, MemoryError):
@@ -240,7 +241,7 @@ def _ask(sampler: Sampler, history: History, asked: set[Proposal], job: Job) -> 
 
 
 def _check_phase(sampler: Sampler, proposal: Proposal, history: History) -> None:
-    """Raises UserError for a phase under which this run cannot be recorded: the study could not be read again."""
+    """Raises UserError for an invalid phase: a journal that records it could not be read again."""
     phases = [phase for phase in get_args(Phase) if phase != "replicate"]
     if not proposal.replicate and sampler.phase not in phases:
         raise UserError(f"{_name(sampler)} must have a `phase` of {', '.join(phases)}, but has {shown(sampler.phase)}")

@@ -1,4 +1,4 @@
-"""What a study is asked to do, as a value. Neither torch nor optuna here."""
+"""The settings of a study. This module imports neither torch nor optuna."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gsfnas.errors import UserError, shown
 
-# From and to; above is more than a study could hold, and for the seed more than is written as an integer everywhere.
+# (minimum, maximum). Counts above are more than a study could hold; a seed above does not fit a signed 64-bit integer.
 _RANGES: Mapping[str, tuple[int, int]] = {
     "trials": (2, 100_000),
     "replicates": (1, 1000),
@@ -18,7 +18,7 @@ _MAX_HOURS = 1_000_000
 
 
 def check_name(name: object, what: str = "`study.name`") -> str:
-    """The name of a study, which names a folder too. Raises UserError for any other."""
+    """Returns a valid study name, which is also the name of its folder. Raises UserError for any other value."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UserError(f"{what} must be letters, digits, '.', '_' and '-', but got {shown(name)}")
     return name
@@ -28,12 +28,11 @@ def check_name(name: object, what: str = "`study.name`") -> str:
 class StudySettings:
     """How many candidates are evaluated, and how often.
 
-    ``trials`` counts distinct evaluated candidates, the empty and the full one included. ``initial_fraction`` of them are a
-    balanced design. ``hours`` bounds the search of one call: no candidate starts after it. A proposal of the search sees the
-    results of all runs but the latest ``lag``, so that at most ``lag`` + 1 of its runs go side by side. ``replicates`` is the
-    number of seeds of the two anchors and the best. ``latency`` says whether every candidate's latency is measured in the end,
-    on this machine. ``runs`` is the folder that holds studies. Raises UserError for a value out
-    of range.
+    ``trials`` counts distinct candidates, the empty and the full one included; ``initial_fraction`` of them form a balanced
+    design. ``hours`` limits the search of one call: no candidate starts later. The search proposes from the results of all runs
+    but the latest ``lag``, so at most ``lag`` + 1 of its runs are evaluated in parallel. ``replicates`` is the number of seeds
+    for the two anchors and the best candidate. ``latency`` is whether the latency of every candidate is measured after the
+    search, on this machine. ``runs`` is the folder that holds the studies. Raises UserError for a value out of range.
     """
 
     name: str
@@ -65,7 +64,7 @@ class StudySettings:
 
     @property
     def folder(self) -> Path:
-        """Where the study keeps its journal, locks and checkpoints."""
+        """The folder of the study's journal, locks and checkpoints."""
         return Path(self.runs) / self.name
 
 

@@ -1,4 +1,4 @@
-"""A worker: asks for a run, measures it, tells the storage; until there is nothing left."""
+"""A worker: gets a run from the scheduler, evaluates it and stores the result, until nothing is left."""
 
 import gc
 import shutil
@@ -30,7 +30,7 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Event:
-    """What a worker tells its parent: a run begins (or is taken up), moves on, ends."""
+    """A message of a worker to its parent: a run begins (or is resumed), makes progress, or ends."""
 
     kind: Literal["begin", "progress", "end"]
     record: Record | None = None
@@ -43,7 +43,7 @@ Tell = Callable[[Event], None]
 
 
 class StoppedError(Exception):
-    """A stopper has ended a run; the text says after which epoch."""
+    """Raised when a stopper ends a run; the message says after which epoch."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Work:
         return self.job.evaluator.devices
 
     def __call__(self, device: str, threads: int, tell: Tell) -> None:
-        """Raises UserError for what the user must mend: the run then stays as it is and is taken up by the same command."""
+        """Raises UserError for an error that the user must fix; the run then stays unfinished and can be resumed."""
         job = self.job
         storage = job.open()
         scheduler = Scheduler(job, storage)
@@ -84,7 +84,7 @@ class Work:
                 raise disk_full(job.folder) from None
             raise
         finally:
-            # Whoever comes next in this process, after Ctrl-C in a notebook say, must find the run free.
+            # The process may live on, for example after Ctrl-C in a notebook; the run must then be free for the next call.
             if held is not None:
                 held.claim.release()
             if is_prepared:
@@ -92,9 +92,9 @@ class Work:
 
 
 def prepare(job: Job, context: Context) -> None:
-    """What all runs share: once for the study, by the worker that comes first, and once for this process.
+    """Does the work that all runs share: once per study, by the first worker, and once per process.
 
-    Done is done when it is written down: where that worker was killed, the next one begins again.
+    A file marks the work for the study as done once it has ended. If that worker is killed, the next one starts it again.
     """
     evaluator = job.evaluator
     if type(evaluator).prepare_once is not Evaluator.prepare_once:
@@ -109,7 +109,7 @@ def prepare(job: Job, context: Context) -> None:
 
 
 def reuse(job: Job, storage: StudyStorage, assignment: Assignment, cached: CachedRun) -> Record:
-    """A run that another study made, as this study's: the same candidate under the same seed, recipe and data."""
+    """Reuses a run of another study with the same candidate, seed, recipe and data; returns the record for this study."""
     cached.write(assignment.run, storage, job.checkpoints)
     told = cached.record
     record = replace(assignment.run.record, outcome="complete", metrics=told.metrics, curve=told.curve, source=told.source)
@@ -117,7 +117,11 @@ def reuse(job: Job, storage: StudyStorage, assignment: Assignment, cached: Cache
 
 
 def evaluate(job: Job, storage: StudyStorage, assignment: Assignment, device: str) -> Record:
-    """One run from where it stands to its end: complete, or else failed or stopped with the reason. Stores each epoch."""
+    """Starts or resumes a run and evaluates it to its end, storing each epoch.
+
+    The record returned is complete, or failed or stopped with the reason. Raises UserError for what the user must fix, such as
+    a full disk.
+    """
     record = replace(assignment.run.record, device=device)
     started = time.monotonic()
     try:
@@ -138,10 +142,10 @@ def evaluate(job: Job, storage: StudyStorage, assignment: Assignment, device: st
 
 
 def _measure(job: Job, storage: StudyStorage, run: Run) -> Measurement:
-    """Runs an evaluation, from its newest checkpoint where there is one, and returns the last measurement.
+    """Evaluates a run, from its newest checkpoint if there is one, and returns the last measurement.
 
-    A checkpoint may be newer than what is stored. Where the evaluator does not tell the epochs between once more, the run
-    starts afresh: a curve never lacks an epoch. An epoch that stands there already is not written again.
+    The checkpoint may be newer than the stored curve. If the evaluator does not repeat the epochs in between, the run starts
+    from scratch, so that a curve never lacks an epoch. An epoch that is stored already is not written again.
     """
     last = None
     curve = {epoch.epoch: epoch for epoch in run.record.curve}
@@ -151,7 +155,7 @@ def _measure(job: Job, storage: StudyStorage, run: Run) -> Measurement:
         due = last.epoch + 1 if last is not None else max(curve, default=0) + 1
         if not (last.epoch if last is not None else 0) < measurement.epoch <= due:
             raise RuntimeError(f"the evaluator told epoch {measurement.epoch} where epoch {due} is due")
-        # Plain numbers, whatever library they come from: JSON keeps no other.
+        # Converted to plain numbers, since JSON has no types of numpy or torch.
         metrics = {name: value if type(value) is int else float(value) for name, value in measurement.metrics.items()}
         for name, value in metrics.items():
             if not abs(value) <= checked.LARGEST:
@@ -192,9 +196,9 @@ def _resumed(job: Job, run: Run) -> Iterator[Measurement]:
 
 
 def _stops(job: Job, storage: StudyStorage, record: Record) -> bool:
-    """What the stopper decides from the runs before the lag of this one, all of which have ended.
+    """Asks the stopper, which sees the runs up to ``lag`` before this one; all of those have ended.
 
-    Replicates are to tell chance from merit, so they go on to their last epoch.
+    Replicates are never stopped, since they measure the variation between seeds at the full budget.
     """
     if isinstance(job.stopper, NoStopper) or record.replicate:
         return False
@@ -210,7 +214,7 @@ def _stops(job: Job, storage: StudyStorage, record: Record) -> bool:
 
 
 def _free_memory() -> None:
-    """Gives back what a failed run held, so that the next one does not run out of memory for its sake."""
+    """Frees the memory of a failed run, so that the next one does not run out of it."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -218,7 +222,7 @@ def _free_memory() -> None:
 
 
 def _progress(tell: Tell) -> Callable[[int, int, str], None]:
-    """What an evaluator calls at every step, thinned to a few times a second."""
+    """A callback for every step of an evaluator, which passes on at most one event per 0.2 s."""
     latest = 0.0
 
     def on_progress(done: int, total: int, text: str) -> None:
