@@ -304,7 +304,7 @@ def test_code_that_a_file_names_is_run_only_where_the_user_names_it_too(
 
 def test_the_section_of_the_guide_works(tmp_path: Path) -> None:
     guide = (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="utf-8")
-    names = re.search(r"`gsfnas.report.SECTIONS` names the shipped ones, in order: (.*?)\. A section", guide, re.DOTALL)
+    names = re.search(r"`gsfnas.report.SECTIONS` has the shipped ones, in order: (.*?)\. A section", guide, re.DOTALL)
     assert names is not None
     assert re.findall(r"`(\w+)`", names[1]) == list(SECTIONS)
     (code,) = (block for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "class SlowestRuns" in block)
