@@ -4,6 +4,7 @@ A layer with a module is of a subclass of its own class, which runs the module a
 tracers, printing and copies see the module in its place, and the layer keeps its parameters and their names.
 """
 
+import itertools
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -27,8 +28,8 @@ class Inserted:
             vacant: Any = type(layer)
             found.__class__ = _occupied(vacant)
             found.slots = {kind: [] for kind in KINDS}
-        taken = (name for name in _names(site.kind) if not hasattr(layer, name))
-        self.slot = next(taken)
+        names = itertools.chain([site.kind], (f"{site.kind}_{number}" for number in itertools.count(2)))
+        self.slot = next(name for name in names if not hasattr(layer, name))
         layer.add_module(self.slot, module)
         self._slots.append(self.slot)
 
@@ -131,11 +132,3 @@ def _vacate(layer: Occupied) -> None:
     vacant: Any = layer.vacant
     del layer.slots
     layer.__class__ = vacant
-
-
-def _names(kind: str) -> Any:
-    yield kind
-    number = 2
-    while True:
-        yield f"{kind}_{number}"
-        number += 1

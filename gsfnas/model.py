@@ -113,17 +113,16 @@ class VideoModel(nn.Module):
         self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Module]]:
         """As torch's, the insertions after the whole backbone: optimisers number parameters in the order of modules."""
-        found = list(super().named_modules(memo, prefix, remove_duplicate))
-        places = [f"{prefix}{'.' if prefix else ''}{_place(inserted)}" for inserted in self._inserted]
-        of_place = {place: [pair for pair in found if f"{pair[0]}.".startswith(f"{place}.")] for place in places}
-        moved = {name for pairs in of_place.values() for name, _ in pairs}
-        head = f"{prefix}{'.' if prefix else ''}dropout"
-        for name, module in found:
-            if name == head:
-                for pairs in of_place.values():
-                    yield from pairs
-            if name not in moved:
-                yield name, module
+        start = f"{prefix}." if prefix else ""
+        places = [f"{start}{_place(inserted)}." for inserted in self._inserted]
+
+        def order(pair: tuple[str, nn.Module]) -> int:
+            name = f"{pair[0]}."
+            if name.startswith(f"{start}backbone."):
+                return next((1 + index for index, place in enumerate(places) if name.startswith(place)), 0)
+            return 1 + len(places) if pair[1] is not self else 0
+
+        yield from sorted(super().named_modules(memo, prefix, remove_duplicate), key=order)
 
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
         if clips.dim() == 5:

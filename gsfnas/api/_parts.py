@@ -39,7 +39,7 @@ def part(section: str, given: Any, **options: Any) -> Any:
 
 def storage(name: str) -> Storage:
     """A storage to read studies from, given as a built-in name or ``package.module:Class``."""
-    made: Storage = part("storage", name) if is_outside(name) else part("storage", find(name, CHOICES["storage"], "storage"))
+    made: Storage = part("storage", name)
     return made
 
 

@@ -16,10 +16,10 @@ from gsfnas.errors import UserError, one_line
 from gsfnas.evaluators.base import Evaluator
 from gsfnas.executors import Executor
 from gsfnas.record import Latency, StudyRecord
-from gsfnas.samplers import Sampler, chain, distinct_candidates, identity_of
+from gsfnas.samplers import SAMPLERS, Sampler, chain, distinct_candidates, identity_of
 from gsfnas.seeds import digest
 from gsfnas.space import BoundRows, BoundSpace
-from gsfnas.stoppers import NoStopper, Stopper
+from gsfnas.stoppers import STOPPERS, NoStopper, Stopper
 from gsfnas.storages import Storage
 from gsfnas.storages._attributes import ASKED, CONFIGURATION, DESIGN, ENDED, ENVIRONMENT
 from gsfnas.storages.base import StudyStorage
@@ -232,14 +232,15 @@ def _identity_of_study(job: Job, parts: Parts) -> dict[str, Any]:
         proposals["stopper"] = [type(parts.stopper).__qualname__, str(parts.stopper), fingerprint(parts.stopper)]
     space = job.space
     identity = {"recipe": job.recipe, "data": job.data, "budget": job.budget, "space": space.name, "sites": _sites(space)}
-    named = {"sampler": ", ".join(map(_name_of, given if isinstance(given, tuple) else (given,)))}
-    return {**identity, "study": {"proposals": digest(proposals), **named, "stopper": _name_of(parts.stopper)}}
+    sampler = ", ".join(_name_of(one, SAMPLERS) for one in (given if isinstance(given, tuple) else (given,)))
+    stopper = _name_of(parts.stopper, STOPPERS)
+    return {**identity, "study": {"proposals": digest(proposals), "sampler": sampler, "stopper": stopper}}
 
 
-def _name_of(part: Sampler | Stopper) -> str:
-    """The name of a part in messages: ``TPE`` for one of this package, ``parts:Half (code 1a2b3c4d)`` for a user's own."""
-    cls, code = type(part), fingerprint(part)
-    return f"{cls.__module__}:{cls.__qualname__} (code {code})" if code else cls.__qualname__
+def _name_of(part: Sampler | Stopper, shipped: Mapping[str, str]) -> str:
+    """The name of a part in messages: ``tpe`` for one of ``shipped``, ``parts:Half (code 1a2b3c4d)`` for a user's own."""
+    home, code = f"{type(part).__module__}:{type(part).__qualname__}", fingerprint(part)
+    return f"{home} (code {code})" if code else next((name for name, place in shipped.items() if place == home), home)
 
 
 def _check_identity(

@@ -75,7 +75,7 @@ class Graphed(nn.Module):
         Where it cannot be captured, the network goes on without a graph and a warning is logged. Raises OutOfMemoryError.
         """
         tuples = _Tuples(self.network)
-        # Of gradients that the warm-up computes on a stream of its own.
+        # The warm-up creates the accumulators of gradients on a stream of its own, which autograd would warn of.
         quiet = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
         if quiet is not None:
             quiet(False)

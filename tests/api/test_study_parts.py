@@ -32,9 +32,9 @@ def test_latency_may_be_left_out_by_a_setting(tmp_path):
 
 def test_what_changed_about_the_parts_is_named(tmp_path):
     make(tmp_path, sampler=Random()).run()
-    with pytest.raises(UserError, match=r"another configuration \(sampler.name: Random -> .*:InOrder \(code [0-9a-f]+\)\)"):
+    with pytest.raises(UserError, match=r"another configuration \(sampler.name: random -> .*:InOrder \(code [0-9a-f]+\)\)"):
         make(tmp_path, sampler=InOrder()).run()
-    with pytest.raises(UserError, match=r"another configuration \(study.stopper: NoStopper -> .*\)"):
+    with pytest.raises(UserError, match=r"another configuration \(study.stopper: none -> .*\)"):
         make(tmp_path, sampler=Random(), stopper=Never()).run()
 
 

@@ -82,7 +82,7 @@ def test_importing_studies_loads_no_torch():
 def test_what_decides_the_proposals_may_not_change_where_the_configuration_does_not_show_it(lab, change):
     """It may stand there as a variable of the environment."""
     lab.run(trials=2, replicates=1)
-    said = r"sampler.name: TPE -> Random" if "sampler" in change else r"study.proposals: [0-9a-f]{12} -> [0-9a-f]{12}"
+    said = r"sampler.name: tpe -> random" if "sampler" in change else r"study.proposals: [0-9a-f]{12} -> [0-9a-f]{12}"
     with pytest.raises(UserError, match=rf"begun with another configuration \({said}\)"):
         lab.run(trials=2, replicates=1, **change)
     assert len(lab.run(trials=2, replicates=1).records) == 2
