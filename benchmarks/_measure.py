@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from gsfnas.errors import UserError, unknown
-from gsfnas.temporal import PATHS
+from gsfnas.modules.gate_shift_fuse import IMPLEMENTATIONS
 
 COLUMNS = (
     "network",
@@ -224,7 +224,9 @@ def parser_of(doc: str, *, modules: Sequence[str], rounds: int) -> Parser:
     parser = Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbones", nargs="+", default=["resnet50", "bninception"], metavar="NAME")
     parser.add_argument("--modules", nargs="+", default=list(modules), metavar="NAME[:RATIO]", help="default: %(default)s")
-    parser.add_argument("--paths", nargs="+", default=["plain", "fast"], metavar="PATH", help=f"of {', '.join(PATHS)}")
+    parser.add_argument(
+        "--paths", nargs="+", default=["plain", "fast"], metavar="PATH", help=f"of {', '.join(IMPLEMENTATIONS)}"
+    )
     parser.add_argument("--modes", nargs="+", default=list(MODES), metavar="MODE", help=f"of {', '.join(MODES)}")
     parser.add_argument("--rounds", type=positive, default=rounds, help=f"counted ones, after {WARM_UP} to warm up")
     parser.add_argument("--frames", type=positive, default=8)
@@ -264,7 +266,7 @@ def prepare_run(arguments: argparse.Namespace) -> torch.device:
     arguments.batch = distinct(arguments.batch or ([1, 16] if cuda else [1]))
     arguments.precision = distinct(arguments.precision or (PRECISIONS if cuda else PRECISIONS[:1]))
     for kind, names, choices in (
-        ("path", arguments.paths, PATHS),
+        ("path", arguments.paths, IMPLEMENTATIONS),
         ("mode", arguments.modes, MODES),
         ("precision", arguments.precision, PRECISIONS),
     ):

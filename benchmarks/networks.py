@@ -56,8 +56,8 @@ from gsfnas.candidate import Candidate, Site
 from gsfnas.cost import peak_inference_bytes, saved_bytes
 from gsfnas.errors import UserError, unknown
 from gsfnas.model import VideoModel, build_model
-from gsfnas.spec import resolve
-from gsfnas.temporal import set_path
+from gsfnas.modules import resolve
+from gsfnas.modules.gate_shift_fuse import set_implementation
 
 CLASSES = 174  # Something-Something's
 MODULES = ("tsn", "tsm", "tsm-published", "gsm", "gsf", "gsf:1")
@@ -110,7 +110,7 @@ def build_network(setting: Setting, frames: int, resolution: int) -> VideoModel:
         insertions[site.name] = insertion
     candidate = Candidate(backbone_ref(setting.network), frames, resolution, tuple(insertions.items()))
     model = build_model(candidate, {"class": CLASSES}).to(memory_format=torch.channels_last)
-    set_path(model, setting.path.partition("+")[0])
+    set_implementation(model, setting.path.partition("+")[0])
     return model
 
 

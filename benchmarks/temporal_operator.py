@@ -47,8 +47,7 @@ from torch import Tensor, nn
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.cost import peak_inference_bytes, saved_bytes
 from gsfnas.errors import UserError
-from gsfnas.spec import FAMILY
-from gsfnas.temporal import GateShiftFuse, set_path
+from gsfnas.modules.gate_shift_fuse import FAMILY, GateShiftFuse, set_implementation
 
 MODULES = ("gsf", "gsf:1", "gsm", "tsm")
 
@@ -100,7 +99,7 @@ def build_operator(setting: Setting, channels: int, frames: int) -> nn.Module:
         return Copy()
     gate, fuse = FAMILY[setting.module]
     module = GateShiftFuse(channels, frames, ratio=setting.ratio, gate=gate, fuse=fuse, inplace=True)
-    set_path(module, setting.path)
+    set_implementation(module, setting.path)
     return module
 
 

@@ -24,7 +24,7 @@ from gsfnas.config import compose_study
 from gsfnas.errors import UserError
 from gsfnas.evaluators.base import Context
 from gsfnas.evaluators.train import TrainEvaluator
-from gsfnas.spec import resolve
+from gsfnas.modules import resolve
 
 MODULES = ("tsn", "tsm", "gsm", "gsf")
 BAR = 1.3

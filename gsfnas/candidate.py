@@ -61,7 +61,7 @@ class BackboneRef:
 
 @dataclass(frozen=True, order=True)
 class Insertion:
-    """A module's name and its canonical parameters, as created and checked by the module's spec (see ``gsfnas.spec``)."""
+    """A module's name and its canonical parameters, as created and checked by the module's spec (see ``gsfnas.modules``)."""
 
     module: str
     parameters: tuple[tuple[str, Value], ...] = ()
@@ -181,6 +181,6 @@ def _named(data: Any, what: str, key: str) -> tuple[str, dict[str, Value]]:
     rest = {name: value for name, value in data.items() if name != key}
     for name, value in rest.items():
         if not isinstance(value, int | str) or isinstance(value, bool):
-            hint = "; a candidate gives the touched `channels`, a space the `ratio`" if name == "ratio" else ""
+            hint = "; a candidate gives the number of shifted `channels`, a space the `ratio`" if name == "ratio" else ""
             raise UserError(f"{what}: `{name}` must be an integer or a string, but got {shown(value)}{hint}")
     return data[key], rest

@@ -69,11 +69,12 @@ def trusting(names: Iterable[str]) -> Iterator[None]:
             del _LOADED[module]
 
 
-def load(name: str, kind: str) -> Any:
+def load(name: str, kind: str, *, is_value: bool = False) -> Any:
     """Loads the object named ``package.module:object``, also from modules in the working directory.
 
     ``kind`` is the kind of part, for messages. Raises UserError, before anything is imported, for code that is not trusted and
-    for the standard library; and if the module cannot be imported, lacks the object, or the object is not callable.
+    for the standard library; and if the module cannot be imported, lacks the object, or the object is not callable, unless it
+    ``is_value``.
     """
     module_name, _, attribute = name.partition(":")
     if not _DOTTED.fullmatch(module_name) or not attribute.isidentifier():
@@ -88,14 +89,14 @@ def load(name: str, kind: str) -> Any:
         )
     found = getattr(_import(module_name, name, kind), attribute, None)
     _LOADED[module_name] = str(Path.cwd())
-    if not callable(found):
+    if found is None or not (is_value or callable(found)):
         what = "has no" if found is None else "cannot call"
         raise UserError(f"{kind} {name!r}: {module_name!r} {what} {attribute!r}; write it as package.module:object")
     # The object may have been imported into the module from the standard library.
     origin = found
     while isinstance(origin, functools.partial):
         origin = origin.func
-    _refuse_standard_library(str(getattr(origin, "__module__", None) or ""), f"{kind} {name!r}")
+    _refuse_standard_library(str(getattr(origin, "__module__", None) or type(origin).__module__), f"{kind} {name!r}")
     return found
 
 

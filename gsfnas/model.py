@@ -17,8 +17,7 @@ from gsfnas.backbone import backbone_sites, build_backbone
 from gsfnas.candidate import Candidate, Site
 from gsfnas.errors import UserError, unknown
 from gsfnas.insertion import Inserted, insert, take_apart
-from gsfnas.spec import spec_of
-from gsfnas.temporal import build_module
+from gsfnas.modules import spec_of
 
 HEAD_STD = 0.001  # the usual initialisation of a TSN head
 
@@ -201,7 +200,7 @@ def build_model(
         layer = backbone.get_submodule(site.layer)
         inplace = site.kind == "after" and type(layer) is nn.Conv2d and not layer._forward_hooks
         with _seeded(seed, "insertions", name):
-            modules[site] = build_module(insertion, site, candidate.frames, inplace=inplace)
+            modules[site] = spec_of(insertion.module).build(site, insertion, candidate.frames, inplace=inplace)
     linears = {}
     for task, classes in heads.items():
         with _seeded(seed, "heads", task):

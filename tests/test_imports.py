@@ -24,10 +24,11 @@ VALUES = {
     "seeds",
     "candidate",
     "convention",
-    "spec",
+    "metrics",
+    "modules",
     "space",
 }
-NETWORKS = {"backbone", "temporal", "insertion"}
+NETWORKS = {"backbone", "insertion"}
 ALLOWED = {
     "errors": {"escape"},
     "escape": set(),
@@ -39,11 +40,11 @@ ALLOWED = {
     "seeds": set(),
     "candidate": {"errors", "files"},
     "convention": {"errors"},
-    "spec": {"errors", "candidate"},
-    "space": {"errors", "escape", "candidate", "spec"},
+    "metrics": set(),
+    "modules": {"errors", "candidate", "component"},
+    "space": {"errors", "escape", "candidate", "modules"},
     "record": VALUES,
     "paper": {*VALUES, "record"},
-    "temporal": VALUES,
     "backbone": VALUES,
     "insertion": {"errors", "candidate"},
     "model": {*VALUES, *NETWORKS},
@@ -82,7 +83,8 @@ LIGHT = [
     "seeds",
     "candidate",
     "convention",
-    "spec",
+    "metrics",
+    "modules",
     "paper",
     "evaluators",
     "samplers",

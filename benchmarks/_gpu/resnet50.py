@@ -65,7 +65,7 @@ def _prepare(call: Call, root: Path, workers: int) -> Training:
     from gsfnas.config import compose_run
     from gsfnas.data import open_data
     from gsfnas.model import build_model
-    from gsfnas.spec import resolve
+    from gsfnas.modules import resolve
     from gsfnas.train._batch import channels_last
     from gsfnas.train._device import make_fabric, resolve_precision
     from gsfnas.train._optimiser import build_optimiser

@@ -18,8 +18,8 @@ def run(call: Call) -> None:
     from gsfnas.config import load_space
     from gsfnas.cost import measure_latency
     from gsfnas.model import build_model
+    from gsfnas.modules.gate_shift_fuse import set_implementation
     from gsfnas.paper import load_table
-    from gsfnas.temporal import set_path
 
     paper = load_table(12)
     precision = "float32" if call.is_small else "float16"
@@ -42,7 +42,7 @@ def run(call: Call) -> None:
             for path, execution in _WAYS:
                 if execution == "graph" and call.device.type != "cuda":
                     continue
-                set_path(model, path)
+                set_implementation(model, path)
                 measured = model
                 if execution == "graph":
                     measured = _replayed(model.to(call.device), frames, resolution, getattr(torch, precision))

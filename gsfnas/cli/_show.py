@@ -20,9 +20,9 @@ from gsfnas.config import StudyConfig
 from gsfnas.convention import COLUMNS, Convention, cells
 from gsfnas.errors import UserError
 from gsfnas.escape import csv_cell, printable
+from gsfnas.modules import ModuleCost, label
 from gsfnas.record import Record, StudyRecord, best
 from gsfnas.space import BoundRows, BoundSpace
-from gsfnas.spec import ModuleCost, label
 
 if TYPE_CHECKING:
     from gsfnas.api import DryRun, Measured

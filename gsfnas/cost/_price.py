@@ -17,7 +17,7 @@ from gsfnas.cost._count import count_fvcore, count_ptflops
 from gsfnas.cost._memory import saved_bytes
 from gsfnas.errors import UserError, unknown
 from gsfnas.model import build_model, counting_form
-from gsfnas.spec import ModuleCost, spec_of
+from gsfnas.modules import ModuleCost, spec_of
 
 DEFAULT_HEADS: Mapping[str, int] = {"class": 1000}
 _FIELDS = ("params", "macs_fvcore", "macs_ptflops", "activations", "saved_bytes")
@@ -78,7 +78,9 @@ class Pricer:
                 raise unknown(f"site of {self.backbone}", name, self._sites)
             spec = spec_of(insertion.module)
             spec.check(self._sites[name], insertion)
-            cost = self._cache[name, insertion] = spec.cost(self._sites[name], insertion, self.frames)
+            cost = spec.cost(self._sites[name], insertion, self.frames)
+            assert cost is not None
+            self._cache[name, insertion] = cost
         return cost
 
 

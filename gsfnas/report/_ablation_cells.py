@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gsfnas.convention import Convention
+from gsfnas.metrics import NOT_RUN
 from gsfnas.report._ablation import COST_DECIMALS, AblationLine, AblationTable, Difference, Order
-from gsfnas.report._metrics import NOT_RUN
 
 EQUAL, NOT_PRINTED, PUBLISHED, OTHER_SETTING, CHANGED = (
     "equal to print",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from gsfnas import plain_yaml
 from gsfnas.candidate import Candidate, Site
 from gsfnas.errors import UserError
+from gsfnas.modules import label
 from gsfnas.record import Latency, Record, StudyRecord, pareto_front
-from gsfnas.spec import label
 
 # pandas and scipy take seconds to import, so they are imported where they are used.
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
 """Pieces of sentences that several sections share: counts, spreads over seeds, effects."""
 
+from gsfnas.metrics import METRICS, NOT_RUN, Metric
 from gsfnas.record import Record
 from gsfnas.report._analysis import Spread, StudyAnalysis
 from gsfnas.report._effects import Effect
-from gsfnas.report._metrics import METRICS, NOT_RUN, Metric
 
 
 def title(analysis: StudyAnalysis) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from gsfnas.candidate import Candidate, Insertion, Site
+from gsfnas.candidate import Candidate, Site
+from gsfnas.modules import options
 
 RESAMPLES = 2000
 # The effect of the share of channels is reported for a step of this size.
@@ -152,7 +153,7 @@ def _mean_difference(runs: Sequence[Run], name: str, metric: str) -> Effect:
 
 def _factors(runs: Sequence[Run], sites: Mapping[str, Site | None], metric: str) -> tuple[Factor, ...]:
     """One least squares per option: on the number of insertions, and on how many have each level other than the reference."""
-    described = [[_levels(insertion, sites.get(site)) for site, insertion in run.candidate.insertions] for run in runs]
+    described = [[options(sites.get(site), insertion) for site, insertion in run.candidate.insertions] for run in runs]
     names = _varying(runs, sites)
     factors = []
     for name in names:
@@ -186,19 +187,6 @@ def _varying(runs: Sequence[Run], sites: Mapping[str, Site | None]) -> list[str]
     seen: dict[str, dict[str, set[str | float]]] = {}
     for run in runs:
         for site, insertion in run.candidate.insertions:
-            for name, level in _levels(insertion, sites.get(site)).items():
+            for name, level in options(sites.get(site), insertion).items():
                 seen.setdefault(name, {}).setdefault(site, set()).add(level)
     return [name for name, levels in seen.items() if any(len(found) > 1 for found in levels.values())]
-
-
-def _levels(insertion: Insertion, site: Site | None) -> dict[str, str | float]:
-    """The options of one insertion: its module, each parameter, and its channels as a share of the site's."""
-    levels: dict[str, str | float] = {"module": insertion.module}
-    if insertion.module == "gate_shift_fuse":
-        levels |= {"gate": "learnable", "fuse": "learnable"}
-    for name, value in insertion.parameters:
-        if name != "channels":
-            levels[name] = str(value)
-        elif site is not None and isinstance(value, int):
-            levels[name] = round(value / site.channels, 3)
-    return levels

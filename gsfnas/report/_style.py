@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gsfnas.candidate import Candidate
-from gsfnas.spec import FAMILY, label
+from gsfnas.modules import label
+from gsfnas.modules.gate_shift_fuse import FAMILY
 
 if TYPE_CHECKING:
     from gsfnas.report._analysis import StudyAnalysis

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
 from gsfnas.errors import UserError
-from gsfnas.spec import label
+from gsfnas.modules import label
 
 if TYPE_CHECKING:
     import optuna

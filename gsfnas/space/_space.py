@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from gsfnas import spec
+from gsfnas import modules
 from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
 from gsfnas.errors import UserError, shown, unknown
 from gsfnas.escape import printable
@@ -110,7 +110,7 @@ class Space:
         ``resolve`` turns a choice at a site into a canonical insertion; the default knows the modules of this package. Raises
         UserError for a choice that a selected site does not accept.
         """
-        resolve, sites = resolve or spec.resolve, tuple(sites)
+        resolve, sites = resolve or modules.resolve, tuple(sites)
         chosen = self.select(sites)
         rows = [(row, self._row_insertions(row, placements, sites, resolve)) for row, placements in self.rows]
         options = []

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
+from gsfnas.modules import ModuleCost, resolve, spec_of
 from gsfnas.record import Epoch, Latency, Outcome, Phase, ProtocolScore, Record, StudyRecord
-from gsfnas.spec import resolve, spec_of
 
 BACKBONE = BackboneRef.of("micro", {"width": 1})
 FRAMES, RESOLUTION, EPOCHS = 8, 32, 8
@@ -83,7 +83,7 @@ def cost_of(candidate: Candidate) -> dict[str, int]:
     held = [(sites[name], insertion) for name, insertion in candidate.insertions]
     params, fvcore, activations = 71_234, 51_200_000, 1_900_000
     for site, insertion in held:
-        cost = spec_of(insertion.module).cost(site, insertion, FRAMES)
+        cost = spec_of(insertion.module).cost(site, insertion, FRAMES) or ModuleCost()
         params, fvcore, activations = params + cost.params, fvcore + cost.macs_fvcore, activations + cost.activations
     return {
         "params": params,

@@ -16,7 +16,8 @@ from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
 from gsfnas.errors import UserError
 from gsfnas.files import write
 from gsfnas.model import build_model
-from gsfnas.spec import FAMILY, spec_of
+from gsfnas.modules import spec_of
+from gsfnas.modules.gate_shift_fuse import FAMILY
 from gsfnas.weights._initialise import fit, normalization_of_file
 from gsfnas.weights._match import Match, require_backbone
 from gsfnas.weights._names import and_more, backbone_prefix, head_part, published_module, shifted_layers

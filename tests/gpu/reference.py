@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from gsfnas.backbone import backbone_ref, backbone_sites
-from gsfnas.temporal import GateShiftFuse, set_path
+from gsfnas.modules.gate_shift_fuse import GateShiftFuse, set_implementation
 
 FAMILY = {"gsf": {}, "gsm": {"fuse": "sum"}, "tsm": {"gate": 1, "fuse": "sum"}, "tdn": {"gate": -1, "fuse": "sum"}}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -50,7 +50,7 @@ def step(module, x, grad):
 def deviations(module, x, grad):
     """By name, how far ``module`` and the plain path are from the plain path in double precision: two relative errors."""
     plain = copy.deepcopy(module)
-    set_path(plain, "plain")
+    set_implementation(plain, "plain")
     exact = step(copy.deepcopy(plain).double(), x.double(), grad.double())
     found, beside = step(module, x, grad), step(plain, x, grad)
     return {name: (relative(found[name], exact[name]), relative(beside[name], exact[name])) for name in exact}

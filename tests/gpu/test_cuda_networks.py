@@ -12,8 +12,8 @@ from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate
 from gsfnas.cost import measure_latency
 from gsfnas.model import build_model
-from gsfnas.spec import resolve
-from gsfnas.temporal import set_path
+from gsfnas.modules import resolve
+from gsfnas.modules.gate_shift_fuse import set_implementation
 
 
 def network(device, name=None, *, module="gsf", resolution=None, frames=4):
@@ -53,7 +53,7 @@ def test_a_network_learns_the_same_by_either_path(device, name, module):
     """In double precision, so that what little differs is not made large by the layers."""
     fast = network(device, "micro" if device.type == "cpu" else name, module=module).double()
     plain = copy.deepcopy(fast)
-    set_path(plain, "plain")
+    set_implementation(plain, "plain")
     frames = clips_for(fast, device).double()
     expected = gradients(plain, frames)
     largest = max(grad.abs().max() for grad in expected.values())

@@ -8,7 +8,7 @@ import torch
 from cards import CUDA
 from reference import DTYPES, SMALL, deviations, features, make, paper_shapes, relative, replayed, step
 
-from gsfnas.temporal import set_path
+from gsfnas.modules.gate_shift_fuse import set_implementation
 
 # So many times the plain path's own rounding error may another path's be, or so many units in the last place.
 FACTOR, UNITS = 4, 64
@@ -74,7 +74,7 @@ def test_the_layout_is_kept_and_changes_nothing(device, shape, layout):
 
 def assert_compiled_is_as_exact_as_plain(shape, device, dtype):
     module = make("gsf", shape[0], 0.25, device)
-    set_path(module, "compiled")
+    set_implementation(module, "compiled")
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "the operator could not be compiled")
         assert_as_exact_as_plain(module, shape, device, dtype)

@@ -14,7 +14,7 @@ from gsfnas.candidate import BackboneRef, Candidate
 from gsfnas.errors import UserError
 from gsfnas.insertion import insert
 from gsfnas.model import build_model
-from gsfnas.spec import resolve
+from gsfnas.modules import resolve
 
 from .nets import Chain, Scale, clips, perturbed, place
 

@@ -107,7 +107,7 @@ def test_the_synthetic_study_finds_its_strongest_site() -> None:
 
 
 def test_one_option_has_no_factor_table() -> None:
-    """The touched channels differ between sites by rounding alone: that is no option."""
+    """The shifted channels differ between sites by rounding alone: that is no option."""
     assert StudyAnalysis(synthetic.placement_study()).effects["val_top1"].factors == ()
 
 

@@ -8,9 +8,9 @@ import matplotlib as mpl
 import plotly.graph_objects as go
 import pytest
 
+from gsfnas.metrics import METRICS
 from gsfnas.report import Figure, _matplotlib
 from gsfnas.report._analysis import StudyAnalysis
-from gsfnas.report._metrics import METRICS
 from gsfnas.report._style import module_colours
 from gsfnas.report.sections import accuracy, curves, effects, strips
 from gsfnas.testing import records as synthetic

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from gsfnas.metrics import METRICS, NOT_RUN, duration
 from gsfnas.record import ProtocolScore
 from gsfnas.report import Table
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._captions import big
-from gsfnas.report._metrics import METRICS, NOT_RUN, duration
 from gsfnas.report.sections import candidates, caveats, comparison, effects, failures, options, protocols, summary
 from gsfnas.testing import records as synthetic
 

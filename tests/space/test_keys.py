@@ -9,7 +9,7 @@ from typing import Any
 
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate
-from gsfnas.spec import resolve
+from gsfnas.modules import resolve
 
 GOLDEN = Path(__file__).parents[1] / "golden_keys.json"
 

@@ -7,8 +7,8 @@ import pytest
 
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.errors import UserError
+from gsfnas.modules import label
 from gsfnas.space import Space
-from gsfnas.spec import label
 
 from ._bind import bound, shipped
 

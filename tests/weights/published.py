@@ -10,7 +10,7 @@ from torch import Tensor
 from gsfnas.backbone import backbone_sites
 from gsfnas.candidate import BackboneRef, Candidate
 from gsfnas.model import VideoModel
-from gsfnas.spec import resolve
+from gsfnas.modules import resolve
 
 BN_INCEPTION = {
     **{f"{block}.1x1": f"{{}}_inception_{block}_1x1" for block in ("3a", "3b", "4a", "4b", "4c", "4d", "5a", "5b")},

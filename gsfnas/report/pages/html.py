@@ -8,8 +8,8 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from gsfnas.metrics import METRICS, NOT_RUN
 from gsfnas.report._contents import Contents
-from gsfnas.report._metrics import METRICS, NOT_RUN
 from gsfnas.report._plotly import to_json
 from gsfnas.report._style import module_of
 from gsfnas.report.sections.base import StripChart

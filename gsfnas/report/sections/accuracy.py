@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import seaborn as sns
 
+from gsfnas.metrics import METRICS
+from gsfnas.modules import label
 from gsfnas.report._analysis import Spread, StudyAnalysis
 from gsfnas.report._captions import title
 from gsfnas.report._matplotlib import INK, say
-from gsfnas.report._metrics import METRICS
 from gsfnas.report._plotly import INK as SOFT_INK
 from gsfnas.report._plotly import axis, layout_of, panel_titles, plain
 from gsfnas.report._style import FRONT_COLOUR, PHASES
 from gsfnas.report.sections.base import Figure, Section, Shown
-from gsfnas.spec import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

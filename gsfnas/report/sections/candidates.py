@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from gsfnas.metrics import METRICS
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._cells import PER_RUN, key_cell, strip_cell, value_of
-from gsfnas.report._metrics import METRICS
 from gsfnas.report._style import module_signs
 from gsfnas.report._table import Cell, Column, Table
 from gsfnas.report.sections.base import Section, Shown

@@ -1,8 +1,8 @@
 """Reservations about the numbers: noise, selection, length of training, the data set."""
 
+from gsfnas.metrics import METRICS
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._captions import count
-from gsfnas.report._metrics import METRICS
 from gsfnas.report.sections.base import Section, Shown
 
 _PERCENT = METRICS["val_top1"]

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from gsfnas.metrics import METRICS, NOT_RUN
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._captions import spread_text
 from gsfnas.report._cells import PER_RUN, key_cell, strip_cell, value_of
-from gsfnas.report._metrics import METRICS, NOT_RUN
 from gsfnas.report._table import Cell, Column, Table
 from gsfnas.report.sections.base import Section, Shown
 

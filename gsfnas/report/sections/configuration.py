@@ -1,7 +1,7 @@
 """The resolved study, from which it can be run again."""
 
+from gsfnas.metrics import NOT_RUN
 from gsfnas.report._analysis import StudyAnalysis
-from gsfnas.report._metrics import NOT_RUN
 from gsfnas.report.sections.base import Section, Shown
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gsfnas.metrics import METRICS, Metric
 from gsfnas.report._analysis import StudyAnalysis
-from gsfnas.report._metrics import METRICS, Metric
 from gsfnas.report._plotly import axis, layout_of, panel_titles, plain
 from gsfnas.report._style import PALETTE
 from gsfnas.report.sections.base import Figure, Section, Shown

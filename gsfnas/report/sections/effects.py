@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from gsfnas.metrics import METRICS, NOT_RUN
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._captions import count
 from gsfnas.report._cells import effect_cell
 from gsfnas.report._effects import Effects
 from gsfnas.report._matplotlib import INK, QUIET, say
-from gsfnas.report._metrics import METRICS, NOT_RUN
 from gsfnas.report._plotly import QUIET as SOFT
 from gsfnas.report._plotly import axis, layout_of, plain
 from gsfnas.report._table import Cell, Column, Table

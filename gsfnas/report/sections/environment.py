@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gsfnas.metrics import NOT_RUN, duration
 from gsfnas.report._analysis import StudyAnalysis
-from gsfnas.report._metrics import NOT_RUN, duration
 from gsfnas.report._table import Cell, Column, Table
 from gsfnas.report.sections.base import Section, Shown
 

@@ -1,7 +1,7 @@
 """All measured latencies, if they were measured under different conditions."""
 
+from gsfnas.metrics import METRICS
 from gsfnas.report._analysis import StudyAnalysis
-from gsfnas.report._metrics import METRICS
 from gsfnas.report._table import Cell, Column, Table
 from gsfnas.report.sections.base import Section, Shown
 

@@ -1,7 +1,7 @@
 """Runs whose weights were also tested under another protocol."""
 
+from gsfnas.metrics import METRICS
 from gsfnas.report._analysis import StudyAnalysis
-from gsfnas.report._metrics import METRICS
 from gsfnas.report._table import Cell, Column, Table
 from gsfnas.report.sections.base import Section, Shown
 

@@ -1,9 +1,9 @@
 """Candidates that ran with several seeds, and the result of each seed."""
 
+from gsfnas.metrics import METRICS
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._captions import spread_text
 from gsfnas.report._cells import key_cell
-from gsfnas.report._metrics import METRICS
 from gsfnas.report._table import Cell, Column, Table
 from gsfnas.report.sections.base import Section, Shown
 

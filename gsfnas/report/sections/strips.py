@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from matplotlib.patches import Patch, Rectangle
 
+from gsfnas.metrics import METRICS
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._matplotlib import say
-from gsfnas.report._metrics import METRICS
 from gsfnas.report._style import module_colours, module_of, strip_of
 from gsfnas.report.sections.base import Figure, Section, Shown, StripChart, StripRow
 

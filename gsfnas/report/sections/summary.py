@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from gsfnas.metrics import METRICS, NOT_RUN
 from gsfnas.record import Record
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._captions import big, count, holding
 from gsfnas.report._effects import Effect
-from gsfnas.report._metrics import METRICS, NOT_RUN
 from gsfnas.report.sections.base import Section, Shown
 
 _PERCENT = METRICS["val_top1"]

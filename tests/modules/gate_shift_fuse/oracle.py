@@ -18,9 +18,9 @@ class Parameters:
     fuse_bias: np.ndarray | None = None
 
 
-def gate_shift_fuse(x, touched, gate, fuse, interleave, parameters):
+def gate_shift_fuse(x, num_shifted, gate, fuse, interleave, parameters):
     out = x.copy()
-    half = touched // 2
+    half = num_shifted // 2
     for clip in range(x.shape[0]):
         for group in range(2):
             channels = slice(group * half, (group + 1) * half)

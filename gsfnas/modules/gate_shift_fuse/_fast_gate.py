@@ -4,7 +4,7 @@ The 3x3x3 convolution is a grouped 2D convolution with a (3, 1) kernel and 9 out
 width, which are then added along both: libraries round the outputs of a convolution up to 16, so that 9 cost what 3 cost. On
 few channels the additions outweigh that, and it has a (3, 3) kernel and 3 outputs a group.
 
-N clips * frames, B clips, T frames, c touched channels, h = c / 2 channels a group.
+N clips * frames, B clips, T frames, c shifted channels, h = c / 2 channels a group.
 """
 
 from typing import NamedTuple
@@ -77,13 +77,13 @@ def normalised_backward(grad: Tensor, out: Tensor, x: Tensor, norm: Norm) -> tup
     return grad_x.to(x.dtype), grad_weight.to(weight.dtype), grad_bias.to(weight.dtype)
 
 
-def few(touched: int) -> bool:
+def few(num_shifted: int) -> bool:
     """Whether loops over the channels of a group are so short that everything but convolutions is faster plane by plane."""
-    return touched < 32
+    return num_shifted < 32
 
 
-def _columns_apart(touched: int) -> int:
-    return 1 if few(touched) else 3
+def _columns_apart(num_shifted: int) -> int:
+    return 1 if few(num_shifted) else 3
 
 
 def _kernels(weight: Tensor, apart: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The backward pass of the operator as Triton kernels, from one copy of the touched features, the planes and the shares.
+"""The backward pass of the operator as Triton kernels, from one copy of the shifted features, the planes and the shares.
 
 At most six launches: the gradient of the shares (a sum over positions), that of the fusion's convolution, that of the features
 past the gate, that of the gate's convolution and BatchNorm (twice, since a BatchNorm in training needs sums first), and the
@@ -12,7 +12,7 @@ sums of all partial sums. Legend and pairs of channels as in ``_triton_forward.p
 import triton
 import triton.language as tl
 
-from gsfnas.temporal._triton_forward import added, copy_rest, load_pairs, load_row, neighbours, store_pairs
+from gsfnas.modules.gate_shift_fuse._triton_forward import added, copy_rest, load_pairs, load_row, neighbours, store_pairs
 
 
 @triton.jit

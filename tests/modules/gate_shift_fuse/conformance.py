@@ -18,7 +18,7 @@ class TemporalModuleConformance:
     def make(self, frames: int = 4, ratio: float = 0.5) -> nn.Module:
         raise NotImplementedError
 
-    def touched(self, ratio: float) -> int:
+    def num_shifted(self, ratio: float) -> int:
         return int(CHANNELS * ratio)
 
     def features(self, clips: int = 2, frames: int = 4, size: tuple[int, int] = (5, 3)) -> Tensor:
@@ -35,8 +35,8 @@ class TemporalModuleConformance:
     def test_channels_past_the_ratio_pass_bit_for_bit_and_the_touched_ones_change(self):
         x = self.features()
         y = self.make(ratio=0.5)(x)
-        assert torch.equal(y[:, self.touched(0.5) :], x[:, self.touched(0.5) :])
-        assert not torch.equal(y[:, : self.touched(0.5)], x[:, : self.touched(0.5)])
+        assert torch.equal(y[:, self.num_shifted(0.5) :], x[:, self.num_shifted(0.5) :])
+        assert not torch.equal(y[:, : self.num_shifted(0.5)], x[:, : self.num_shifted(0.5)])
 
     def test_clips_do_not_leak_into_each_other(self):
         module = self.make().eval()

@@ -1,12 +1,12 @@
 """Gate, shift, fuse (Gate-Shift-Fuse, section 3.1, equations 1 to 10) and the family it spans.
 
-The first two halves of the touched channels are two groups. Each is split by its gate into a gated part, which moves one frame
+The first two halves of the shifted channels are two groups. Each is split by its gate into a gated part, which moves one frame
 (the first group takes from the next frame, the second from the previous one, zeros at the ends), and the residual, which stays;
 the two are then summed or mixed by a learned weight for every channel and frame. The published code departs from the equations
 in three ways, each a switch: ``gate_norm`` (BatchNorm and ReLU before the gate), ``bias`` (in all three convolutions) and
 ``interleave`` (the two halves of each group's channels alternate in the output).
 
-N clips*frames, B clips, T frames, C channels, c touched channels.
+N clips*frames, B clips, T frames, C channels, c shifted channels.
 """
 
 from typing import Any
@@ -14,29 +14,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gsfnas.candidate import Insertion, Site
 from gsfnas.errors import UserError, unknown
-from gsfnas.spec import Options, touched_channels
-from gsfnas.temporal._compiled import compiled
-from gsfnas.temporal._counting import CountingForm
-from gsfnas.temporal._fast import fast
-from gsfnas.temporal._fuse import LearnableFuse
-from gsfnas.temporal._gate import LearnableGate
-from gsfnas.temporal._shift import shift, shifted
+from gsfnas.modules.gate_shift_fuse._compiled import compiled
+from gsfnas.modules.gate_shift_fuse._counting import CountingForm
+from gsfnas.modules.gate_shift_fuse._fast import fast
+from gsfnas.modules.gate_shift_fuse._fuse import LearnableFuse
+from gsfnas.modules.gate_shift_fuse._gate import LearnableGate
+from gsfnas.modules.gate_shift_fuse._shift import shift, shifted
+from gsfnas.modules.gate_shift_fuse.spec import Options, shifted_channels
 
 # auto: fast, or plain where a compiler looks on; plain: the equations, one after the other; fast: few passes over the features,
 # in place where that is allowed; compiled: the plain one through torch.compile.
-PATHS = ("auto", "plain", "fast", "compiled")
+IMPLEMENTATIONS = ("auto", "plain", "fast", "compiled")
 
 
 class GateShiftFuse(nn.Module):
     """(N, C, H, W) -> (N, C, H, W), where each ``frames`` images in a row are one clip.
 
-    ``gate`` is learnable, 1, -1 or 0; ``fuse`` is learnable or sum. ``ratio`` of the channels are touched, rounded down to a
-    multiple of 4, or exactly ``touched``; the others pass bit for bit. A switch that is None is as published where the gate is
-    learnable; with a fixed gate nothing is interleaved, so that gate 1 with sum is TSM.
+    ``gate`` is learnable, 1, -1 or 0; ``fuse`` is learnable or sum. ``ratio`` of the channels are shifted, rounded down to a
+    multiple of 4, or exactly ``num_shifted``; the others pass bit for bit. A switch that is None is as published where the gate
+    is learnable; with a fixed gate nothing is interleaved, so that gate 1 with sum is TSM.
 
-    ``inplace`` lets the fast path overwrite its input, as for features that nothing else will read; ``path`` is one of PATHS.
+    ``inplace`` lets the fast path overwrite its input, as for features that nothing else will read; ``implementation`` is one
+    of IMPLEMENTATIONS.
 
     Raises UserError for a parameter that cannot be, and in ``forward`` where N is no whole number of clips.
     """
@@ -52,20 +52,22 @@ class GateShiftFuse(nn.Module):
         gate_norm: bool | None = None,
         bias: bool | None = None,
         interleave: bool | None = None,
-        touched: int | None = None,
+        num_shifted: int | None = None,
         inplace: bool = False,
     ) -> None:
         super().__init__()
         if frames < 1:
             raise UserError(f"`frames` must be at least 1, but got {frames}")
-        if touched is None:
-            touched = touched_channels(channels, ratio)
-        elif touched % 4 or not 4 <= touched <= channels:
-            raise UserError(f"`touched` must be a multiple of 4 from 4 to {channels}, but got {touched}")
-        self.channels, self._frames, self.inplace, self.path = channels, frames, inplace, "auto"
-        self.options = Options.of(touched, str(gate), fuse, gate_norm, bias, interleave)
+        if num_shifted is None:
+            num_shifted = shifted_channels(channels, ratio)
+        elif num_shifted % 4 or not 4 <= num_shifted <= channels:
+            raise UserError(f"`num_shifted` must be a multiple of 4 from 4 to {channels}, but got {num_shifted}")
+        self.channels, self._frames, self.inplace, self.implementation = channels, frames, inplace, "auto"
+        self.options = Options.of(num_shifted, str(gate), fuse, gate_norm, bias, interleave)
         options = self.options
-        self.gate = LearnableGate(touched, frames, norm=options.gate_norm, bias=options.bias) if gate == "learnable" else None
+        self.gate = (
+            LearnableGate(num_shifted, frames, norm=options.gate_norm, bias=options.bias) if gate == "learnable" else None
+        )
         self.fuse = LearnableFuse(frames, bias=options.bias) if fuse == "learnable" else None
 
     @property
@@ -75,7 +77,8 @@ class GateShiftFuse(nn.Module):
 
     def extra_repr(self) -> str:
         options = self.options
-        return f"{self.channels}, touched={options.touched}, frames={self.frames}, gate={options.gate}, fuse={options.fuse}"
+        parts = f"gate={options.gate}, fuse={options.fuse}"
+        return f"{self.channels}, num_shifted={options.num_shifted}, frames={self.frames}, {parts}"
 
     def forward(self, x: Tensor) -> Tensor:
         if isinstance(x, torch.fx.Proxy):
@@ -87,9 +90,9 @@ class GateShiftFuse(nn.Module):
             raise UserError(f"the number of images must be a multiple of {self.frames} frames, but got {x.shape[0]}")
         if x.shape[1] != self.channels:
             raise UserError(f"the features must have {self.channels} channels, but got {x.shape[1]}")
-        if self.path == "plain" or torch.compiler.is_compiling() or not self._can_be_fast(x):
+        if self.implementation == "plain" or torch.compiler.is_compiling() or not self._can_be_fast(x):
             return self._plain(x)
-        return _compiled(self, x) if self.path == "compiled" else self._fast(x)
+        return _compiled(self, x) if self.implementation == "compiled" else self._fast(x)
 
     def _can_be_fast(self, x: Tensor) -> bool:
         """Whether the gate's norm is a plain BatchNorm with something to average, and no hook waits for a part to be called."""
@@ -105,15 +108,15 @@ class GateShiftFuse(nn.Module):
             if options.gate == "0":
                 return x
             if options.gate == "1":
-                return shift(x, self.frames, options.touched // 2, inplace=self.inplace)
+                return shift(x, self.frames, options.num_shifted // 2, inplace=self.inplace)
         return fast(x, options, self.frames, self.gate, self.fuse, inplace=self.inplace)
 
     def _plain(self, x: Tensor) -> Tensor:
         """Equations 1 to 10, one after the other."""
         options = self.options
-        touched, rest = torch.split(x, [options.touched, self.channels - options.touched], dim=1)
-        gate = float(options.gate) if self.gate is None else self.gate(touched).to(x.dtype).unsqueeze(2)
-        groups = torch.unflatten(touched, 1, (2, -1))  # (N, 2, c/2, H, W)
+        moving, rest = torch.split(x, [options.num_shifted, self.channels - options.num_shifted], dim=1)
+        gate = float(options.gate) if self.gate is None else self.gate(moving).to(x.dtype).unsqueeze(2)
+        groups = torch.unflatten(moving, 1, (2, -1))  # (N, 2, c/2, H, W)
         gated = groups * gate
         residual = groups - gated
         moved = torch.flatten(shifted(torch.unflatten(gated, 0, (-1, self.frames))), 0, 1)
@@ -125,7 +128,7 @@ class GateShiftFuse(nn.Module):
         if options.interleave:
             out = torch.unflatten(out, 2, (2, -1)).transpose(2, 3)
         layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-        return torch.cat((out.reshape(touched.shape), rest), dim=1).contiguous(memory_format=layout)
+        return torch.cat((out.reshape(moving.shape), rest), dim=1).contiguous(memory_format=layout)
 
     def counting_form(self) -> nn.Module:
         """The same weights as plain modules with an equal output, in eval mode: what operation counters run on."""
@@ -140,27 +143,10 @@ def _pooled(x: Tensor) -> Tensor:
     return x.mean(dim=(3, 4), dtype=torch.promote_types(x.dtype, torch.float32))
 
 
-def set_path(network: nn.Module, path: str) -> None:
-    """Lets every GateShiftFuse in ``network`` take one of PATHS. Raises UserError for a path that is none."""
-    if path not in PATHS:
-        raise unknown("path", path, PATHS)
+def set_implementation(network: nn.Module, implementation: str) -> None:
+    """Lets every GateShiftFuse in ``network`` use one of IMPLEMENTATIONS. Raises UserError for any other name."""
+    if implementation not in IMPLEMENTATIONS:
+        raise unknown("implementation", implementation, IMPLEMENTATIONS)
     for module in network.modules():
         if isinstance(module, GateShiftFuse):
-            module.path = path
-
-
-def build_module(insertion: Insertion, site: Site, frames: int, *, inplace: bool = False) -> nn.Module:
-    """The module of a canonical insertion at its site, for clips of ``frames`` frames."""
-    assert insertion.module == "gate_shift_fuse", insertion.module
-    options = Options.of_insertion(insertion)
-    return GateShiftFuse(
-        site.channels,
-        frames,
-        gate=options.gate,
-        fuse=options.fuse,
-        gate_norm=options.gate_norm,
-        bias=options.bias,
-        interleave=options.interleave,
-        touched=options.touched,
-        inplace=inplace,
-    )
+            module.implementation = implementation

@@ -15,7 +15,7 @@ import torch
 if importlib.util.find_spec("triton") is None:
     pytest.skip("needs Triton, which cannot be imported", allow_module_level=True)
 
-from gsfnas.temporal import GateShiftFuse, _fast, _shift, _triton_call, set_path
+from gsfnas.modules.gate_shift_fuse import GateShiftFuse, _fast, _shift, _triton_call, set_implementation
 
 ON_GPU = torch.cuda.is_available()
 # Triton looks at it while it is imported, which other tests may have done before: hence a process of its own.
@@ -94,7 +94,7 @@ def step(module, x, grad):
 def assert_is_plain(module, x, *, tolerance=SINGLE):
     """Against the plain path in double precision, with the very same input and weights."""
     exact = copy.deepcopy(module).double()
-    set_path(exact, "plain")
+    set_implementation(exact, "plain")
     grad = torch.randn_like(x)
     with torch.no_grad():
         inference = copy.deepcopy(module)(x.clone(memory_format=torch.preserve_format))
@@ -103,9 +103,9 @@ def assert_is_plain(module, x, *, tolerance=SINGLE):
     assert found["output"].is_contiguous(memory_format=torch.channels_last) == x.is_contiguous(
         memory_format=torch.channels_last
     )
-    touched = module.options.touched
-    assert torch.equal(found["output"][:, touched:], x[:, touched:])
-    assert torch.equal(found["features"][:, touched:], grad[:, touched:])
+    num_shifted = module.options.num_shifted
+    assert torch.equal(found["output"][:, num_shifted:], x[:, num_shifted:])
+    assert torch.equal(found["features"][:, num_shifted:], grad[:, num_shifted:])
     for name, value in expected.items():
         error = (found[name].double() - value).norm() / max(1e-12, value.double().norm())
         assert error < tolerance, f"{name}: {error:.1e}"
@@ -187,7 +187,7 @@ def test_running_statistics_move_as_those_of_a_batch_norm(momentum):
     module, x = make((16, 2, 3)), features((16, 2, 3), clips=1)
     module.gate.norm.momentum = momentum
     plain = copy.deepcopy(module)
-    set_path(plain, "plain")
+    set_implementation(plain, "plain")
     for _ in range(2):
         module(x), plain(x)
     torch.testing.assert_close(module.gate.norm.state_dict(), plain.gate.norm.state_dict(), rtol=1e-5, atol=1e-6)
@@ -248,7 +248,7 @@ def compile_all():
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from gsfnas.temporal import _triton
+    from gsfnas.modules.gate_shift_fuse import _triton
 
     types = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.int64: "i64"}
     sources = {}
@@ -304,7 +304,7 @@ def compile_all():
             call = _fast._Call(module.options, 8, inplace, norm, triton=True)
             _triton.forward(x, call, weights, keep=False)
             _, kept, norm_taken = _triton.forward(x, call, weights, keep=True)
-            _triton.shifted_by_one(x, 8, module.options.touched // 2, 1, inplace=inplace)
+            _triton.shifted_by_one(x, 8, module.options.num_shifted // 2, 1, inplace=inplace)
         _triton.backward(x, call, weights, kept, norm_taken is not None and norm_taken.of_batch)
     for source, options in sources.values():
         triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)

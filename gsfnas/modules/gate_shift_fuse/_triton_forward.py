@@ -1,11 +1,11 @@
 """Triton kernels of the operator, forward, and of TSM's shift; equal to the plain path (equations 1 to 10).
 
 At most six launches: BatchNorm's statistics (two, in training), the convolution's three temporal taps, pooled sums, shares,
-and the mixture. Features are read in their precision and treated in single precision. The touched channels are read three
+and the mixture. Features are read in their precision and treated in single precision. The shifted channels are read three
 times and written once, in training read four times and kept in one copy; the last kernel copies the other channels, unless
 they stay where they are. Sums are partial sums, added in a fixed order.
 
-N clips * frames, B clips, T frames, C channels, c touched channels, h = c / 2 channels a group. Kernels see H * W positions in
+N clips * frames, B clips, T frames, C channels, c shifted channels, h = c / 2 channels a group. Kernels see H * W positions in
 a row. Of a group's channels they treat pairs, i and i + h / 2, which interleaving makes neighbours.
 """
 
@@ -68,7 +68,7 @@ def neighbours(row, column, height, width):
 
 @triton.jit
 def copy_rest(source, target, image, frames, positions, channels, mask, s_image, s_channel, s_position):
-    """What is not touched, of some images."""
+    """What is not shifted, of some images."""
     offsets = positions * s_position + channels * s_channel
     for index in range(frames):
         start = (image + index).to(tl.int64) * s_image
@@ -99,12 +99,12 @@ def gating_plane(taps, bias, fixed, image, frame, group, frames, positions, here
 @triton.jit
 def statistics_kernel(
     x, partial, x_image, x_channel, x_position, num_positions, num_tiles, tiles_per_image, tiles_per_program,
-    TOUCHED: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    SHIFTED: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Counts, means and sums of squared deviations of some tiles: to ``partial`` (3, chunks, c), by Welford's update."""
     chunk, num_programs = tl.program_id(0), tl.num_programs(0)
     channels = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    inside = channels < TOUCHED
+    inside = channels < SHIFTED
     count = tl.zeros((ROWS, 1), tl.float32)
     mean = tl.zeros((ROWS, CHANNELS), tl.float32)
     squares = tl.zeros((ROWS, CHANNELS), tl.float32)
@@ -120,27 +120,27 @@ def statistics_kernel(
     total = tl.sum(tl.sum(count, 1), 0)
     together = tl.sum(count * mean, 0) / total
     apart = mean - together[None, :]
-    row = partial + chunk * TOUCHED + channels
+    row = partial + chunk * SHIFTED + channels
     tl.store(row, tl.zeros((CHANNELS,), tl.float32) + total, mask=inside)
-    tl.store(row + num_programs * TOUCHED, together, mask=inside)
-    tl.store(row + 2 * num_programs * TOUCHED, tl.sum(squares + count * apart * apart, 0), mask=inside)
+    tl.store(row + num_programs * SHIFTED, together, mask=inside)
+    tl.store(row + 2 * num_programs * SHIFTED, tl.sum(squares + count * apart * apart, 0), mask=inside)
 
 
 @triton.jit
 def combine_kernel(
     partial, statistics, running_mean, running_variance, num_batches, momentum, chunks,
-    TOUCHED: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    SHIFTED: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Mean and biased variance, ``statistics`` (2, c), of all partial ones; the running statistics where there are some."""
     channels = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
-    inside = channels < TOUCHED
+    inside = channels < SHIFTED
     count = tl.zeros((CHANNELS,), tl.float32)
     total = tl.zeros((CHANNELS,), tl.float32)
     for first in range(0, chunks, ROWS):
         rows = first + tl.arange(0, ROWS)[:, None]
         here = (rows < chunks) & inside[None, :]
-        counts = tl.load(partial + rows * TOUCHED + channels[None, :], mask=here, other=0.0)
-        means = tl.load(partial + (chunks + rows) * TOUCHED + channels[None, :], mask=here, other=0.0)
+        counts = tl.load(partial + rows * SHIFTED + channels[None, :], mask=here, other=0.0)
+        means = tl.load(partial + (chunks + rows) * SHIFTED + channels[None, :], mask=here, other=0.0)
         total += tl.sum(counts * means, 0)
         count += tl.sum(counts, 0)
     mean = total / tl.maximum(count, 1.0)
@@ -148,13 +148,13 @@ def combine_kernel(
     for first in range(0, chunks, ROWS):
         rows = first + tl.arange(0, ROWS)[:, None]
         here = (rows < chunks) & inside[None, :]
-        counts = tl.load(partial + rows * TOUCHED + channels[None, :], mask=here, other=0.0)
-        apart = tl.load(partial + (chunks + rows) * TOUCHED + channels[None, :], mask=here, other=0.0) - mean[None, :]
-        within = tl.load(partial + (2 * chunks + rows) * TOUCHED + channels[None, :], mask=here, other=0.0)
+        counts = tl.load(partial + rows * SHIFTED + channels[None, :], mask=here, other=0.0)
+        apart = tl.load(partial + (chunks + rows) * SHIFTED + channels[None, :], mask=here, other=0.0) - mean[None, :]
+        within = tl.load(partial + (2 * chunks + rows) * SHIFTED + channels[None, :], mask=here, other=0.0)
         squares += tl.sum(within + counts * apart * apart, 0)
     variance = squares / tl.maximum(count, 1.0)
     tl.store(statistics + channels, mean, mask=inside)
-    tl.store(statistics + TOUCHED + channels, variance, mask=inside)
+    tl.store(statistics + SHIFTED + channels, variance, mask=inside)
     if running_mean is not None:
         old = tl.load(running_mean + channels, mask=inside, other=0.0).to(tl.float32)
         tl.store(running_mean + channels, (old + momentum * (mean - old)).to(running_mean.dtype.element_ty), mask=inside)

@@ -8,13 +8,19 @@ the backward pass has other shapes, ``means`` (2, N, c) and ``share`` (N, c). Bl
 import torch
 from torch import Tensor, nn
 
-from gsfnas.temporal._fast import _Call, _Kept, _Weights
-from gsfnas.temporal._fast_gate import Norm
-from gsfnas.temporal._triton_backward import direct_kernel, fuse_kernel, gate_kernel, grad_share_kernel, total_kernel
-from gsfnas.temporal._triton_call import (
+from gsfnas.modules.gate_shift_fuse._fast import _Call, _Kept, _Weights
+from gsfnas.modules.gate_shift_fuse._fast_gate import Norm
+from gsfnas.modules.gate_shift_fuse._triton_backward import (
+    direct_kernel,
+    fuse_kernel,
+    gate_kernel,
+    grad_share_kernel,
+    total_kernel,
+)
+from gsfnas.modules.gate_shift_fuse._triton_call import (
     blocked,
     divided,
-    empty_touched,
+    empty_shifted,
     is_dense,
     num_chunks,
     num_splits,
@@ -22,7 +28,7 @@ from gsfnas.temporal._triton_call import (
     rows_beside,
     strides_of,
 )
-from gsfnas.temporal._triton_forward import (
+from gsfnas.modules.gate_shift_fuse._triton_forward import (
     combine_kernel,
     mix_kernel,
     share_kernel,
@@ -37,7 +43,7 @@ _FLOAT, _DENSE = torch.float32, torch.contiguous_format
 
 def forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[Tensor, _Kept, Norm | None]:
     """Of dense features (N, C, H, W): the output, what the backward pass needs, and what the gate's norm took."""
-    options, frames, half = call.options, call.frames, call.options.touched // 2
+    options, frames, half = call.options, call.frames, call.options.num_shifted // 2
     images, channels, height, width = x.shape
     positions = height * width
     norm = taps = planes = means = share = None
@@ -45,7 +51,7 @@ def forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[T
     if weights.gate is None:
         fixed = float(options.gate)
     else:
-        norm = None if call.norm is None else _norm_of(call.norm, x, options.touched)
+        norm = None if call.norm is None else _norm_of(call.norm, x, options.num_shifted)
         taps = _taps(x, norm, weights.gate.contiguous())
         if keep:
             planes = torch.empty(images, 2, positions, dtype=_FLOAT, device=x.device)
@@ -53,12 +59,12 @@ def forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[T
         share, means = _share(x, taps, fixed, weights, frames, half)
 
     needs_features = keep and (weights.gate is not None or weights.fuse is not None)
-    kept = empty_touched(x, options.touched) if needs_features else None
+    kept = empty_shifted(x, options.num_shifted) if needs_features else None
     out = x if call.inplace else torch.empty_like(x)
     pairs = power_of_two(half // 2)
     rows = rows_beside(2 * pairs, positions, 2048)
     rest = blocked(channels, max(16, 4096 // rows))
-    parts = 2 + (0 if call.inplace else divided(channels - options.touched, rest))
+    parts = 2 + (0 if call.inplace else divided(channels - options.num_shifted, rest))
     mix_kernel[(divided(positions, rows), images // frames, parts)](
         x, out, taps, weights.gate_bias, fixed, share, planes, kept, *strides_of(x), *strides_of(x if kept is None else kept),
         positions, frames, channels,
@@ -70,23 +76,23 @@ def forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[T
     return out, _Kept(kept, planes, mean, variance, means, share), norm
 
 
-def _norm_of(module: nn.BatchNorm2d, x: Tensor, touched: int) -> Norm:
-    """As ``norm_of``: what ``module`` normalises the touched channels with; its running statistics are brought up to date."""
+def _norm_of(module: nn.BatchNorm2d, x: Tensor, num_shifted: int) -> Norm:
+    """As ``norm_of``: what ``module`` normalises the shifted channels with; its running statistics are brought up to date."""
     running_mean, running_variance = module.running_mean, module.running_var
     if running_mean is not None and running_variance is not None and not module.training:
         return Norm(running_mean, running_variance, module.weight, module.bias, module.eps, of_batch=False)
     positions = x.shape[2] * x.shape[3]
-    block = blocked(touched, 64, 16)
+    block = blocked(num_shifted, 64, 16)
     rows = rows_beside(block, positions, 4096)
-    blocks, per_image = divided(touched, block), divided(positions, rows)
+    blocks, per_image = divided(num_shifted, block), divided(positions, rows)
     tiles = x.shape[0] * per_image
     chunks = num_chunks(blocks, tiles)
-    partial = torch.empty(3, chunks, touched, dtype=_FLOAT, device=x.device)
+    partial = torch.empty(3, chunks, num_shifted, dtype=_FLOAT, device=x.device)
     statistics_kernel[(chunks, blocks)](
         x, partial, *strides_of(x), positions, tiles, per_image, divided(tiles, chunks),
-        TOUCHED=touched, ROWS=rows, CHANNELS=block,
+        SHIFTED=num_shifted, ROWS=rows, CHANNELS=block,
     )  # fmt: skip
-    statistics = torch.empty(2, touched, dtype=_FLOAT, device=x.device)
+    statistics = torch.empty(2, num_shifted, dtype=_FLOAT, device=x.device)
     momentum, num_batches = module.momentum, module.num_batches_tracked
     if running_mean is None or running_variance is None:
         running_mean = running_variance = num_batches = None
@@ -94,9 +100,9 @@ def _norm_of(module: nn.BatchNorm2d, x: Tensor, touched: int) -> Norm:
         momentum = 0.0
         if num_batches is not None:
             momentum, num_batches = 1 / float(num_batches.add_(1)), None
-    combine_kernel[(divided(touched, 4),)](
+    combine_kernel[(divided(num_shifted, 4),)](
         partial, statistics, running_mean, running_variance, num_batches, float(momentum or 0.0), chunks,
-        TOUCHED=touched, ROWS=256, CHANNELS=4,
+        SHIFTED=num_shifted, ROWS=256, CHANNELS=4,
     )  # fmt: skip
     for buffer in (running_mean, running_variance, num_batches):
         if buffer is not None:
@@ -158,7 +164,7 @@ def backward(
     """The gradients of the features and of ``weights``."""
     if not is_dense(grad):
         grad = grad.contiguous()
-    options, frames, half = call.options, call.frames, call.options.touched // 2
+    options, frames, half = call.options, call.frames, call.options.num_shifted // 2
     images, channels, height, width = grad.shape
     positions, apart = height * width, not options.interleave
     features = kept.features
@@ -178,7 +184,7 @@ def backward(
         slopes = torch.empty(images, 2, positions, dtype=_FLOAT, device=grad.device)
         bias_partial = torch.empty(2, images, tiles, dtype=_FLOAT, device=grad.device)
     f_strides = strides_of(grad if features is None else features)
-    direct_kernel[(tiles, images, 2 + divided(channels - options.touched, rest))](
+    direct_kernel[(tiles, images, 2 + divided(channels - options.num_shifted, rest))](
         grad, features, kept.planes, fixed, kept.share, pooled, slopes, bias_partial, grad_x, *strides_of(grad), *f_strides,
         positions, images, frames, channels,
         HALF=half, ROWS=rows, PAIRS=pairs, REST=rest, APART=apart,
@@ -188,10 +194,10 @@ def backward(
     partial = norm_sums = None
     if slopes is not None:
         if call.norm is not None:
-            norm_sums = torch.empty(2, options.touched, dtype=_FLOAT, device=grad.device)
+            norm_sums = torch.empty(2, options.num_shifted, dtype=_FLOAT, device=grad.device)
         partial = _gate_backward(slopes, call, weights, kept, None if norm_of_batch else grad_x)
     if partial is not None or fuse_partial is not None:
-        num_of_gate = 0 if partial is None else options.touched
+        num_of_gate = 0 if partial is None else options.num_shifted
         chunks, fuse_chunks = (0 if sums is None else sums.shape[0] for sums in (partial, fuse_partial))
         total_kernel[(num_of_gate + (2 if fuse_chunks else 0),)](
             partial, bias_partial, fuse_partial, grads.gate, grads.gate_bias, norm_sums, grads.norm, grads.norm_bias,
@@ -205,7 +211,7 @@ def backward(
 
 def _fuse_backward(grad: Tensor, fixed: float, call: _Call, weights: _Weights, kept: _Kept) -> tuple[Tensor, Tensor]:
     """What each position's gradient takes from the means (2, N, c), and partial sums of the convolution's gradients."""
-    features, frames, half = kept.features, call.frames, call.options.touched // 2
+    features, frames, half = kept.features, call.frames, call.options.num_shifted // 2
     assert features is not None
     assert weights.fuse is not None
     images, positions = features.shape[0], features.shape[2] * features.shape[3]
@@ -234,7 +240,7 @@ def _gate_backward(
     slopes: Tensor, call: _Call, weights: _Weights, kept: _Kept, grad_x: Tensor | None, norm_sums: Tensor | None = None
 ) -> Tensor | None:
     """Adds to ``grad_x`` where it is given. Without ``norm_sums`` it gives partial sums of the weights' gradients."""
-    features, half = kept.features, call.options.touched // 2
+    features, half = kept.features, call.options.num_shifted // 2
     assert features is not None
     assert weights.gate is not None
     images, _, height, width = features.shape

@@ -10,8 +10,7 @@ from ptflops import get_model_complexity_info
 from torch import nn
 
 from gsfnas.candidate import Site
-from gsfnas.spec import GateShiftFuseSpec
-from gsfnas.temporal import build_module
+from gsfnas.modules.gate_shift_fuse import GateShiftFuseSpec
 
 SPEC = GateShiftFuseSpec()
 
@@ -31,7 +30,7 @@ def case(channels, size, parameters, frames):
     insertion = SPEC.resolve(site, parameters)
     if insertion is None:
         return None
-    return SPEC.cost(site, insertion, frames), build_module(insertion, site, frames)
+    return SPEC.cost(site, insertion, frames), SPEC.build(site, insertion, frames)
 
 
 class OneClip(nn.Module):

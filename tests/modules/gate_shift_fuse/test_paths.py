@@ -15,14 +15,15 @@ from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate, Insertion
 from gsfnas.errors import UserError
 from gsfnas.model import build_model
-from gsfnas.temporal import PATHS, GateShiftFuse, _gate_shift_fuse, set_path
-from gsfnas.temporal._compiled import compiled
+from gsfnas.modules.gate_shift_fuse import IMPLEMENTATIONS, GateShiftFuse, set_implementation
+from gsfnas.modules.gate_shift_fuse import network as network_file
+from gsfnas.modules.gate_shift_fuse._compiled import compiled
 
 
 class TestPlain(Family):
     def make(self, frames=4, ratio=0.5):
         module = super().make(frames, ratio)
-        set_path(module, "plain")
+        set_implementation(module, "plain")
         return module
 
 
@@ -58,7 +59,7 @@ class TestInPlaceTsm(InPlace):
 def both(module):
     """The module and its twin on the plain path."""
     plain = copy.deepcopy(module)
-    set_path(plain, "plain")
+    set_implementation(plain, "plain")
     return module, plain
 
 
@@ -134,11 +135,11 @@ def test_in_bf16_fast_is_as_near_to_single_precision_as_plain(shape):
     fast, plain = both(randomised(GateShiftFuse(channels, 8, ratio=0.25)).eval())
     x = torch.randn(8, channels, *size).contiguous(memory_format=torch.channels_last).bfloat16()
     with torch.inference_mode():
-        expected = plain(x.float())[:, : fast.options.touched]
+        expected = plain(x.float())[:, : fast.options.num_shifted]
         errors = []
         for module in (fast, plain):
             with torch.autocast("cpu", torch.bfloat16):
-                errors.append(relative(module(x)[:, : fast.options.touched], expected))
+                errors.append(relative(module(x)[:, : fast.options.num_shifted], expected))
     assert errors[0] < max(1.5 * errors[1], torch.finfo(torch.bfloat16).eps)
 
 
@@ -148,7 +149,7 @@ def test_compiled_is_plain_on_the_shapes_of_the_paper(shape):
     channels, *size = shape
     torch.manual_seed(0)
     module, plain = both(randomised(GateShiftFuse(channels, 8, ratio=0.25)))
-    set_path(module, "compiled")
+    set_implementation(module, "compiled")
     x = torch.randn(8, channels, *size).contiguous(memory_format=torch.channels_last)
     grad = torch.randn_like(x)
     with warnings.catch_warnings():
@@ -179,23 +180,23 @@ def test_what_cannot_be_compiled_runs_fast_with_one_warning(monkeypatch, error, 
         return run
 
     monkeypatch.setattr(torch, "compile", broken)
-    monkeypatch.setattr(_gate_shift_fuse, "_compiled", compiled(GateShiftFuse._plain, GateShiftFuse._fast))
+    monkeypatch.setattr(network_file, "_compiled", compiled(GateShiftFuse._plain, GateShiftFuse._fast))
     module = randomised(GateShiftFuse(8, 2)).eval()
     x = torch.randn(4, 8, 3, 3)
     expected = module(x)
-    set_path(module, "compiled")
+    set_implementation(module, "compiled")
     with pytest.warns(UserWarning, match=f"could not be compiled, and runs on its fast path: .*{said}"):
         assert torch.equal(module(x), expected)
     assert torch.equal(module(x), expected)
 
 
-def test_set_path_reaches_every_module_and_refuses_others():
+def test_set_implementation_reaches_every_module_and_refuses_others():
     network = nn.Sequential(GateShiftFuse(8, 2), nn.Sequential(GateShiftFuse(8, 2)))
-    for path in PATHS:
-        set_path(network, path)
-        assert network[0].path == network[1][0].path == path
-    with pytest.raises(UserError, match="unknown path 'quick'"):
-        set_path(network, "quick")
+    for path in IMPLEMENTATIONS:
+        set_implementation(network, path)
+        assert network[0].implementation == network[1][0].implementation == path
+    with pytest.raises(UserError, match="unknown implementation 'quick'"):
+        set_implementation(network, "quick")
 
 
 def test_a_synchronised_norm_has_its_own_forward():
@@ -279,7 +280,7 @@ def test_the_fast_path_says_that_it_has_no_second_derivative():
     x = torch.randn(4, 8, 3, 3, dtype=torch.float64, requires_grad=True)
     (grad,) = torch.autograd.grad(plain(x).sum(), x, create_graph=True)
     (grad * x).sum().backward()
-    with pytest.raises(RuntimeError, match=r"no second derivative; gsfnas.temporal.set_path\(model, 'plain'\) has"):
+    with pytest.raises(RuntimeError, match=r"no second derivative; set_implementation\(model, 'plain'\) has"):
         torch.autograd.grad(fast(x).sum(), x, create_graph=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsfnas.temporal._triton_call import on_triton
+from gsfnas.modules.gate_shift_fuse._triton_call import on_triton
 
 
 def shifted(x: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class _Shift(torch.autograd.Function):
         if inplace:
             ctx.mark_dirty(x)
         if on_triton(x):
-            from gsfnas.temporal._triton import shifted_by_one
+            from gsfnas.modules.gate_shift_fuse._triton import shifted_by_one
 
             with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
                 return shifted_by_one(x, frames, half, step, inplace=inplace)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from gsfnas.temporal import GateShiftFuse
+from gsfnas.modules.gate_shift_fuse import GateShiftFuse
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 SHIPPED = sorted(GOLDEN.glob("*.npz"))
 # The larger ones, some with the running statistics (eval), are too large for the repository and may stand beside it.
-MORE = Path(__file__).parents[3] / "shared" / "golden"
+MORE = Path(__file__).parents[4] / "shared" / "golden"
 FILES = {path.stem: path for path in [*sorted(MORE.glob("*.npz")), *SHIPPED]}
 
 

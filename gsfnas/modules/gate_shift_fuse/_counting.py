@@ -7,9 +7,9 @@ architecture. This form is for counting alone: it is slower and always in eval m
 import torch
 from torch import Tensor, nn
 
-from gsfnas.spec import Options
-from gsfnas.temporal._fuse import LearnableFuse
-from gsfnas.temporal._gate import LearnableGate
+from gsfnas.modules.gate_shift_fuse._fuse import LearnableFuse
+from gsfnas.modules.gate_shift_fuse._gate import LearnableGate
+from gsfnas.modules.gate_shift_fuse.spec import Options
 
 
 class CountingForm(nn.Module):
@@ -25,8 +25,8 @@ class CountingForm(nn.Module):
         self.eval()
 
     def forward(self, x_nchw: Tensor) -> Tensor:
-        touched, rest = torch.split(x_nchw, [self.options.touched, self.channels - self.options.touched], dim=1)
-        x = torch.unflatten(touched, 0, (-1, self.frames)).transpose(1, 2).contiguous()  # (B, c, T, H, W)
+        moving, rest = torch.split(x_nchw, [self.options.num_shifted, self.channels - self.options.num_shifted], dim=1)
+        x = torch.unflatten(moving, 0, (-1, self.frames)).transpose(1, 2).contiguous()  # (B, c, T, H, W)
         gates = (float(self.options.gate),) * 2 if self.gate is None else self.gate(x).split(1, dim=1)
         groups = []
         for group, (part, gate) in enumerate(zip(x.chunk(2, dim=1), gates, strict=True)):
@@ -52,13 +52,13 @@ def _shift3d(x: Tensor, *, forward: bool) -> Tensor:
 
 
 def _plain_gate(gate: LearnableGate) -> nn.Sequential:
-    touched = 2 * gate.weight.shape[1]
+    num_shifted = 2 * gate.weight.shape[1]
     modules: list[nn.Module] = []
     if gate.norm is not None:
-        norm = nn.BatchNorm3d(touched, device=gate.weight.device, dtype=gate.weight.dtype)
+        norm = nn.BatchNorm3d(num_shifted, device=gate.weight.device, dtype=gate.weight.dtype)
         norm.load_state_dict(gate.norm.state_dict())
         modules += [norm, nn.ReLU()]
-    convolution = nn.Conv3d(touched, 2, 3, padding=1, groups=2, bias=gate.bias is not None)
+    convolution = nn.Conv3d(num_shifted, 2, 3, padding=1, groups=2, bias=gate.bias is not None)
     _copy(convolution, gate.weight, gate.bias)
     return nn.Sequential(*modules, convolution, nn.Tanh())
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Parameters, gate_shift_fuse
 
-from gsfnas.temporal import GateShiftFuse
+from gsfnas.modules.gate_shift_fuse import GateShiftFuse
 
 switch = st.booleans()
 
@@ -28,19 +28,19 @@ switch = st.booleans()
 )
 def test_equations(clips, frames, quarters, untouched, size, gate, fuse, gate_norm, bias, interleave, channels_last, seed):
     random = np.random.default_rng(seed)
-    touched = 4 * quarters
-    channels = touched + untouched
+    num_shifted = 4 * quarters
+    channels = num_shifted + untouched
     parameters = Parameters()
     if gate == "learnable":
-        parameters.gate_weight = random.normal(size=(2, touched // 2, 3, 3, 3), scale=0.3)
+        parameters.gate_weight = random.normal(size=(2, num_shifted // 2, 3, 3, 3), scale=0.3)
         parameters.gate_bias = random.normal(size=2) if bias else None
         if gate_norm:
-            parameters.norm = (*random.normal(size=(3, touched)), random.uniform(0.5, 2, touched))
+            parameters.norm = (*random.normal(size=(3, num_shifted)), random.uniform(0.5, 2, num_shifted))
     if fuse == "learnable":
         parameters.fuse_weight = random.normal(size=(2, 2, 3, 3))
         parameters.fuse_bias = random.normal(size=2) if bias else None
     switches = {"gate_norm": gate_norm, "bias": bias, "interleave": interleave}
-    module = GateShiftFuse(channels, frames, touched=touched, gate=gate, fuse=fuse, **switches).double().eval()
+    module = GateShiftFuse(channels, frames, num_shifted=num_shifted, gate=gate, fuse=fuse, **switches).double().eval()
     module.load_state_dict(state_of(parameters))
 
     x = random.normal(size=(clips, channels, frames, *size))
@@ -50,7 +50,7 @@ def test_equations(clips, frames, quarters, untouched, size, gate, fuse, gate_no
     with torch.no_grad():
         y = module(nchw).unflatten(0, (clips, frames)).transpose(1, 2).numpy()
 
-    np.testing.assert_allclose(y, gate_shift_fuse(x, touched, gate, fuse, interleave, parameters), atol=1e-10)
+    np.testing.assert_allclose(y, gate_shift_fuse(x, num_shifted, gate, fuse, interleave, parameters), atol=1e-10)
 
 
 def state_of(parameters):

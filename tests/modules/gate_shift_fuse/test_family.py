@@ -7,8 +7,8 @@ from torch import nn
 
 from gsfnas.candidate import Site
 from gsfnas.errors import UserError
-from gsfnas.spec import resolve
-from gsfnas.temporal import GateShiftFuse, build_module
+from gsfnas.modules import resolve
+from gsfnas.modules.gate_shift_fuse import SPEC, GateShiftFuse
 
 
 def randomised(module: nn.Module) -> nn.Module:
@@ -102,7 +102,7 @@ def test_an_insertion_is_built_as_it_says(gate, fuse, switches):
     insertion = resolve(site, {"module": "gate_shift_fuse", "gate": gate, "fuse": fuse, "ratio": 0.5, **switches})
     if insertion is None:
         return
-    module = build_module(insertion, site, 2)
+    module = SPEC.build(site, insertion, 2)
     expected = GateShiftFuse(16, 2, ratio=0.5, gate=gate, fuse=fuse, **{name: bool(on) for name, on in switches.items()})
     assert module.options == expected.options
     torch.manual_seed(1)
@@ -176,8 +176,8 @@ def test_runs_with_weights_of_half_precision(gate):
     [
         ({"frames": 0}, "`frames` must be at least 1, but got 0"),
         ({"ratio": 1.25}, r"`ratio` must be in \(0, 1\], but got 1.25"),
-        ({"touched": 6}, "`touched` must be a multiple of 4 from 4 to 16, but got 6"),
-        ({"touched": 20}, "`touched` must be a multiple of 4 from 4 to 16, but got 20"),
+        ({"num_shifted": 6}, "`num_shifted` must be a multiple of 4 from 4 to 16, but got 6"),
+        ({"num_shifted": 20}, "`num_shifted` must be a multiple of 4 from 4 to 16, but got 20"),
         ({"gate": 2}, "`gate` must be one of learnable, 1, -1, 0, but got '2'"),
         ({"fuse": "mean"}, "`fuse` must be one of learnable, sum, but got 'mean'"),
         ({"channels": 3}, "two groups need at least 4 channels, but there are 3"),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from gsfnas.candidate import Insertion, Site
 from gsfnas.errors import UserError
-from gsfnas.spec import FAMILY, GateShiftFuseSpec, ModuleCost, Options, label, resolve, spec_of, touched_channels
+from gsfnas.modules import ModuleCost, label, resolve, spec_of
+from gsfnas.modules.gate_shift_fuse import FAMILY, GateShiftFuseSpec, Options, shifted_channels
 
 SITE = Site("layer1.0.conv1", "layer1.0.conv1", "layer1.0", "conv1", "after", 64, 28, 28)
 
@@ -20,7 +21,7 @@ def parameters(site=SITE, **asked):
 
 
 @pytest.mark.parametrize(
-    ("channels", "ratio", "touched"),
+    ("channels", "ratio", "num_shifted"),
     [
         (64, 1, 64),
         (64, 0.25, 16),
@@ -33,15 +34,15 @@ def parameters(site=SITE, **asked):
         (576, 0.125, 72),
     ],
 )
-def test_touched_channels_round_down_to_a_multiple_of_four(channels, ratio, touched):
-    assert touched_channels(channels, ratio) == touched
+def test_shifted_channels_round_down_to_a_multiple_of_four(channels, ratio, num_shifted):
+    assert shifted_channels(channels, ratio) == num_shifted
 
 
 @given(st.integers(4, 4096), st.floats(0, 1, exclude_min=True))
-def test_touched_channels_are_some_and_not_more_than_asked(channels, ratio):
-    touched = touched_channels(channels, ratio)
-    assert touched % 4 == 0
-    assert touched == 4 or 4 < touched <= channels * ratio + 1e-6
+def test_shifted_channels_are_some_and_not_more_than_asked(channels, ratio):
+    num_shifted = shifted_channels(channels, ratio)
+    assert num_shifted % 4 == 0
+    assert num_shifted == 4 or 4 < num_shifted <= channels * ratio + 1e-6
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_what_is_canonical_stays_so_and_what_is_written_out_is_not(module, ratio
         spec.check(SITE, Insertion.of("gate_shift_fuse", {"gate": "learnable", **dict(insertion.parameters), "gate_norm": 1}))
     options = Options.of_insertion(insertion)
     assert (options.gate, options.fuse) == FAMILY[module]
-    assert options.interleave == (options.touched > 4 and chosen.get("interleave", options.gate == "learnable"))
+    assert options.interleave == (options.num_shifted > 4 and chosen.get("interleave", options.gate == "learnable"))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_labels(asked, text):
 
 
 def test_no_torch_is_needed():
-    code = "import sys, gsfnas.spec; sys.exit('torch' in sys.modules)"
+    code = "import sys, gsfnas.modules.gate_shift_fuse; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -2,14 +2,14 @@
 
 What it does differently, and why:
 
-- Only the touched channels are read and written. In place, the others are not even copied.
+- Only the shifted channels are read and written. In place, the others are not even copied.
 - The gate's 3x3x3 convolution is a 2D convolution with more outputs, which are then added (``_fast_gate.py``).
 - The means of the shifted features are shifted means, the residual's those of the features less those of the gated part.
-- For the backward pass it keeps one copy of the touched features, the planes and the shares, and makes the rest again.
+- For the backward pass it keeps one copy of the shifted features, the planes and the shares, and makes the rest again.
 - It works in buffers that it has. Large fresh memory costs page faults, which can take longer than the arithmetic.
 - On a GPU, in single or half precision, it is a few Triton kernels (``_triton.py``).
 
-N clips * frames, B clips, T frames, C channels, c touched channels, h = c / 2 channels a group.
+N clips * frames, B clips, T frames, C channels, c shifted channels, h = c / 2 channels a group.
 """
 
 from typing import Any, NamedTuple
@@ -18,8 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gsfnas.spec import Options
-from gsfnas.temporal._fast_gate import (
+from gsfnas.modules.gate_shift_fuse._fast_gate import (
     Norm,
     few,
     gating_planes,
@@ -28,9 +27,10 @@ from gsfnas.temporal._fast_gate import (
     normalised,
     normalised_backward,
 )
-from gsfnas.temporal._fuse import LearnableFuse
-from gsfnas.temporal._gate import LearnableGate
-from gsfnas.temporal._triton_call import on_triton
+from gsfnas.modules.gate_shift_fuse._fuse import LearnableFuse
+from gsfnas.modules.gate_shift_fuse._gate import LearnableGate
+from gsfnas.modules.gate_shift_fuse._triton_call import on_triton
+from gsfnas.modules.gate_shift_fuse.spec import Options
 
 # For each group, the frames that take from a neighbour and the frames that they take from.
 _MOVES = ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1)))
@@ -101,7 +101,7 @@ class _Fast(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph=True
-            raise RuntimeError("the fast path has no second derivative; gsfnas.temporal.set_path(model, 'plain') has")
+            raise RuntimeError("the fast path has no second derivative; set_implementation(model, 'plain') has")
         saved = ctx.saved_tensors  # looked at once: under checkpointing each look computes the tensors again
         kept, weights = _Kept(*saved[: len(_Kept._fields)]), _Weights(*saved[len(_Kept._fields) :])
         grad_x, grad_weights = _backward(grads[0], ctx.call, weights, kept, ctx.norm_of_batch)
@@ -110,15 +110,15 @@ class _Fast(torch.autograd.Function):
 
 def _forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[Tensor, _Kept, Norm | None]:
     if call.triton:
-        from gsfnas.temporal import _triton
+        from gsfnas.modules.gate_shift_fuse import _triton
 
         with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
             return _triton.forward(x, call, weights, keep=keep)
-    options, touched = call.options, call.options.touched
-    whole = touched == x.shape[1]
-    part = x[:, :touched]
+    options, num_shifted = call.options, call.options.num_shifted
+    whole = num_shifted == x.shape[1]
+    part = x[:, :num_shifted]
     # Dense, a broadcast over groups is several times faster than on a slice of the channels.
-    features = part if whole and call.inplace and not keep else part.clone(memory_format=_layout(x, touched))
+    features = part if whole and call.inplace and not keep else part.clone(memory_format=_layout(x, num_shifted))
 
     norm = planes = None
     if weights.gate is None:
@@ -147,7 +147,7 @@ def _forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[
         # To copy all channels at once and some again is faster than to copy a slice of them.
         out = x if call.inplace else x.clone()
         if mixed.data_ptr() != out.data_ptr():
-            out[:, :touched] = mixed
+            out[:, :num_shifted] = mixed
     needs_features = weights.gate is not None or weights.fuse is not None
     mean, variance = (None, None) if norm is None else (norm.mean, norm.variance)
     return out, _Kept(features if keep and needs_features else None, planes, mean, variance, maps, share), norm
@@ -169,14 +169,14 @@ def _backward(
     grad: Tensor, call: _Call, weights: _Weights, kept: _Kept, norm_of_batch: bool
 ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
     if call.triton:
-        from gsfnas.temporal import _triton
+        from gsfnas.modules.gate_shift_fuse import _triton
 
         return _triton.backward(grad, call, weights, kept, norm_of_batch)
-    options, frames, touched = call.options, call.frames, call.options.touched
+    options, frames, num_shifted = call.options, call.frames, call.options.num_shifted
     features, planes, share = kept.features, kept.planes, kept.share
     grad_norm = grad_norm_bias = grad_gate = grad_gate_bias = grad_fuse = grad_fuse_bias = None
 
-    grad_mixed = grad[:, :touched].contiguous(memory_format=_layout(grad, touched))
+    grad_mixed = grad[:, :num_shifted].contiguous(memory_format=_layout(grad, num_shifted))
     if options.interleave:
         apart = torch.empty_like(grad_mixed)
         torch.unflatten(apart, 1, (2, 2, -1)).copy_(torch.unflatten(grad_mixed, 1, (2, -1, 2)).transpose(2, 3))
@@ -215,9 +215,9 @@ def _backward(
             grad_read, grad_norm, grad_norm_bias = normalised_backward(grad_read, read, features, norm)
         grad_features += grad_read
 
-    if touched < grad.shape[1]:
+    if num_shifted < grad.shape[1]:
         grad_x = grad.clone()
-        grad_x[:, :touched] = grad_features
+        grad_x[:, :num_shifted] = grad_features
     else:
         grad_x = grad_features.contiguous(memory_format=_format(grad))
     return grad_x, (grad_norm, grad_norm_bias, grad_gate, grad_gate_bias, grad_fuse, grad_fuse_bias)
@@ -292,6 +292,6 @@ def _format(x: Tensor) -> torch.memory_format:
     return torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
 
 
-def _layout(x: Tensor, touched: int) -> torch.memory_format:
-    """That of the features, unless so few channels are touched that planes are faster."""
-    return torch.contiguous_format if few(touched) else _format(x)
+def _layout(x: Tensor, num_shifted: int) -> torch.memory_format:
+    """That of the features, unless so few channels are shifted that planes are faster."""
+    return torch.contiguous_format if few(num_shifted) else _format(x)

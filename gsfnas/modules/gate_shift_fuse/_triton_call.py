@@ -59,10 +59,10 @@ def strides_of(x: Tensor) -> Strides:
     return Strides(channels * height * width, height * width, 1)
 
 
-def empty_touched(x: Tensor, touched: int) -> Tensor:
-    """(N, touched, H, W), dense in the layout of ``x``."""
+def empty_shifted(x: Tensor, num_shifted: int) -> Tensor:
+    """(N, num_shifted, H, W), dense in the layout of ``x``."""
     last = x.is_contiguous(memory_format=torch.channels_last)
-    shape = (x.shape[0], touched, *x.shape[2:])
+    shape = (x.shape[0], num_shifted, *x.shape[2:])
     return torch.empty(
         shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last if last else torch.contiguous_format
     )

@@ -1,14 +1,14 @@
 """The learnable gate: tanh of one 3x3x3 convolution a group (equations 1, 2).
 
 The published code puts a BatchNorm and a ReLU before the convolution and gives it a bias; both are switches here. N clips *
-frames, B clips, T frames, c touched channels.
+frames, B clips, T frames, c shifted channels.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gsfnas.temporal._shift import shifted
+from gsfnas.modules.gate_shift_fuse._shift import shifted
 
 
 class LearnableGate(nn.Module):
@@ -18,12 +18,12 @@ class LearnableGate(nn.Module):
     time: on CPUs a Conv3d with two outputs is many times slower, and the features need no transposed copy.
     """
 
-    def __init__(self, touched: int, frames: int, *, norm: bool, bias: bool) -> None:
+    def __init__(self, num_shifted: int, frames: int, *, norm: bool, bias: bool) -> None:
         super().__init__()
         self.frames = frames
         # Over (N, H, W) it takes the same statistics as a BatchNorm3d over clips, frames and positions.
-        self.norm = nn.BatchNorm2d(touched) if norm else None
-        self.weight = nn.Parameter(torch.zeros(2, touched // 2, 3, 3, 3))
+        self.norm = nn.BatchNorm2d(num_shifted) if norm else None
+        self.weight = nn.Parameter(torch.zeros(2, num_shifted // 2, 3, 3, 3))
         self.bias = nn.Parameter(torch.zeros(2)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
