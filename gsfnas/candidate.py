@@ -20,7 +20,8 @@ KEY_VERSION = "c1"
 MAX_FRAMES = 4096
 MAX_RESOLUTION = 4096
 
-Kind = Literal["after", "before", "replace", "between"]
+# After or before a layer, in its place, or in the place of the mean over the frames.
+Kind = Literal["after", "before", "replace", "consensus"]
 Value = int | str
 
 
@@ -29,7 +30,9 @@ class Site:
     """A named place in a backbone where a module can be inserted, at one input resolution.
 
     ``layer`` is the dotted name of the backbone's layer. ``channels``, ``height`` and ``width`` are those of the feature map
-    that a module at this site receives. ``is_default`` marks the sites that the role ``default`` selects.
+    that a module at this site receives, ``out_channels``, ``out_height`` and ``out_width`` those of the one that it returns:
+    the same unless it replaces a layer. The consensus has no layer, and features of 1 x 1. ``is_default`` marks the sites that
+    the role ``default`` selects.
     """
 
     name: str
@@ -41,6 +44,23 @@ class Site:
     height: int
     width: int
     is_default: bool = False
+    out_channels: int = 0
+    out_height: int = 0
+    out_width: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "height", "width"):
+            if not getattr(self, f"out_{name}"):
+                object.__setattr__(self, f"out_{name}", getattr(self, name))
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the input for one of the output, along an axis."""
+        return -(-self.height // self.out_height)
+
+    def holds(self, other: "Site") -> bool:
+        """Whether a module at this site takes away the layer of ``other``, which must be empty then."""
+        return self.kind == "replace" and other.layer.startswith(f"{self.layer}.")
 
 
 @dataclass(frozen=True, order=True)

@@ -233,6 +233,12 @@ def fingerprint(part: Any) -> str:
     return _digest([file.read_bytes() for file in files if file.is_file()])
 
 
+def source_hash(part: Any) -> str:
+    """12 hexadecimal digits of a SHA-256 of the Python files in the folder of a part's class, be it of this package or not."""
+    path = Path(inspect.getfile(type(part)))
+    return _digest([file.read_bytes() for file in sorted(path.parent.glob("*.py"))])
+
+
 def where(error: BaseException) -> str:
     """``ErrorType: first line``, with file and line of the error: in the user's own code, or else in an installed library."""
     ours, library = f"{Path(__file__).parent}{os.sep}", sysconfig.get_path("stdlib")

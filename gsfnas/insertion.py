@@ -1,7 +1,8 @@
-"""Modules at the sites of a network, as children of the layers that they stand at.
+"""Modules at the sites of a network: as children of the layers that they stand at, or in the place of a layer.
 
-A layer with a module is of a subclass of its own class, which runs the module after (or before) what the class does: compilers,
-tracers, printing and copies see the module in its place, and the layer keeps its parameters and their names.
+A layer with a module after or before it is of a subclass of its own class, which runs the module after (or before) what the
+class does: compilers, tracers, printing and copies see the module in its place, and the layer keeps its parameters and their
+names. A module that replaces a layer takes its name in the network.
 """
 
 import itertools
@@ -14,58 +15,70 @@ from torch import Tensor, nn
 from gsfnas.candidate import Site
 from gsfnas.errors import UserError, unknown
 
-KINDS = ("after", "before")
+KINDS = ("after", "before", "replace")
 
 
 class Inserted:
-    """A module that runs at a site of a network; ``module`` can be exchanged, ``remove()`` takes it away."""
+    """A module at a site of a network; ``module`` can be exchanged.
 
-    def __init__(self, site: Site, module: nn.Module, layer: nn.Module) -> None:
-        self.site = site
-        self._layer = layer
-        if not isinstance(layer, Occupied):
-            found: Any = layer
-            vacant: Any = type(layer)
-            found.__class__ = _occupied(vacant)
-            found.slots = {kind: [] for kind in KINDS}
+    ``place`` is the module's name in the network: ``layer1.0.conv1.after``, or the layer's own where it replaces the layer.
+    """
+
+    def __init__(self, site: Site, module: nn.Module, network: nn.Module) -> None:
+        self.site, self._network = site, network
+        if site.kind == "replace":
+            self.place = site.layer
+            self.module = module
+            return
+        layer = _occupy(network.get_submodule(site.layer))
         names = itertools.chain([site.kind], (f"{site.kind}_{number}" for number in itertools.count(2)))
-        self.slot = next(name for name in names if not hasattr(layer, name))
-        layer.add_module(self.slot, module)
-        self._slots.append(self.slot)
-
-    @property
-    def _slots(self) -> list[str]:
-        names: list[str] = self._layer.slots[self.site.kind]  # type: ignore[index, assignment]
-        return names
+        slot = next(name for name in names if not hasattr(layer, name))
+        self.place = f"{site.layer}.{slot}"
+        layer.add_module(slot, module)
+        layer.slots[site.kind].append(slot)
 
     @property
     def module(self) -> nn.Module:
-        return self._layer.get_submodule(self.slot)
+        return self._network.get_submodule(self.place)
 
     @module.setter
     def module(self, module: nn.Module) -> None:
-        setattr(self._layer, self.slot, module)
+        before = self.module
+        if isinstance(before, Occupied):
+            # It replaced a layer, and there are modules after or before it.
+            _occupy(module).slots = before.slots
+            for slot in itertools.chain(*before.slots.values()):
+                module.add_module(slot, before.get_submodule(slot))
+        parent, _, name = self.place.rpartition(".")
+        setattr(self._network.get_submodule(parent), name, module)
 
     def remove(self) -> None:
-        delattr(self._layer, self.slot)
-        self._slots.remove(self.slot)
-        assert isinstance(self._layer, Occupied)
-        if not any(self._layer.slots.values()):
-            _vacate(self._layer)
+        """Takes the module away. What replaces a layer cannot be removed, since the layer is gone."""
+        layer = self._network.get_submodule(self.site.layer)
+        assert isinstance(layer, Occupied)
+        slot = self.place.rpartition(".")[2]
+        delattr(layer, slot)
+        layer.slots[self.site.kind].remove(slot)
+        if not any(layer.slots.values()):
+            _vacate(layer)
 
 
 def insert(backbone: nn.Module, modules: Mapping[Site, nn.Module]) -> tuple[Inserted, ...]:
-    """Lets each module run at its site, a child of the site's layer; the network's own parameter names stay as they are.
+    """Lets each module run at its site; the network's own parameter names stay as they are. In the order of ``modules``.
 
-    Raises UserError for a site whose layer the network has not, or whose kind cannot be inserted at.
+    Raises UserError for a site whose layer the network has not, or whose kind has no place in a backbone.
     """
     layers = dict(backbone.named_modules())
     for site in modules:
+        if site.kind not in KINDS:
+            kinds = ", ".join(KINDS)
+            raise UserError(f"a site in a backbone is of kind {kinds}, but site {site.name} is of kind {site.kind}")
         if site.layer not in layers:
             raise unknown("layer", site.layer, layers)
-        if site.kind not in KINDS:
-            raise UserError(f"modules are inserted {' or '.join(KINDS)} a layer, but site {site.name} is of kind {site.kind}")
-    return tuple(Inserted(site, module, layers[site.layer]) for site, module in modules.items())
+    # First what replaces layers, so that what is after or before them belongs to what stands there then.
+    order = sorted(modules, key=lambda site: site.kind != "replace")
+    found = {site: Inserted(site, modules[site], backbone) for site in order}
+    return tuple(found[site] for site in modules)
 
 
 def take_apart(network: nn.Module) -> None:
@@ -77,7 +90,7 @@ def take_apart(network: nn.Module) -> None:
         take_apart(layer)
         if isinstance(layer, Occupied):
             slots = layer.slots
-            before, after = ([layer.get_submodule(slot) for slot in slots[kind]] for kind in KINDS[::-1])
+            before, after = ([layer.get_submodule(slot) for slot in slots[kind]] for kind in ("before", "after"))
             for slot in (*slots["before"], *slots["after"]):
                 delattr(layer, slot)
             _vacate(layer)
@@ -115,6 +128,15 @@ class _OccupiedSequential(Occupied):
             if name not in inserted:
                 x = child(x)  # type: ignore[misc]
         return x
+
+
+def _occupy(layer: Any) -> Any:
+    """Makes the layer, in place, one that modules can stand after and before."""
+    if not isinstance(layer, Occupied):
+        vacant: Any = type(layer)
+        layer.__class__ = _occupied(vacant)
+        layer.slots = {"before": [], "after": []}
+    return layer
 
 
 @cache

@@ -6,7 +6,7 @@ N clips*frames, B clips, T frames, F features.
 import copy
 import hashlib
 import keyword
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from gsfnas.backbone import backbone_sites, build_backbone
 from gsfnas.candidate import Candidate, Site
 from gsfnas.errors import UserError, unknown
-from gsfnas.insertion import Inserted, insert, take_apart
-from gsfnas.modules import spec_of
+from gsfnas.insertion import insert, take_apart
+from gsfnas.modules import Output, spec_of
 
 HEAD_STD = 0.001  # the usual initialisation of a TSN head
 
@@ -77,8 +77,10 @@ def _rename(heads: nn.Module, state: dict[str, Any], prefix: str, *, is_saving: 
 class VideoModel(nn.Module):
     """A candidate as a network: (B, T, 3, H, W) or (B*T, 3, H, W) -> logits (B, classes) of each task.
 
-    ``modules`` are the insertions at their sites. The number of frames belongs to them and cannot be changed: build another
-    model. Raises UserError in ``forward`` for a wrong number of frames.
+    ``modules`` are the insertions at sites of the backbone. ``consensus`` maps the features of all frames, (B*T, F), to
+    (B*``rows``, F'), on which the heads work; a clip's logits are the mean over its rows. Without it, each frame is a row. The
+    number of frames belongs to the modules and cannot be changed: build another model. Raises UserError in ``forward`` for a
+    wrong number of frames.
     """
 
     def __init__(
@@ -88,10 +90,14 @@ class VideoModel(nn.Module):
         heads: Mapping[str, nn.Module],
         frames: int,
         dropout: float = 0.5,
+        consensus: nn.Module | None = None,
+        rows: int | None = None,
     ) -> None:
         super().__init__()
         self._frames = frames
+        self._rows = frames if rows is None else rows
         self.backbone = backbone
+        self.consensus = consensus
         self.dropout = nn.Dropout(dropout)
         self.heads = Heads(heads)
         self._inserted = insert(backbone, modules)
@@ -106,20 +112,22 @@ class VideoModel(nn.Module):
     @property
     def insertions(self) -> nn.ModuleDict:
         """The modules by site, as states name them; they belong to the layers that they stand at."""
-        return nn.ModuleDict({insertion_name(inserted.site.name): inserted.module for inserted in self._inserted})
+        found = {insertion_name(inserted.site.name): inserted.module for inserted in self._inserted}
+        return nn.ModuleDict(found if self.consensus is None else {**found, "consensus": self.consensus})
 
     def named_modules(
         self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Module]]:
         """As torch's, the insertions after the whole backbone: optimisers number parameters in the order of modules."""
         start = f"{prefix}." if prefix else ""
-        places = [f"{start}{_place(inserted)}." for inserted in self._inserted]
+        places = [f"{start}{place}" for place in self._places()]
 
         def order(pair: tuple[str, nn.Module]) -> int:
             name = f"{pair[0]}."
-            if name.startswith(f"{start}backbone."):
-                return next((1 + index for index, place in enumerate(places) if name.startswith(place)), 0)
-            return 1 + len(places) if pair[1] is not self else 0
+            if found := [index for index, place in enumerate(places) if name.startswith(place)]:
+                # What stands after a module that replaces a layer is named within it.
+                return 1 + max(found, key=lambda index: len(places[index]))
+            return 0 if pair[1] is self or name.startswith(f"{start}backbone.") else 1 + len(places)
 
         yield from sorted(super().named_modules(memo, prefix, remove_duplicate), key=order)
 
@@ -132,22 +140,30 @@ class VideoModel(nn.Module):
             raise UserError(
                 f"clips must be (B, {self.frames}, 3, H, W) or (B*{self.frames}, 3, H, W), but got {tuple(clips.shape)}"
             )
-        features = self.dropout(self.backbone(clips))
-        return {task: head(features).unflatten(0, (-1, self.frames)).mean(dim=1) for task, head in self.heads.items()}
+        features = self.backbone(clips)
+        if self.consensus is not None:
+            features = self.consensus(features)
+        features = self.dropout(features)
+        return {task: head(features).unflatten(0, (-1, self._rows)).mean(dim=1) for task, head in self.heads.items()}
+
+    def _places(self) -> dict[str, str]:
+        """Prefixes of the insertions' tensors in the network -> those in states.
+
+        ``backbone.layer1.0.conv1.after.`` becomes ``insertions.layer1-0-conv1.``
+        """
+        found = {f"backbone.{one.place}.": f"insertions.{insertion_name(one.site.name)}." for one in self._inserted}
+        return found if self.consensus is None else {**found, "consensus.": "insertions.consensus."}
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """As torch's, but ``memory_format`` is for the backbone alone: insertions hold 3D convolutions, which have another."""
+        """As torch's, but ``memory_format`` is for the backbone and what replaces its layers: other modules hold 3D weights."""
         memory_format = kwargs.pop("memory_format", None)
         if memory_format is not None:
-            theirs = {id(tensor) for tensor in (*self.insertions.parameters(), *self.insertions.buffers())}
+            modules = [inserted.module for inserted in self._inserted if inserted.site.kind != "replace"]
+            theirs = {id(tensor) for module in modules for tensor in (*module.parameters(), *module.buffers())}
             for tensor in (*self.backbone.parameters(), *self.backbone.buffers()):
                 if tensor.dim() == 4 and id(tensor) not in theirs:
                     tensor.data = tensor.data.contiguous(memory_format=memory_format)
         return super().to(*args, **kwargs)
-
-
-def _place(inserted: Inserted) -> str:
-    return f"backbone.{inserted.site.layer}.{inserted.slot}"
 
 
 def _name_by_site(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -163,14 +179,17 @@ def _name_by_layer(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any
 
 def _move(model: VideoModel, state: dict[str, Any], prefix: str, *, is_saving: bool) -> None:
     """Keeps the order: backbone, insertions, heads."""
-    pairs = [(_place(inserted), f"insertions.{insertion_name(inserted.site.name)}") for inserted in model._inserted]
-    names = {f"{prefix}{old}.": f"{prefix}{new}." for old, new in (pairs if is_saving else (pair[::-1] for pair in pairs))}
-    moved = {}
-    for old, new in names.items():
-        for name in [name for name in state if name.startswith(old)]:
-            moved[f"{new}{name.removeprefix(old)}"] = state.pop(name)
+    places = model._places()
+    moved: dict[str, dict[str, Any]] = {}
+    # What stands after a module that replaces a layer is named within it, so that it is moved first.
+    for place, site in sorted(places.items(), key=lambda pair: -len(pair[0])):
+        old, new = (f"{prefix}{name}" for name in ((place, site) if is_saving else (site, place)))
+        inside = [name for name in state if name.startswith(old)]
+        moved[place] = {f"{new}{name.removeprefix(old)}": state.pop(name) for name in inside}
     heads = {name: state.pop(name) for name in [name for name in state if name.startswith(f"{prefix}heads.")]}
-    state |= moved | heads
+    for place in places:
+        state |= moved[place]
+    state |= heads
 
 
 def insertion_name(site: str) -> str:
@@ -192,22 +211,37 @@ def build_model(
     sites = candidate_sites(candidate)
     with _seeded(seed, "backbone"):
         backbone = build_backbone(candidate.backbone)
-    modules = {}
-    for name, insertion in candidate.insertions:
-        site = sites[name]
-        # Nothing but the module reads what a convolution puts out, not even the convolution's own backward pass, unless it is
-        # a special one or has a hook.
-        layer = backbone.get_submodule(site.layer)
-        inplace = site.kind == "after" and type(layer) is nn.Conv2d and not layer._forward_hooks
-        with _seeded(seed, "insertions", name):
-            modules[site] = spec_of(insertion.module).build(site, insertion, candidate.frames, inplace=inplace)
+    modules = {sites[name]: build_module(candidate, sites[name], backbone, seed=seed) for name, _ in candidate.insertions}
+    consensus = modules.pop(sites["consensus"], None)
+    rows, features = consensus_output(candidate, sites["consensus"])
     linears = {}
     for task, classes in heads.items():
         with _seeded(seed, "heads", task):
-            linears[task] = nn.Linear(int(backbone.num_features), classes)  # type: ignore[arg-type]
+            linears[task] = nn.Linear(features, classes)
             nn.init.normal_(linears[task].weight, std=HEAD_STD)
             nn.init.zeros_(linears[task].bias)
-    return VideoModel(backbone, modules, linears, candidate.frames, dropout)
+    return VideoModel(backbone, modules, linears, candidate.frames, dropout, consensus, rows)
+
+
+def build_module(candidate: Candidate, site: Site, backbone: nn.Module, *, seed: int = 0) -> nn.Module:
+    """The module of a candidate at one of its sites; where it replaces a layer, it is made from that of ``backbone``."""
+    insertion = dict(candidate.insertions)[site.name]
+    layer = backbone.get_submodule(site.layer)
+    # Nothing but the module reads what a convolution puts out, not even the convolution's own backward pass, unless it is a
+    # special one or has a hook.
+    inplace = site.kind == "after" and type(layer) is nn.Conv2d and not layer._forward_hooks
+    with _seeded(seed, "insertions", site.name):
+        return spec_of(insertion.module).build(
+            site, insertion, candidate.frames, layer=layer if site.kind == "replace" else None, inplace=inplace
+        )
+
+
+def consensus_output(candidate: Candidate, site: Site) -> Output:
+    """Rows and features of a clip that the heads work on; ``site`` is the consensus of the candidate's backbone."""
+    insertion = dict(candidate.insertions).get(site.name)
+    if insertion is None:
+        return Output(candidate.frames, site.channels)
+    return spec_of(insertion.module).output(site, insertion, candidate.frames)
 
 
 def candidate_sites(candidate: Candidate) -> dict[str, Site]:
@@ -220,7 +254,18 @@ def candidate_sites(candidate: Candidate) -> dict[str, Site]:
         if name not in sites:
             raise unknown(f"site of backbone {candidate.backbone}", name, sites)
         spec_of(insertion.module).check(sites[name], insertion)
+    check_together(sites[name] for name, _ in candidate.insertions)
     return sites
+
+
+def check_together(sites: Iterable[Site]) -> None:
+    """Raises UserError if one of the sites is inside a layer that a module at another one replaces."""
+    sites = tuple(sites)
+    for outer in sites:
+        if inner := next((site for site in sites if outer.holds(site)), None):
+            raise UserError(
+                f"site {inner.name} is inside {outer.layer}, which the module at {outer.name} replaces; leave one of them empty"
+            )
 
 
 def counting_form(model: VideoModel) -> VideoModel:
@@ -230,12 +275,20 @@ def counting_form(model: VideoModel) -> VideoModel:
     """
     plain = copy.deepcopy(model).eval()
     for inserted in plain._inserted:
-        form: nn.Module = inserted.module.counting_form()  # type: ignore[operator]
-        inserted.module = form.eval()
+        inserted.module = counting_module(inserted.module)
+    if plain.consensus is not None:
+        plain.consensus = counting_module(plain.consensus)
     take_apart(plain.backbone)
     plain._inserted = ()
     _unfuse(plain.backbone)
     return plain.eval()
+
+
+def counting_module(module: nn.Module) -> nn.Module:
+    """The counting form of a temporal module in eval mode; the module itself if it has no other form."""
+    form = getattr(module, "counting_form", None)
+    found: nn.Module = module if form is None else form()
+    return found.eval()
 
 
 def _unfuse(network: nn.Module) -> None:

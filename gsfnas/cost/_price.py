@@ -15,9 +15,10 @@ from gsfnas.backbone import backbone_sites
 from gsfnas.candidate import BackboneRef, Candidate, Insertion
 from gsfnas.cost._count import count_fvcore, count_ptflops
 from gsfnas.cost._memory import saved_bytes
+from gsfnas.cost._module import module_cost
 from gsfnas.errors import UserError, unknown
-from gsfnas.model import build_model, counting_form
-from gsfnas.modules import ModuleCost, spec_of
+from gsfnas.model import build_model, check_together, counting_form
+from gsfnas.modules import ModuleCost, Output, spec_of
 
 DEFAULT_HEADS: Mapping[str, int] = {"class": 1000}
 _FIELDS = ("params", "macs_fvcore", "macs_ptflops", "activations", "saved_bytes")
@@ -26,7 +27,11 @@ _values = attrgetter(*_FIELDS)
 
 @dataclass(frozen=True)
 class Cost:
-    """The price of one clip in parts: the backbone, the head, and the insertion at each site."""
+    """The price of one clip in parts: the backbone, the head, and the insertion at each site.
+
+    The head is that of the plain network; an insertion at the consensus includes what it changes of the head, and one that
+    replaces a layer is counted without that layer.
+    """
 
     backbone: ModuleCost
     head: ModuleCost
@@ -52,6 +57,7 @@ class Pricer:
                 raise UserError(f"task {task!r} must have at least 1 class, but got {classes}")
         self.backbone, self.frames, self.resolution = backbone, frames, resolution
         self._sites = {site.name: site for site in backbone_sites(backbone, resolution)}
+        self._heads = tuple(heads.values())
         self._backbone, num_features = _backbone_cost(backbone, resolution, frames)
         self._head = _sum(_linear(num_features, classes, frames) for classes in heads.values())
         self._base = _sum([self._backbone, self._head])
@@ -69,6 +75,8 @@ class Pricer:
                 f"{candidate.backbone}, {candidate.frames} frames at {candidate.resolution} px"
             )
         by_site = {name: self._insertion(name, insertion) for name, insertion in candidate.insertions}
+        if any(self._sites[name].kind == "replace" for name in by_site):
+            check_together(self._sites[name] for name in by_site)
         return Cost(self._backbone, self._head, by_site, _sum([self._base, *by_site.values()]))
 
     def _insertion(self, name: str, insertion: Insertion) -> ModuleCost:
@@ -76,12 +84,17 @@ class Pricer:
         if cost is None:
             if name not in self._sites:
                 raise unknown(f"site of {self.backbone}", name, self._sites)
-            spec = spec_of(insertion.module)
-            spec.check(self._sites[name], insertion)
-            cost = spec.cost(self._sites[name], insertion, self.frames)
-            assert cost is not None
+            site = self._sites[name]
+            cost = module_cost(self.backbone, site, insertion, self.frames)
+            if site.kind == "consensus":
+                cost = self._with_head(cost, spec_of(insertion.module).output(site, insertion, self.frames))
             self._cache[name, insertion] = cost
         return cost
+
+    def _with_head(self, cost: ModuleCost, output: Output) -> ModuleCost:
+        """The cost of a consensus, plus the change of the head that works on what it returns."""
+        head = _sum(_linear(output.features, classes, output.rows) for classes in self._heads)
+        return _sum([cost, head, ModuleCost(*(-value for value in _values(self._head)))])
 
 
 def price(candidate: Candidate, heads: Mapping[str, int] = DEFAULT_HEADS) -> Cost:

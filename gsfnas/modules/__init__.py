@@ -12,6 +12,8 @@ from gsfnas.modules.base import ModuleCost, ModuleSpec, Output, plain_label, pla
 # Name -> spec of a module; candidates store these names.
 MODULES: Mapping[str, str] = {
     "gate_shift_fuse": "gsfnas.modules.gate_shift_fuse.spec:SPEC",
+    "temporal_conv": "gsfnas.modules.temporal_conv.spec:SPEC",
+    "temporal_pooling": "gsfnas.modules.temporal_pooling.spec:SPEC",
 }
 # Other names of a module, with parameters that they fix; the module's spec says which.
 ALIASES: Mapping[str, str] = {

@@ -23,7 +23,8 @@ class Selection:
     """The sites with one of the ``roles``, matching one of the ``patterns``, and of the ``kind``.
 
     The role ``default`` means the backbone's default sites; patterns are shell patterns over site names. An empty field does
-    not filter.
+    not filter. Blocks and stages are selected by their role alone, replaced layers by their kind, the consensus by its role or
+    kind, and each of them by its whole name; so patterns such as ``layer1.*`` mean places after and before layers.
     """
 
     roles: tuple[str, ...] = ("default",)
@@ -65,9 +66,18 @@ class Selection:
         return tuple(re.compile(fnmatch.translate(pattern)) for pattern in self.patterns)
 
     def _selects(self, site: Site) -> bool:
+        if site.name not in self.patterns and not self._asks_for(site):
+            return False
         role = not self.roles or site.role in self.roles or (site.is_default and "default" in self.roles)
         pattern = not self.patterns or any(pattern.match(site.name) for pattern in self._compiled)
         return role and pattern and self.kind in (None, site.kind)
+
+    def _asks_for(self, site: Site) -> bool:
+        """Whether the role and the kind may mean a site that is no plain one after or before a layer."""
+        if site.kind == "consensus":
+            return self.kind == "consensus" or "consensus" in self.roles
+        is_layer = site.role not in ("block", "stage") or site.role in self.roles
+        return is_layer and (site.kind != "replace" or self.kind == "replace")
 
 
 def _names(value: Any, field: str) -> tuple[str, ...]:

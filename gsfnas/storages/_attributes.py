@@ -51,7 +51,7 @@ def header_to_attribute(space: BoundSpace, classes: int, identity: Mapping[str, 
         "version": version,
         "space": space.name,
         "space_size": space.size,
-        "sites": [asdict(site) for site in space.sites],
+        "sites": [_site_to_attribute(site) for site in space.sites],
         "classes": classes,
         "identity": dict(identity),
         "rows": [[name, candidate.key] for name, candidate in space.rows] if isinstance(space, BoundRows) else [],
@@ -112,6 +112,19 @@ def check_attribute(name: str, value: Any) -> None:
         checked.mapping(value, name)
 
 
+# The size of an output that is that of its input.
+_SAME: Mapping[str, Any] = {"out_channels": 0, "out_height": 0, "out_width": 0}
+
+
+def _site_to_attribute(site: Site) -> dict[str, Any]:
+    """All fields of a site; the size of its output only where it differs from that of its input."""
+    return {
+        name: value
+        for name, value in asdict(site).items()
+        if not name.startswith("out_") or value != getattr(site, name.removeprefix("out_"))
+    }
+
+
 def _site(value: Any) -> Site:
     values = checked.mapping(value, "a site")
     is_default = values.get("is_default", False)
@@ -122,6 +135,7 @@ def _site(value: Any) -> Site:
         kind=checked.one_of(checked.field(values, "kind"), "kind", get_args(Kind)),
         **checked.fields(values, checked.integer, "channels", "height", "width"),
         is_default=is_default,
+        **checked.fields({**_SAME, **values}, checked.integer, "out_channels", "out_height", "out_width"),
     )
 
 

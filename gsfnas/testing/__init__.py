@@ -2,7 +2,7 @@
 
 import sys
 
-_SUITES = ("backbone", "data_set", "evaluator", "executor", "sampler", "section", "stopper", "storage")
+_SUITES = ("backbone", "data_set", "evaluator", "executor", "module", "sampler", "section", "stopper", "storage")
 
 # So that a failed assertion of a suite says what it compared.
 if "pytest" in sys.modules:

@@ -96,19 +96,26 @@ class BackboneConformance:
             assert site.role, f"site {site.name} has no role"
 
     def test_sites_are_as_they_say(self, network: nn.Module, sites: tuple[Site, ...], resolution: int) -> None:
-        """A module at each of them is called once in a forward, on (N, C, H, W) as stated."""
-        probes = {site: Probe() for site in sites}
+        """A module at each of them is called once in a forward, on (N, C, H, W) as stated, and so is each layer to replace."""
+        probes = {site: Probe() for site in sites if site.kind in ("after", "before")}
         insert(network, probes)
-        _run(network, _frames(2, resolution))
+        replaced = {site: network.get_submodule(site.layer) for site in sites if site.kind == "replace"}
+        outputs: dict[str, list[tuple[int, ...]]] = {site.name: [] for site in replaced}
+        for site, layer in replaced.items():
+            layer.register_forward_hook(lambda layer, args, out, name=site.name: outputs[name].append(tuple(out.shape)))
+        features = _run(network, _frames(2, resolution))
         for site, probe in probes.items():
             assert probe.shapes == [(2, site.channels, site.height, site.width)], f"site {site.name}"
+        for site in replaced:
+            assert outputs[site.name] == [(2, site.out_channels, site.out_height, site.out_width)], f"site {site.name}"
+        assert [site.channels for site in sites if site.kind == "consensus"] == [features.shape[1]]
 
     def test_a_module_that_does_nothing_changes_nothing(
         self, network: nn.Module, sites: tuple[Site, ...], resolution: int
     ) -> None:
         frames = _frames(2, resolution)
         before, names = _run(network, frames), list(network.state_dict())
-        inserted = insert(network, {site: nn.Identity() for site in sites})
+        inserted = insert(network, {site: nn.Identity() for site in sites if site.kind in ("after", "before")})
         assert torch.equal(_run(network, frames), before)
         assert list(network.state_dict()) == names, "an insertion must not rename the backbone's own parameters"
         for one in inserted:
@@ -119,9 +126,21 @@ class BackboneConformance:
         frames = _frames(2, resolution)
         before = _run(network, frames)
         for site in sites:
-            (one,) = insert(network, {site: Halved()})
-            assert not torch.equal(_run(network, frames), before), f"what stands at {site.name} does not reach the features"
-            one.remove()
+            if site.kind in ("after", "before"):
+                (one,) = insert(network, {site: Halved()})
+                assert not torch.equal(_run(network, frames), before), f"what stands at {site.name} does not reach the features"
+                one.remove()
+
+    def test_a_layer_can_be_replaced(self, network: nn.Module, sites: tuple[Site, ...], resolution: int) -> None:
+        frames = _frames(2, resolution)
+        before = _run(network, frames)
+        for site in sites:
+            if site.kind == "replace":
+                layer = network.get_submodule(site.layer)
+                (one,) = insert(network, {site: nn.Sequential(layer, Halved())})
+                assert not torch.equal(_run(network, frames), before), f"what replaces {site.layer} does not reach the features"
+                one.module = layer
+        assert torch.equal(_run(network, frames), before)
 
     def test_candidates_become_networks_that_learn(self, space: BoundSpace) -> None:
         for candidate in (space.empty, space.full):

@@ -103,13 +103,15 @@ def run_epochs(
 def _network(plan: RunPlan, found: Checkpoint | None) -> tuple[VideoModel, InputNormalization]:
     """The network as the run begins with it, or as the checkpoint left it; and the pixels that it expects."""
     network = build_model(plan.candidate, dict(plan.heads), seed=plan.identity.seed, dropout=plan.settings.dropout)
+    if found is None:
+        pixels = initialise(network, plan.candidate, plan.settings.init, seed=plan.identity.seed)[0]
+    else:
+        assert found.model is not None
+        network.load_state_dict(found.model)
+        pixels = IMAGENET if found.pixels is None else InputNormalization.from_text(found.pixels)
     if plan.settings.channels_last:
         channels_last(network)
-    if found is None:
-        return network, initialise(network, plan.candidate, plan.settings.init)[0]
-    assert found.model is not None
-    network.load_state_dict(found.model)
-    return network, IMAGENET if found.pixels is None else InputNormalization.from_text(found.pixels)
+    return network, pixels
 
 
 def _share_statistics(network: VideoModel, fabric: Fabric) -> None:

@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from gsfnas.backbone import build_backbone
 from gsfnas.candidate import BackboneRef, Candidate
 from gsfnas.errors import UserError, one_line
-from gsfnas.model import VideoModel, insertion_name
+from gsfnas.model import VideoModel, build_module, insertion_name
 from gsfnas.weights._match import Match, match, require_backbone
 from gsfnas.weights._names import and_more, backbone_prefix, shifted_layers, to_our_names
 from gsfnas.weights._normalization import CAFFE, CAFFE_BACKBONES, IMAGENET, InputNormalization
@@ -21,12 +23,13 @@ SCRATCH, FROM_IMAGENET = "scratch", "imagenet"
 _TAG = "tv_in1k"
 
 
-def initialise(model: VideoModel, candidate: Candidate, init: str) -> tuple[InputNormalization, Match | None]:
+def initialise(model: VideoModel, candidate: Candidate, init: str, *, seed: int = 0) -> tuple[InputNormalization, Match | None]:
     """Loads the weights named by ``init`` into a freshly built model; returns their input normalization and the match.
 
     ``scratch`` loads nothing; ``imagenet`` loads the backbone's ImageNet weights through timm; anything else is a file, whose
-    backbone must fit completely, while insertions and heads are loaded where they fit. Raises UserError for a backbone that
-    does not fit.
+    backbone must fit completely, while insertions and heads are loaded where they fit. A module that replaces a layer is made
+    again, from the layer with its weights, unless the file has weights of the module itself; ``seed`` is the one that the model
+    was built with. Raises UserError for a backbone that does not fit.
     """
     if init == SCRATCH:
         return IMAGENET, None
@@ -37,10 +40,36 @@ def initialise(model: VideoModel, candidate: Candidate, init: str) -> tuple[Inpu
     else:
         path = Path(init)
         state, pixels, what = read_file(path), normalization_of_file(path, candidate.backbone), init
-    found = fit(state, model)
-    require_backbone(found, what, str(candidate.backbone))
+    replaced = [one for one in model._inserted if one.site.kind == "replace"]
+    theirs = tuple(f"insertions.{insertion_name(one.site.name)}." for one in replaced)
+    if replaced and not any(name.startswith(theirs) for name in state.tensors):
+        found = _fit_before_replacing(state, model, candidate, what, seed)
+    else:
+        found = fit(state, model)
+        require_backbone(found, what, str(candidate.backbone))
     model.load_state_dict(dict(found.tensors), strict=False)
     return pixels, found
+
+
+def _fit_before_replacing(state: State, model: VideoModel, candidate: Candidate, what: str, seed: int) -> Match:
+    """Makes the modules that replace layers again, from layers with the weights of ``state``, and matches all else."""
+    with torch.random.fork_rng(devices=[]):
+        plain = VideoModel(build_backbone(candidate.backbone), {}, dict(model.heads.items()), candidate.frames)
+    found = fit(state, plain)
+    require_backbone(found, what, str(candidate.backbone))
+    plain.load_state_dict(dict(found.tensors), strict=False)
+    replaced = [one for one in model._inserted if one.site.kind == "replace"]
+    for one in replaced:
+        one.module = build_module(candidate, one.site, plain.backbone, seed=seed)
+    found = fit(state, model)
+    made = tuple(f"insertions.{insertion_name(one.site.name)}." for one in replaced)
+    gone = tuple(f"backbone.{one.site.layer}." for one in replaced)
+    return replace(
+        found,
+        missing=tuple(name for name in found.missing if not name.startswith(made)),
+        left_over=tuple(name for name in found.left_over if not name.startswith(gone)),
+        notes=(*found.notes, f"made from the layers that they replace: {and_more([one.site.name for one in replaced])}"),
+    )
 
 
 def fit(state: State, model: VideoModel) -> Match:
@@ -64,7 +93,8 @@ def _rename_insertions(tensors: Mapping[str, Tensor], prefix: str, model: VideoM
 
     Such names come from the state dict of a backbone with modules inserted.
     """
-    slots = {f"{prefix}{one.site.layer}.{one.slot}.": f"insertions.{insertion_name(one.site.name)}." for one in model._inserted}
+    inserted = [one for one in model._inserted if one.site.kind != "replace"]
+    slots = {f"{prefix}{one.place}.": f"insertions.{insertion_name(one.site.name)}." for one in inserted}
     renamed = {}
     for name, tensor in tensors.items():
         slot = next((slot for slot in slots if name.startswith(slot)), None)
