@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gsfnas.backbone import backbone_sites, build_backbone
 from gsfnas.candidate import Candidate, Site
+from gsfnas.deprecations import torch_jit_ignored
 from gsfnas.errors import UserError, unknown
 from gsfnas.insertion import insert, take_apart
 from gsfnas.modules import Output, spec_of
@@ -293,7 +294,8 @@ def counting_module(module: nn.Module) -> nn.Module:
 
 def _unfuse(network: nn.Module) -> None:
     """Replaces timm's BatchNorm with a fused activation by BatchNorm2d and the activation, everywhere in ``network``."""
-    from timm.layers.norm_act import BatchNormAct2d
+    with torch_jit_ignored():
+        from timm.layers.norm_act import BatchNormAct2d
 
     for child_name, child in network.named_children():
         if isinstance(child, BatchNormAct2d):

@@ -10,6 +10,7 @@ from torch import nn
 
 from gsfnas.backbone._default_sites import convolution_places
 from gsfnas.backbone._site_spec import SiteSpec, around
+from gsfnas.deprecations import torch_jit_ignored
 from gsfnas.errors import UserError, shown
 
 
@@ -18,7 +19,8 @@ def check_timm_name(name: str, own: Sequence[str]) -> None:
 
     Also raises UserError for a name with a tag of pretrained weights.
     """
-    import timm
+    with torch_jit_ignored():
+        import timm
 
     base, dot, tag = name.partition(".")
     if not timm.is_model(base):
@@ -34,10 +36,11 @@ def check_timm_name(name: str, own: Sequence[str]) -> None:
 
 def build_timm(name: str) -> nn.Module:
     """Builds a network of timm without its classifier: (N, 3, H, W) -> (N, num_features). Raises UserError if timm cannot."""
-    import timm
-
     try:
-        network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+        with torch_jit_ignored():
+            import timm
+
+            network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
     except RuntimeError as error:
         raise UserError(f"timm cannot build {name!r}: {str(error).splitlines()[0]}") from None
     # Some networks (such as MobileNetV3) have a wider layer between pooling and classifier.
@@ -50,7 +53,8 @@ def resnet_places(network: nn.Module) -> Sequence[SiteSpec] | None:
 
     The default is after the last convolution of a block, before its normalisation, as in table 4 of the Gate-Shift-Fuse paper.
     """
-    from timm.models.resnet import BasicBlock, Bottleneck
+    with torch_jit_ignored():
+        from timm.models.resnet import BasicBlock, Bottleneck
 
     roles = {BasicBlock: ("conv1", "conv2"), Bottleneck: ("conv1", "conv2", "conv3")}
     blocks = [(name, roles[type(module)]) for name, module in network.named_modules() if type(module) in roles]

@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import traceback
-import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from typer.exceptions import TyperException
 import gsfnas
 from gsfnas.cli import _cost, _data, _report, _space, _study, _table, _train, _weights
 from gsfnas.component import trusting
+from gsfnas.deprecations import ignore_torch_jit_everywhere
 from gsfnas.errors import UserError, is_out_of_memory, one_line
 from gsfnas.escape import printable
 
@@ -76,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; errors go to stderr as one line, or as a traceback with ``--debug``."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     is_debugging = DEBUG in given
-    _silence()
+    ignore_torch_jit_everywhere()
+    # Lightning logs the precision of every run.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     given = [argument for argument in given if argument != DEBUG]
     try:
         given, packages = _trusted(given)
@@ -117,18 +119,6 @@ def _trusted(given: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             raise UserError(f"{TRUST} takes the name of a package, but got {package or 'nothing'}")
     return rest, packages
-
-
-def _silence() -> None:
-    """timm and fvcore call torch.jit, which torch deprecates: nothing to tell a user, here or in worker processes."""
-    # Which precision was chosen is no news of every run.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    prefix = "`torch.jit"
-    for category in (FutureWarning, DeprecationWarning):
-        warnings.filterwarnings("ignore", message=prefix, category=category)
-    ours = [f"ignore:{prefix}:{category}" for category in ("FutureWarning", "DeprecationWarning")]
-    others = [rule for rule in os.environ.get("PYTHONWARNINGS", "").split(",") if rule and rule not in ours]
-    os.environ["PYTHONWARNINGS"] = ",".join([*others, *ours])
 
 
 def _fail(error: Exception, told: str, code: int, is_debugging: bool) -> int:

@@ -11,6 +11,7 @@ from gsfnas.candidate import BackboneRef, Candidate
 from gsfnas.convention import Convention
 from gsfnas.cost._count import count_ptflops
 from gsfnas.cost._price import DEFAULT_HEADS, price
+from gsfnas.deprecations import torch_jit_ignored
 from gsfnas.model import build_model, counting_form
 
 # ptflops 0.7.5 counts pooling twice: as a module, and again as the functional that the module calls.
@@ -58,7 +59,8 @@ def fused_activations(backbone: BackboneRef, resolution: int) -> int:
     ptflops misses the activation within timm's ``BatchNormAct2d``. The counting form makes it a separate module, so that
     fused and separate activations count the same; this is the difference between the two counts.
     """
-    from timm.layers.norm_act import BatchNormAct2d
+    with torch_jit_ignored():
+        from timm.layers.norm_act import BatchNormAct2d
 
     model = build_model(Candidate(backbone, 1, resolution), {"class": 1}).eval()
     if not any(isinstance(module, BatchNormAct2d) for module in model.modules()):

@@ -13,9 +13,13 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 
 import torch
-from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
-from ptflops import get_model_complexity_info
 from torch import nn
+
+from gsfnas.deprecations import torch_jit_ignored
+
+with torch_jit_ignored():
+    from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
+    from ptflops import get_model_complexity_info
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gsfnas.backbone import build_backbone
 from gsfnas.candidate import BackboneRef, Candidate
+from gsfnas.deprecations import torch_jit_ignored
 from gsfnas.errors import UserError, one_line
 from gsfnas.model import VideoModel, build_module, insertion_name
 from gsfnas.weights._match import Match, match, require_backbone
@@ -116,7 +117,8 @@ def normalization_of_file(path: Path, backbone: BackboneRef) -> InputNormalizati
 
 def _imagenet_weights(ref: BackboneRef) -> tuple[dict[str, Tensor], InputNormalization]:
     """timm's weights, and the normalization that they were trained with."""
-    import timm
+    with torch_jit_ignored():
+        import timm
 
     name = ref.name
     if name in CAFFE_BACKBONES and not ref.options:
@@ -129,7 +131,8 @@ def _imagenet_weights(ref: BackboneRef) -> tuple[dict[str, Tensor], InputNormali
     tags = timm.list_pretrained(f"{name}.*")
     full = f"{name}.{_TAG}" if f"{name}.{_TAG}" in tags else name
     try:
-        network: nn.Module = timm.create_model(full, pretrained=True, num_classes=0)
+        with torch_jit_ignored():
+            network: nn.Module = timm.create_model(full, pretrained=True, num_classes=0)
     except Exception as error:
         raise UserError(
             f"the ImageNet weights of {full} could not be downloaded ({one_line(error)}); download them on a machine with "
