@@ -159,7 +159,8 @@ def open_study(runs: str | Path, name: str, kept_in: Storage | None = None) -> S
         begun = study_names(runs, kept_in)
         if not begun:
             raise UserError(f"unknown study {name!r}: none was begun in {str(runs)!r}; begin one with gsfnas study run NAME")
-        raise unknown("study", name, begun)
+        where = f"these were begun in {str(runs)!r}; begin another with gsfnas study run NAME"
+        raise UserError(f"{unknown('study', name, begun)}: {where}")
     return find_storage(folder).open(folder, name)
 
 

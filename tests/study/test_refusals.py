@@ -4,7 +4,7 @@ import pytest
 
 from gsfnas.errors import UserError
 from gsfnas.storages.journal import JournalStudy
-from gsfnas.study import differences, list_studies, load_study
+from gsfnas.study import differences, list_studies, load_study, summarise_study
 from gsfnas.testing.fake import FakeEvaluator, make_space
 
 
@@ -111,6 +111,9 @@ def test_an_unknown_study_is_refused_with_the_nearest(lab):
     lab.run(trials=2)
     with pytest.raises(UserError, match="unknown study 'placment'; did you mean 'placement'"):
         load_study(lab.folder / "runs", "placment")
+    there = r"unknown study 'table5' \(choices: placement\): these were begun in .*runs'; begin another with gsfnas study run"
+    with pytest.raises(UserError, match=there):
+        summarise_study(lab.folder / "runs", "table5")
     with pytest.raises(UserError, match=r"none was begun in .*nowhere"):
         load_study(lab.folder / "nowhere", "placement")
 
