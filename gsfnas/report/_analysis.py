@@ -1,11 +1,11 @@
 """What is computed from a study's records: ranking, Pareto front, spread over seeds, effects of sites, one row per run."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gsfnas import plain_yaml
 from gsfnas.candidate import Candidate, Site
@@ -220,13 +220,27 @@ class StudyAnalysis:
     @cached_property
     def data_name(self) -> str | None:
         """The data set's name, from the resolved study or else from a configuration; None if neither has it."""
+        return self._part_name("data")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the study's evaluator is known to be ``train``, the only one before studies recorded which."""
+        evaluator = self._part_name("evaluator")
+        return evaluator == "train" if evaluator else any("train" in one for one in self._configurations)
+
+    @cached_property
+    def _configurations(self) -> Sequence[Mapping[str, Any]]:
+        """The resolved study, if it can be read, and the configurations of the runs."""
         try:
             resolved = plain_yaml.load(self.study.study_yaml, "the configuration of the study")
         except UserError:
             resolved = None
-        for configuration in (resolved, *self.study.configurations.values()):
-            data = configuration.get("data") if isinstance(configuration, Mapping) else None
-            name = data.get("name") if isinstance(data, Mapping) else data
+        return [one for one in (resolved, *self.study.configurations.values()) if isinstance(one, Mapping)]
+
+    def _part_name(self, section: str) -> str | None:
+        for configuration in self._configurations:
+            part = configuration.get(section)
+            name = part.get("name") if isinstance(part, Mapping) else part
             if isinstance(name, str):
                 return name
         return None

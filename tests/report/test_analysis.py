@@ -11,6 +11,9 @@ from scipy import stats
 
 from gsfnas.candidate import Candidate
 from gsfnas.report._analysis import COLUMNS, LATENCY, TAIL, StudyAnalysis
+from gsfnas.report.sections.caveats import caveats
+from gsfnas.report.sections.seeds import seeds
+from gsfnas.report.sections.summary import summary
 from gsfnas.testing import records as synthetic
 
 
@@ -124,3 +127,25 @@ def test_a_nan_accuracy_is_no_result() -> None:
 def test_the_data_is_read_from_the_configuration(yaml: str, configurations: dict[str, dict[str, object]], name: str) -> None:
     study = replace(synthetic.bare_study(), study_yaml=yaml, configurations=configurations)
     assert StudyAnalysis(study).data_name == name
+
+
+@pytest.mark.parametrize(
+    ("yaml", "configurations", "is_trained"),
+    [
+        ("train:\n  epochs: 8\n", {}, True),
+        ("", {"f": {"data": {"name": "twins"}, "train": {"epochs": 8}}}, True),
+        ("train:\n  epochs: 8\nevaluator:\n  name: train\n", {}, True),
+        ("train:\n  epochs: 8\nevaluator:\n  name: table\n", {}, False),
+        ("", {"f": {"study": {"trials": 8}, "executor": {"workers": 1}}}, False),
+        ("a: [", {}, False),
+    ],
+)
+def test_only_a_study_of_the_evaluator_train_says_trained(
+    yaml: str, configurations: dict[str, dict[str, object]], is_trained: bool
+) -> None:
+    study = replace(synthetic.placement_study(), study_yaml=yaml, configurations=configurations)
+    analysis = StudyAnalysis(study)
+    assert analysis.is_trained is is_trained
+    text = " ".join([summary(analysis), *caveats(analysis), seeds(analysis).caption])
+    assert ("trained" in text) is is_trained
+    assert ("evaluated" in text) is not is_trained

@@ -28,7 +28,11 @@ def caveats(analysis: StudyAnalysis) -> list[str]:
         ]
         epochs = sorted({len(record.curve) for record in analysis.ranked})
         length = count(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"
-        found.append(f"Candidates trained for {length}; longer training or another recipe may order them differently.")
+        found.append(
+            f"Candidates trained for {length}; longer training or another recipe may order them differently."
+            if analysis.is_trained
+            else f"Candidates were evaluated with {length}; other settings of the evaluator may order them differently."
+        )
     if analysis.data_name == "twins":
         found.append(
             "On Twins every clip of validation and test has its time-reversed twin under another label, so a network blind to "

@@ -33,5 +33,5 @@ def seeds(analysis: StudyAnalysis) -> Table:
     columns = [Column("Candidate"), Column("Name")]
     for key in ("val_top1", "test_top1"):
         columns += [Column(METRICS[key].heading, True), Column("each seed", True)]
-    caption = "Candidates that were trained with several seeds: mean ± standard deviation (number of seeds)."
+    caption = "Candidates that ran with several seeds: mean ± standard deviation (number of seeds)."
     return Table("seeds", caption, tuple(columns), tuple(rows), width="wide")

@@ -83,9 +83,10 @@ def _tried(analysis: StudyAnalysis) -> str:
     left = len(study.records) - done
     missing = f"; {left} more {'has' if left == 1 else 'have'} no result" if left else ""
     again = f", and {count(len(study.replicates), 'run')} repeated some of them with other seeds" if study.replicates else ""
+    verb = "trained and tested" if analysis.is_trained else "evaluated"
     return (
         f"Of the {big(study.space_size)} candidates of the space `{study.space}`, {done:,}{share} "
-        f"{'was' if done == 1 else 'were'} trained and tested ({where}){again}{missing}."
+        f"{'was' if done == 1 else 'were'} {verb} ({where}){again}{missing}."
     )
 
 
