@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -23,7 +24,8 @@ from gsfnas.errors import UserError
 from gsfnas.train._device import make_fabric
 from gsfnas.train._processes import begin_child, blocked_signals
 
-_REPORT_SECONDS = 0.5
+# The time in which the other processes report their errors, or end, after one has failed.
+_REPORT_SECONDS = 2.0
 # Errors that are raised again as the same type; any other becomes a RuntimeError.
 _ERRORS: dict[str, type[Exception]] = {
     "UserError": UserError,
@@ -40,6 +42,8 @@ class ProcessDiedError(RuntimeError):
 Tell = Callable[[Any], None]
 # The function that each rank runs; it must be picklable.
 Work = Callable[[Fabric, Tell], None]
+# How a process ended: the kind of its error or "death", when, and the message.
+End = tuple[str, tuple[float, str]]
 
 
 def launch(work: Work, device: torch.device, precision: str, devices: Sequence[int], threads: int) -> Iterator[Any]:
@@ -69,17 +73,14 @@ def launch(work: Work, device: torch.device, precision: str, devices: Sequence[i
                 try:
                     kind, content = ready.recv()
                 except (EOFError, OSError):
-                    processes[rank].join()
-                    code = processes[rank].exitcode or 0
-                    how = f"signal {-code}" if code < 0 else f"exit code {code}"
-                    kind, content = "death", (time.monotonic(), f"process {rank + 1} of {len(devices)} died ({how})")
+                    kind, content = _death(processes, rank)
                 if kind == "report":
                     yield content
                 elif kind == "done":
                     del waiting[ready]
                 else:
                     others = {connection: rank for connection, rank in waiting.items() if connection is not ready}
-                    raise _first_cause([(kind, content), *_pending_errors(others, len(devices))])
+                    raise _first_cause([(kind, content), *_pending_errors(others, processes)])
     finally:
         # They ignore all other signals, and a kill cannot damage a checkpoint.
         for process in processes:
@@ -90,7 +91,7 @@ def launch(work: Work, device: torch.device, precision: str, devices: Sequence[i
             connection.close()
 
 
-def _pending_errors(waiting: dict[Connection, int], count: int) -> Iterator[tuple[str, tuple[float, str]]]:
+def _pending_errors(waiting: dict[Connection, int], processes: Sequence[BaseProcess]) -> Iterator[End]:
     """The errors of the other processes: peers of a dead process report connection errors, perhaps before its death is seen."""
     for connection, rank in waiting.items():
         with contextlib.suppress(EOFError, OSError):
@@ -100,10 +101,18 @@ def _pending_errors(waiting: dict[Connection, int], count: int) -> Iterator[tupl
                     yield kind, content
                     break
             continue
-        yield "death", (time.monotonic(), f"process {rank + 1} of {count} died")
+        yield _death(processes, rank)
 
 
-def _first_cause(ends: list[tuple[str, tuple[float, str]]]) -> Exception:
+def _death(processes: Sequence[BaseProcess], rank: int) -> End:
+    """The end of a process that has closed its connection without a report; waits until its exit code is known."""
+    processes[rank].join()
+    code = processes[rank].exitcode or 0
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return "death", (time.monotonic(), f"process {rank + 1} of {len(processes)} died ({how})")
+
+
+def _first_cause(ends: Sequence[End]) -> Exception:
     """The most likely cause of a failure: one of ``_ERRORS``, else a death, else any other error; the earliest of each kind.
 
     The others fail later, when their connection to the failed process breaks.

@@ -18,7 +18,7 @@ from gsfnas.errors import UserError
 from gsfnas.evaluators.base import Context
 from gsfnas.evaluators.train import TrainEvaluator
 from gsfnas.train import ProtocolSettings, TrainedModel, run_test
-from gsfnas.train._distributed import launch
+from gsfnas.train._distributed import ProcessDiedError, launch
 
 CPU = torch.device("cpu")
 
@@ -103,6 +103,18 @@ class Dies:
 
 
 @dataclass(frozen=True)
+class DiesLate:
+    """The first process reports its lost connection before the second, which caused it, has ended."""
+
+    def __call__(self, fabric, tell):
+        fabric.barrier()
+        if fabric.global_rank == 0:
+            raise ConnectionError("connection closed by peer")
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
 class Fails:
     """The second process fails while the first waits for it."""
 
@@ -118,9 +130,14 @@ def test_where_one_dies_all_end():
     began = time.monotonic()
     stream = launch(Dies(), CPU, "32-true", [0, 1], 1)
     assert next(stream) == "begun"
-    with pytest.raises(RuntimeError, match=r"process 2 of 2 died"):
+    with pytest.raises(RuntimeError, match=r"process 2 of 2 died \(signal 9\)"):
         list(stream)
     assert time.monotonic() - began < 60
+
+
+def test_the_cause_is_complete_where_its_consequence_is_seen_first():
+    with pytest.raises(ProcessDiedError, match=r"process 2 of 2 died \(signal 9\)"):
+        list(launch(DiesLate(), CPU, "32-true", [0, 1], 1))
 
 
 @pytest.mark.parametrize(
