@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Candidate", "Space", "Study", "build_model", "price", "trust"]
 
-_HOME = {
+_MODULE_OF = {
     "Candidate": "gsfnas.candidate",
     "Space": "gsfnas.space",
     "Study": "gsfnas.api",
@@ -28,6 +28,6 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'gsfnas' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULE_OF[name]), name)

@@ -14,6 +14,7 @@ import torch
 
 from _gpu import PARTS, machine, results
 from _gpu.results import Result, Row
+from gsfnas.errors import one_line
 
 _SAVE_SECONDS = 1.0
 
@@ -91,11 +92,6 @@ def run(name: str, folder: Path, *, is_small: bool, seconds: float) -> int:
         result.ended = f"stopped after its time ({seconds:.0f} s) with what it had" if is_cut else results.WHOLE
     except Exception as error:
         traceback.print_exc()
-        result.ended = f"failed: {_one_line(error)}"
+        result.ended = f"failed: {one_line(error, 300)}"
     call.save()
     return int(result.has_failed)
-
-
-def _one_line(error: Exception) -> str:
-    said = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {said}"[:300]

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from gsfnas.config import load_space as load_space
     from gsfnas.study import StudySettings as StudySettings
 
-_HOME = {
+_MODULE_OF = {
     "ConsoleWatcher": "gsfnas.api._watcher",
     "DryRun": "gsfnas.api._space",
     "FoundTable": "gsfnas.api._table",
@@ -65,12 +65,12 @@ _HOME = {
     "width_option": "gsfnas.api._space",
 }
 
-__all__ = [*_HOME, "write_tables"]
+__all__ = [*_MODULE_OF, "write_tables"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "write_tables":
         return import_module("gsfnas.api._table").write
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'gsfnas.api' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULE_OF[name]), name)

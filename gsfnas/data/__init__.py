@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gsfnas.data.video._clips import VideoData as VideoData
     from gsfnas.data.video._clips import part_of as part_of
 
-_HOME = {
+_MODULE_OF = {
     "Check": "tools._check",
     "ClipSplit": "video._clips",
     "DataSet": "sets.base",
@@ -63,6 +63,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'gsfnas.data' has no attribute {name!r}")
-    return getattr(import_module(f"gsfnas.data.{_HOME[name]}"), name)
+    return getattr(import_module(f"gsfnas.data.{_MODULE_OF[name]}"), name)

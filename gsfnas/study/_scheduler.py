@@ -258,5 +258,5 @@ def _give_up_where_hopeless(main: Sequence[Record], job: Job) -> None:
     ended = [record for record in main if record.outcome != "running"]
     reasons = {re.sub(r"[\d.]+", "#", record.error or "") for record in ended}
     if len(ended) >= _HOPELESS and len(reasons) == 1 and all(record.outcome == "failed" for record in ended):
-        cure = f"mend this, then remove {job.folder} or choose another study.name"
+        cure = f"fix this, then remove {job.folder} or choose another study.name"
         raise UserError(f"the first {len(ended)} candidates all failed: {ended[-1].error}; {cure}")

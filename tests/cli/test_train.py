@@ -182,7 +182,7 @@ def test_the_papers_recipe_and_protocols_on_something_something(gsfnas, ssv2):
     assert read_scores(RUN / "test-efficiency-1x1.npz").names == first.names
     code, _, err = gsfnas("test", RUN, "protocol.clips=10")
     assert (code, err.count("\n")) == (2, 1)
-    assert "10 clips of 4 frames are asked of each video, but the longest has 8 frames" in err
+    assert "`protocol.clips` is 10, but the longest video has 8 frames" in err
 
 
 def test_actions_are_scored_by_their_head_and_by_verb_and_noun(gsfnas):
@@ -221,7 +221,7 @@ def test_from_a_study_to_its_winner_under_another_protocol(gsfnas, ssv2):
     before = journal.read_bytes()
     code, _, err = gsfnas("test", "tiny", "protocol=accuracy")
     assert (code, err.count("\n")) == (2, 1)
-    assert "3 crops are asked of each video, but the pictures are 16 x 16 px" in err
+    assert "`protocol.crops` is 3, but the frames are 16 x 16 px" in err
     roomy = ("protocol=accuracy", "data.short_side=20")
     code, out, _ = gsfnas("test", "tiny", *roomy)
     assert code == 0
@@ -310,7 +310,7 @@ def test_files_that_cannot_be_used_are_one_line(gsfnas, tmp_path):
 def test_views_that_there_are_not_are_found_out_before_training(gsfnas, command):
     code, out, err = gsfnas(*command, "protocol=accuracy")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "2 clips are asked of each video" in err
+    assert "`protocol.clips` is 2, but a clip of twins" in err
 
 
 @pytest.mark.parametrize(

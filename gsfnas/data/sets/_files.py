@@ -88,7 +88,7 @@ def open_files(data_set: FileSet, settings: DataSettings, on_progress: OnProgres
     manifest = read_manifest(data_set, settings)
     problems = [problem for problem in manifest.problems if problem.kind != EMPTY]
     if problems and not settings.skip_broken:
-        raise UserError(f"{problem_line(problems[0], root)}; mend it, or leave out such clips with data.skip_broken=true")
+        raise UserError(f"{problem_line(problems[0], root)}; fix it, or leave out such clips with data.skip_broken=true")
     files = probe_manifest(data_set, settings, manifest, on_progress=on_progress)
     # Without the root: these go into records and reports, which must not contain absolute paths.
     skipped = [problem_line(problem) for problem in problems]
@@ -102,7 +102,7 @@ def open_files(data_set: FileSet, settings: DataSettings, on_progress: OnProgres
                 skipped.append(printable(f"{entry.path}: {window.broken}"))
             else:
                 raise UserError(
-                    f"{root / entry.path} cannot be decoded: {window.broken}; mend it, or leave out such files with "
+                    f"{root / entry.path} cannot be decoded: {window.broken}; fix it, or leave out such files with "
                     "data.skip_broken=true"
                 )
         if not found:

@@ -119,12 +119,12 @@ class _Rendered:
 
 
 def _open_views(settings: DataSettings, clips: int, crops: int) -> tuple[Read, int]:
-    asked, given = (clips, "clips"), f"{settings.frames} frames"
+    name, number, has = ("clips", clips, f"{settings.frames} frames")
     if clips == 1:
-        asked, given = (crops, "crops"), f"{settings.resolution} px"
+        name, number, has = ("crops", crops, f"{settings.resolution} px")
     raise UserError(
-        f"{asked[0]} {asked[1]} are asked of each video, but one of twins in memory has {given}, which give one; export "
-        "it as longer and larger videos (gsfnas data export twins --as something_v2), or ask for protocol=efficiency"
+        f"`protocol.{name}` is {number}, but a clip of twins in memory has {has}, which give one; set protocol=efficiency, or "
+        "export twins as longer and larger videos (gsfnas data export twins --as something_v2)"
     )
 
 

@@ -149,13 +149,13 @@ def _open_views(
         longest = max(video.frames for video in videos)
         most = max(k for k in range(1, clips) if len(np.unique(clip_frames(longest, segments, k), axis=0)) == k)
         raise UserError(
-            f"{clips} clips of {segments} frames are asked of each video, but the longest has {longest} frames, which give "
-            f"{most} at the most; ask for protocol.clips={most}, or for longer videos"
+            f"`protocol.clips` is {clips}, but the longest video has {longest} frames, which give at most {most} different "
+            f"clips of {segments} frames; set protocol.clips={most}, or use longer videos"
         )
     if crops > 1 and all(video.decode([0], side).shape[-2:] == (resolution, resolution) for video in videos[:_LOOKED_AT]):
         raise UserError(
-            f"{crops} crops are asked of each video, but the pictures are {side} x {side} px, as large as one crop; ask for "
-            f"protocol.crops=1, or give them room with data.short_side={resolution * 8 // 7}"
+            f"`protocol.crops` is {crops}, but the frames are {side} x {side} px, as large as one crop; set protocol.crops=1, "
+            f"or use larger frames with data.short_side={resolution * 8 // 7}"
         )
     return _TestViews(videos, segments, resolution, side, clips, crops), short
 

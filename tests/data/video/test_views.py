@@ -141,12 +141,12 @@ def test_more_clips_than_any_video_has_are_refused(videos, tmp_path):
     settings = DataSettings(name="folder", root=str(videos), frames=8, resolution=16, cache=str(tmp_path))
     with pytest.raises(UserError) as caught:
         open_data(settings).splits["test"].viewed(30, 3)
-    assert "30 clips of 8 frames are asked of each video, but the longest has 21 frames" in str(caught.value)
+    assert "`protocol.clips` is 30, but the longest video has 21 frames" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("clips", "crops", "said"), [(2, 3, "2 clips"), (1, 3, "3 crops")])
+@pytest.mark.parametrize(("clips", "crops", "said"), [(2, 3, "`protocol.clips` is 2"), (1, 3, "`protocol.crops` is 3")])
 def test_twins_in_memory_has_one_view(tmp_path, clips, crops, said):
     settings = DataSettings(frames=4, resolution=16, train_clips=4, val_clips=4, test_clips=4, cache=str(tmp_path))
-    with pytest.raises(UserError, match=f"{said} are asked of each video, but one of twins in memory"):
+    with pytest.raises(UserError, match=f"{said}, but a clip of twins in memory"):
         open_data(settings).splits["test"].viewed(clips, crops)

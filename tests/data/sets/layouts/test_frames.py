@@ -32,7 +32,7 @@ def test_a_setting_says_which_images_are_the_frames(tmp_path: Path) -> None:
         return open_data(settings(tmp_path / "set", "folder", skip_broken=False, frame_names=names))
 
     message = (
-        "it holds 2 series of images: \\*.jpg \\(8\\), depth_\\*.png \\(8\\); say which .* 'data.frame_names=\\*.jpg'; mend"
+        "it holds 2 series of images: \\*.jpg \\(8\\), depth_\\*.png \\(8\\); say which .* 'data.frame_names=\\*.jpg'; fix"
     )
     for _ in range(2):
         with pytest.raises(UserError, match=message):
