@@ -100,6 +100,12 @@ def load(name: str, kind: str, *, is_value: bool = False) -> Any:
     return found
 
 
+def is_loaded(name: str) -> bool:
+    """Whether this process has loaded a part of a package (``package``), or of the module of ``package.module:object``."""
+    module = name.partition(":")[0]
+    return any(one == module or one.startswith(f"{module}.") for one in _LOADED)
+
+
 def loaded() -> tuple[tuple[str, str], ...]:
     """(module, working directory) of all loaded parts; passed on to the processes that this one starts."""
     return tuple(_LOADED.items())

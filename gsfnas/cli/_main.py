@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 import gsfnas
 from gsfnas.cli import _cost, _data, _report, _space, _study, _table, _train, _weights
-from gsfnas.component import trusting
+from gsfnas.component import is_loaded, trusting
 from gsfnas.deprecations import ignore_torch_jit_everywhere
 from gsfnas.errors import UserError, is_out_of_memory, one_line
 from gsfnas.escape import printable
@@ -84,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given, packages = _trusted(given)
         with trusting(packages):
             code = app(given or ["--help"], prog_name="gsfnas", standalone_mode=False)
+            unused = [package for package in packages if not is_loaded(package)]
     except TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             # A noun without a verb: its help is on the screen.
@@ -103,6 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, told, 1, is_debugging)
     if code == 130:
         print("stopped", file=sys.stderr)
+    elif not code and unused:
+        # Whatever the worker processes of a command load, it has loaded before it starts them.
+        print(f"{TRUST} {', '.join(unused)} was not needed: nothing that was read names code of it", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 

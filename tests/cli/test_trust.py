@@ -126,8 +126,18 @@ def test_the_user_may_trust_a_package(gsfnas, tmp_path, nets, place):
         "after": [*command, "--trust", nets],
         "with =": [*command, f"--trust={nets}", "--trust", "other"],
     }[place]
-    assert gsfnas(*given)[0] == 0
+    code, _, err = gsfnas(*given)
+    unused = "--trust other was not needed: nothing that was read names code of it\n" if place == "with =" else ""
+    assert (code, err) == (0, unused)
     assert (tmp_path / "imported").exists()
+
+
+def test_trust_that_workers_use_is_needed(gsfnas, tmp_path, nets):
+    command = data_that_name({"name": f"{nets}:Net"}, tmp_path, "study")
+    for _ in range(2):
+        code, _, err = gsfnas(*command, "space.sites.role=mix", "--trust", nets)
+        assert code == 0
+        assert "was not needed" not in err
 
 
 @pytest.mark.parametrize(
