@@ -1,4 +1,4 @@
-"""Small studies for the suites: in memory step by step, and whole ones on the fake evaluator, in a second."""
+"""Small studies for the suites: step by step in memory, or complete ones with the fake evaluator, within a second."""
 
 import io
 import json
@@ -30,7 +30,7 @@ from gsfnas.testing.fake import BUDGET, FakeEvaluator, fake_price, metrics_of
 
 @dataclass(frozen=True)
 class Threads(Executor):
-    """Workers in threads of this process, each with a copy of its task as a process would have one."""
+    """Runs workers in threads of this process. Each gets a copy of the task, as a process would."""
 
     workers: int = 3
 
@@ -39,7 +39,7 @@ class Threads(Executor):
 
         def work(index: int, copy: Task) -> None:
             try:
-                copy(device, 1, lambda told: tell(index, told))
+                copy(device, 1, lambda message: tell(index, message))
             except BaseException as error:
                 failures.append(error)
 
@@ -55,7 +55,7 @@ class Threads(Executor):
 
 @dataclass
 class UnevenEvaluator(FakeEvaluator):
-    """The fake one, some of whose runs take longer than others, so that they end in another order than they began."""
+    """The fake evaluator with runs of different duration, so that they end in another order than they began."""
 
     def evaluate(
         self, candidate: Candidate, *, seed: int, replicate: int, budget: int, resume_from: Path | None = None
@@ -79,7 +79,7 @@ def run_small(
     replicates: int = 2,
     lag: int = 3,
 ) -> StudyRecord:
-    """A whole study below ``folder``, on the fake evaluator and one worker unless told otherwise."""
+    """Runs a complete study below ``folder``; by default, with the fake evaluator and one worker."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = StudySettings("small", trials=trials, replicates=replicates, lag=lag, runs=str(folder / "runs"))
     parts = Parts(
@@ -94,8 +94,8 @@ def run_small(
     return run_study(settings, space, parts, Circumstances(), Afterwards(), device="cpu", console=console)
 
 
-def told(study: StudyRecord) -> list[dict[str, Any]]:
-    """What must be equal between two runs of one study: all that its records say but how long they took."""
+def comparable(study: StudyRecord) -> list[dict[str, Any]]:
+    """All fields of the records except durations, which may differ between two executions of a study."""
     return [
         json.loads(json.dumps({**vars(replace(record, seconds=0.0)), "candidate": record.candidate.key}, default=vars))
         for record in (*study.records, *study.replicates)
@@ -112,7 +112,7 @@ def fake_record(
     gain: float = 0.0,
     macs: int | None = None,
 ) -> Record:
-    """A run as the fake evaluator measures it; ``gain`` is added to its accuracies."""
+    """A record of a run with the metrics of the fake evaluator; ``gain`` is added to its accuracies."""
     seed = training_seed(0, candidate.key, replicate)
     measured = [metrics_of(candidate, seed, epoch, epoch == BUDGET) for epoch in range(1, epochs + 1)]
     curve = [{name: value + gain * name.endswith("top1") for name, value in metrics.items()} for metrics in measured]
@@ -135,7 +135,7 @@ def fake_record(
 
 @dataclass(frozen=True)
 class Step:
-    """One question to a sampler, in a study that goes on in memory."""
+    """One call of ``Sampler.propose``, with its arguments and its result."""
 
     sampler: Sampler
     history: History
@@ -146,9 +146,9 @@ class Step:
 def steps(
     samplers: Sequence[Sampler], space: BoundSpace, *, trials: int, num_seeds: int = 2, seed: int = 0, lag: int = 3
 ) -> Iterator[Step]:
-    """Every question that one worker asks the samplers of a study, until none of them proposes anything.
+    """Simulates a study with one worker, and yields every call of a sampler until none of them proposes anything.
 
-    Each third run fails. Where a sampler repeats itself, the study ends there.
+    Every third run fails. The simulation also ends if a sampler repeats a proposal.
     """
     history = History(space, seed, trials, num_seeds, BUDGET)
     for sampler in samplers:
@@ -176,5 +176,5 @@ def steps(
 
 
 def default_chain(sampler: Sampler) -> tuple[Sampler, ...]:
-    """A sampler as a study asks it, after the anchors and before the replicates."""
+    """The samplers of a default study: the anchors, ``sampler``, the replicates."""
     return Anchors(), sampler, Replicates()

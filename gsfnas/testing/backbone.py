@@ -1,4 +1,4 @@
-"""What every backbone must do. A backbone's test inherits ``BackboneConformance`` and gives its reference:
+"""Tests that every backbone must pass. Inherit ``BackboneConformance`` and provide the reference:
 
 class TestMine(BackboneConformance):
     @pytest.fixture
@@ -28,7 +28,7 @@ from gsfnas.space import BoundSpace, Space
 
 _HEADS = {"class": 7}
 _FRAMES = 3
-# Every choice of the operator that its cost depends on.
+# All options of the operator that affect its cost.
 _SPACE = {
     "name": "all",
     "sites": {"pattern": "*"},
@@ -39,15 +39,17 @@ _SPACE = {
 
 
 class BackboneConformance:
-    """Tests of one backbone, which the fixture ``backbone`` names, on frames of ``resolution`` pixels."""
+    """The suite. ``backbone`` returns a reference; frames have ``resolution`` pixels a side."""
 
     @pytest.fixture
     def backbone(self) -> BackboneRef:
-        raise NotImplementedError("a conformance test needs a fixture `backbone` that returns what backbone_ref makes")
+        raise NotImplementedError(
+            "a conformance test needs a fixture `backbone` that returns a reference, as backbone_ref makes it"
+        )
 
     @pytest.fixture
     def resolution(self) -> int:
-        """Height and width of the frames, as small as the network takes them."""
+        """Height and width of the frames, as small as the network allows."""
         return 32
 
     @pytest.fixture
@@ -62,7 +64,7 @@ class BackboneConformance:
     def space(self, backbone: BackboneRef, resolution: int, sites: tuple[Site, ...]) -> BoundSpace:
         return Space.from_dict(_SPACE).bind(backbone, sites, frames=_FRAMES, resolution=resolution)
 
-    def test_its_reference_names_it(self, backbone: BackboneRef) -> None:
+    def test_the_reference_can_be_written_and_read(self, backbone: BackboneRef) -> None:
         assert backbone_ref(backbone.name, dict(backbone.options)) == backbone
         assert Candidate.from_json(Candidate(backbone, 8, 32).to_json()).backbone == backbone
 
@@ -72,8 +74,8 @@ class BackboneConformance:
             assert features.shape == (number, network.num_features), "(N, 3, H, W) must become (N, num_features)"
             assert features.isfinite().all()
 
-    def test_frames_know_nothing_of_each_other(self, network: nn.Module, resolution: int) -> None:
-        """What passes between frames are the modules at the sites, nothing else."""
+    def test_frames_are_independent(self, network: nn.Module, resolution: int) -> None:
+        """Only the modules at sites may mix frames."""
         frames = _frames(4, resolution)
         together = _run(network, frames)
         for number in range(4):
@@ -83,20 +85,24 @@ class BackboneConformance:
     def test_the_same_seed_gives_the_same_weights(self, backbone: BackboneRef) -> None:
         first, again, other = (_build(backbone, seed).state_dict() for seed in (0, 0, 1))
         assert list(first) == list(again)
-        assert all(torch.equal(first[name], again[name]) for name in first), "its weights do not come from torch's generator"
+        assert all(torch.equal(first[name], again[name]) for name in first), (
+            "the weights must be drawn from torch's global generator"
+        )
         assert any(not torch.equal(first[name], other[name]) for name in first), "another seed must give other weights"
 
-    def test_sites_have_names_of_their_own(self, sites: tuple[Site, ...]) -> None:
-        assert sites, "it has no site"
+    def test_site_names_are_unique(self, sites: tuple[Site, ...]) -> None:
+        assert sites, "the backbone has no site"
         repeated = [name for name, count in Counter(site.name for site in sites).items() if count > 1]
         assert not repeated, f"several sites are named {repeated[0]!r}"
-        assert any(site.is_default for site in sites), "no site is a default one, so that spaces which name none find none"
+        assert any(site.is_default for site in sites), "no site is a default one, so a space that names no sites would be empty"
         for site in sites:
             assert site.kind in get_args(Kind)
             assert site.role, f"site {site.name} has no role"
 
-    def test_sites_are_as_they_say(self, network: nn.Module, sites: tuple[Site, ...], resolution: int) -> None:
-        """A module at each of them is called once in a forward, on (N, C, H, W) as stated, and so is each layer to replace."""
+    def test_features_at_sites_have_the_stated_shapes(
+        self, network: nn.Module, sites: tuple[Site, ...], resolution: int
+    ) -> None:
+        """Modules and the layers that can be replaced are called once per forward pass, with features of the stated shapes."""
         probes = {site: Probe() for site in sites if site.kind in ("after", "before")}
         insert(network, probes)
         replaced = {site: network.get_submodule(site.layer) for site in sites if site.kind == "replace"}
@@ -122,13 +128,15 @@ class BackboneConformance:
             one.remove()
         assert torch.equal(_run(network, frames), before)
 
-    def test_what_stands_at_a_site_is_heard(self, network: nn.Module, sites: tuple[Site, ...], resolution: int) -> None:
+    def test_a_module_at_each_site_changes_the_features(
+        self, network: nn.Module, sites: tuple[Site, ...], resolution: int
+    ) -> None:
         frames = _frames(2, resolution)
         before = _run(network, frames)
         for site in sites:
             if site.kind in ("after", "before"):
                 (one,) = insert(network, {site: Halved()})
-                assert not torch.equal(_run(network, frames), before), f"what stands at {site.name} does not reach the features"
+                assert not torch.equal(_run(network, frames), before), f"a module at {site.name} does not affect the features"
                 one.remove()
 
     def test_a_layer_can_be_replaced(self, network: nn.Module, sites: tuple[Site, ...], resolution: int) -> None:
@@ -138,7 +146,9 @@ class BackboneConformance:
             if site.kind == "replace":
                 layer = network.get_submodule(site.layer)
                 (one,) = insert(network, {site: nn.Sequential(layer, Halved())})
-                assert not torch.equal(_run(network, frames), before), f"what replaces {site.layer} does not reach the features"
+                assert not torch.equal(_run(network, frames), before), (
+                    f"what replaces {site.layer} does not affect the features"
+                )
                 one.module = layer
         assert torch.equal(_run(network, frames), before)
 
@@ -149,7 +159,7 @@ class BackboneConformance:
             logits = model(clips)["class"]
             assert logits.shape == (2, 7)
             torch.autograd.backward(nn.functional.cross_entropy(logits, torch.tensor([0, 1])))
-            # A head's small weights may keep a gradient at zero; none may be missing.
+            # A gradient may be zero, since a head's weights are small, but none may be missing.
             lost = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
             assert not lost, f"no gradient reaches {lost[0]}"
             assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
@@ -161,8 +171,8 @@ class BackboneConformance:
             assert torch.equal(copy.deepcopy(model)(clips)["class"], model(clips)["class"])
 
     @pytest.mark.parametrize("draw", range(3))
-    def test_its_price_is_what_is_counted(self, space: BoundSpace, draw: int) -> None:
-        """Parameters, operations by both counters, activations: to the last digit."""
+    def test_the_price_equals_the_count(self, space: BoundSpace, draw: int) -> None:
+        """Exactly equal parameters, operations of both counters, and activations."""
         candidate = space.empty if draw == 0 else space.sample(random.Random(draw))
         model = build_model(candidate, _HEADS)
         cost, form = price(candidate, _HEADS).total, counting_form(model)
@@ -174,7 +184,7 @@ class BackboneConformance:
 
 
 class Probe(nn.Module):
-    """Passes its input on and remembers its shape."""
+    """Returns its input, and stores the shape."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,7 +196,7 @@ class Probe(nn.Module):
 
 
 class Halved(nn.Module):
-    """Half of one half of the channels, so that no normalisation behind it takes it back."""
+    """Halves the first half of the channels: a later normalisation would undo a factor on all of them."""
 
     def forward(self, x: Tensor) -> Tensor:
         factor = torch.ones(x.shape[1])

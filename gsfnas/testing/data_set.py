@@ -1,11 +1,11 @@
-"""What every data set must do. A data set's test inherits ``DataSetConformance`` and gives its settings:
+"""Tests that every data set must pass. Inherit ``DataSetConformance`` and provide the settings:
 
     class TestGestures(DataSetConformance):
         @pytest.fixture
         def settings(self, tmp_path):
             return DataSettings(name=Gestures, root="a/few/clips", frames=4, resolution=32, cache=str(tmp_path))
 
-A few clips of each class are enough; every clip is read.
+A few clips per class are enough, since the tests read every clip.
 """
 
 import pickle
@@ -26,11 +26,11 @@ Batch = tuple[npt.NDArray[np.uint8], Mapping[str, npt.NDArray[np.int64]]]
 
 
 class DataSetConformance:
-    """Tests of one data set under one configuration, which the fixture ``settings`` returns."""
+    """The suite. ``settings`` returns the settings of the data set."""
 
     @pytest.fixture
     def settings(self) -> DataSettings:
-        """The data set to test, with ``cache`` in a folder of the test's own."""
+        """The settings of the data set to test; ``cache`` should be a temporary folder."""
         raise NotImplementedError("a conformance test needs a fixture `settings` that returns DataSettings")
 
     @pytest.fixture
@@ -73,7 +73,7 @@ class DataSetConformance:
         for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
             assert not clips[one] & clips[other], f"{one} and {other} share clips"
 
-    def test_clips_have_the_shape_that_is_asked_for(self, settings: DataSettings, data: VideoData) -> None:
+    def test_clips_have_the_requested_shape(self, settings: DataSettings, data: VideoData) -> None:
         shape = (settings.frames, 3, settings.resolution, settings.resolution)
         for split in SPLITS:
             clips = _read(data, split)
@@ -109,7 +109,7 @@ class DataSetConformance:
             last = len(clips) - 1
             assert np.array_equal(read(np.array([last]), None)[0], clips[last]), f"a clip of {split} depends on its batch"
             order = np.array([last, 0, last])
-            assert np.array_equal(read(order, None), clips[order]), f"clips of {split} must come in the order asked for"
+            assert np.array_equal(read(order, None), clips[order]), f"clips of {split} must be in the requested order"
 
     def test_a_generator_determines_what_training_draws(self, data: VideoData) -> None:
         split = data.splits["train"]
@@ -118,7 +118,7 @@ class DataSetConformance:
         assert np.array_equal(split.read(indices, np.random.default_rng(3)), whole), "the same seed must draw the same clips"
         for part in (slice(0, 1), slice(1, None)):
             found = split.read(indices, np.random.default_rng(3), part)
-            assert np.array_equal(found, whole[part]), "with `part`, clips must be what they are in the whole batch"
+            assert np.array_equal(found, whole[part]), "with `part`, clips must equal those of the whole batch"
 
     def test_a_seed_determines_an_epoch(self, data: VideoData) -> None:
         split = data.splits["train"]
@@ -128,7 +128,7 @@ class DataSetConformance:
             assert all(np.array_equal(labels[task], their_labels[task]) for task in labels)
         assert sum(len(clips) for clips, _ in first) == len(split)
 
-    def test_readers_go_to_other_processes(self, data: VideoData) -> None:
+    def test_readers_can_be_pickled(self, data: VideoData) -> None:
         for split in SPLITS:
             read = data.splits[split].read
             again = pickle.loads(pickle.dumps(read))
@@ -149,7 +149,7 @@ class DataSetConformance:
 
 
 def _read(data: VideoData, split: str) -> npt.NDArray[np.uint8]:
-    """All clips of a split as testing reads them: (clips, T, 3, R, R)."""
+    """All clips of a split without augmentation: (clips, T, 3, R, R)."""
     return data.splits[split].read(np.arange(len(data.splits[split])), None)
 
 

@@ -1,11 +1,11 @@
-"""What every evaluator must do. An evaluator's test inherits ``EvaluatorConformance`` and gives the evaluator:
+"""Tests that every evaluator must pass. Inherit ``EvaluatorConformance`` and provide the evaluator:
 
     class TestMine(EvaluatorConformance):
         @pytest.fixture
         def evaluator(self):
             return Mine()
 
-It evaluates some fifteen runs, so give it little to do: few epochs, few clips.
+The suite evaluates about fifteen runs, so use few epochs and clips.
 """
 
 import copy
@@ -27,7 +27,7 @@ SEED = 3
 
 
 class EvaluatorConformance:
-    """Tests of one evaluator, which the fixture ``evaluator`` returns: a new one each time, before ``prepare``."""
+    """The suite. ``evaluator`` returns a new evaluator each time, on which ``prepare`` was not called yet."""
 
     @pytest.fixture
     def evaluator(self) -> Evaluator:
@@ -35,12 +35,12 @@ class EvaluatorConformance:
 
     @pytest.fixture
     def others(self) -> Sequence[Evaluator]:
-        """Evaluators of the same kind with other options, each of which changes results."""
+        """Evaluators of the same class with other options that change the results."""
         return ()
 
     @pytest.fixture
     def space(self) -> BoundSpace:
-        """What is evaluated; its clips are those of the evaluator's data. By default of 8 frames at 32 px."""
+        """The space of the candidates; frames and resolution must fit the evaluator's data. By default 8 frames of 32 px."""
         return small_space(8, 32)
 
     @pytest.fixture
@@ -48,18 +48,18 @@ class EvaluatorConformance:
         yield _prepare(evaluator, space, tmp_path / "checkpoints")
         evaluator.close()
 
-    def test_it_has_what_a_study_asks_of_it(self, evaluator: Evaluator, space: BoundSpace) -> None:
+    def test_it_has_what_a_study_needs(self, evaluator: Evaluator, space: BoundSpace) -> None:
         assert isinstance(evaluator.budget, int)
         assert evaluator.budget >= 1, f"`budget` is the number of epochs, but is {evaluator.budget}"
         assert isinstance(evaluator.devices, int)
         assert evaluator.devices >= 1
-        assert evaluator.heads, "`heads` must have a task"
+        assert evaluator.heads, "`heads` must have at least one task"
         for task, classes in evaluator.heads.items():
             assert isinstance(task, str)
             assert isinstance(classes, int)
             assert classes >= 1
         if evaluator.takes_data:
-            assert hasattr(evaluator, "data"), "where `takes_data` is true, `data` holds the settings of the data set"
+            assert hasattr(evaluator, "data"), "if `takes_data` is true, `data` must hold the settings of the data set"
         assert all(isinstance(line, str) for line in evaluator.check(space, "cpu"))
 
     def test_epochs_come_in_order_and_the_last_has_the_result(
@@ -68,7 +68,7 @@ class EvaluatorConformance:
         for candidate in (space.empty, space.full):
             found = _evaluate(prepared, candidate)
             assert [one.epoch for one in found] == list(range(1, evaluator.budget + 1)), "one measurement an epoch, in order"
-            assert [one.is_last for one in found] == [False] * (len(found) - 1) + [True], "the last one, alone, has `is_last`"
+            assert [one.is_last for one in found] == [False] * (len(found) - 1) + [True], "only the last has `is_last`"
             for one in found:
                 for name, value in one.metrics.items():
                     assert math.isfinite(float(value)), f"{name} is {value} after epoch {one.epoch}"
@@ -76,7 +76,7 @@ class EvaluatorConformance:
             assert 0 <= found[-1].metrics["val_top1"] <= 1, "`val_top1` is a fraction"
 
     def test_the_same_seed_gives_the_same_numbers(self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path) -> None:
-        """In any order of the candidates, in this process and with a copy of the evaluator."""
+        """In any order of the candidates, and with copies of the evaluator."""
         results: list[Mapping[str, Sequence[Mapping[str, float]]]] = []
         for number, order in enumerate([(space.empty, space.full), (space.full, space.empty)]):
             here = _prepare(copy.deepcopy(evaluator), space, tmp_path / str(number))
@@ -87,22 +87,22 @@ class EvaluatorConformance:
     def test_a_run_goes_on_from_its_checkpoint(
         self, evaluator: Evaluator, prepared: Evaluator, space: BoundSpace, tmp_path: Path
     ) -> None:
-        """It may tell the checkpoint's epoch once more; the end is that of a run that nothing has stopped."""
+        """It may yield the checkpoint's epoch again. The results equal those of an uninterrupted run."""
         whole = _evaluate(prepared, space.full)
         again = _prepare(copy.deepcopy(evaluator), space, tmp_path / "again")
         stream = iter(_stream(again, space.full))
         first = next(stream)
         getattr(stream, "close", lambda: None)()
         if first.checkpoint is None or first.is_last:
-            pytest.skip("it writes no checkpoint before the end")
-        assert first.checkpoint.is_file(), f"its checkpoint {first.checkpoint} is no file"
-        # As in a process that comes after one that was killed.
+            pytest.skip("the evaluator writes no checkpoint before the end")
+        assert first.checkpoint.is_file(), f"checkpoint {first.checkpoint} is not a file"
+        # As in a process that resumes the run of a killed one.
         later = _prepare(copy.deepcopy(evaluator), space, tmp_path / "again")
         rest = _evaluate(later, space.full, resume_from=first.checkpoint)
         for one in (again, later):
             one.close()
-        assert rest[0].epoch in (1, 2), f"it goes on with epoch {rest[0].epoch} after epoch 1"
-        assert _numbers(rest) == _numbers(whole)[rest[0].epoch - 1 :], "a run that was stopped ends otherwise"
+        assert rest[0].epoch in (1, 2), f"the run resumes at epoch {rest[0].epoch} after epoch 1"
+        assert _numbers(rest) == _numbers(whole)[rest[0].epoch - 1 :], "an interrupted run ends with other results"
 
     def test_a_run_writes_into_its_own_folder(self, prepared: Evaluator, space: BoundSpace, tmp_path: Path) -> None:
         folder = tmp_path / "checkpoints"
@@ -110,12 +110,12 @@ class EvaluatorConformance:
         found = _evaluate(prepared, space.full)
         own = folder / f"{space.full.key}-{SEED}"
         for path in set(folder.rglob("*")) - before:
-            assert path.is_relative_to(own), f"it writes {path}; a run writes below <folder>/<key>-<seed>/"
+            assert path.is_relative_to(own), f"{path} was written, but a run writes below <folder>/<key>-<seed>/"
         for one in found:
             assert one.checkpoint is None or one.checkpoint.is_relative_to(own), f"checkpoint {one.checkpoint} is elsewhere"
 
-    def test_it_goes_to_other_processes(self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path) -> None:
-        """Before ``prepare``, and as a study sends it: after it was asked for its identity and its heads."""
+    def test_it_can_be_pickled(self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path) -> None:
+        """Before ``prepare``, but after a study has read its identity and heads."""
         assert evaluator.identity
         assert evaluator.heads
         evaluator.check(space, "cpu")
@@ -125,25 +125,25 @@ class EvaluatorConformance:
         for one in (there, here):
             one.close()
 
-    def test_its_identity_stays(
+    def test_the_identity_is_stable(
         self, evaluator: Evaluator, others: Sequence[Evaluator], space: BoundSpace, tmp_path: Path
     ) -> None:
-        """The same each time, before and after work, and another one with other options."""
+        """It does not change, also not by ``prepare`` or a run, and it differs with other options."""
         identity = evaluator.identity
         assert isinstance(identity, Identity)
         for value in (identity.recipe, identity.data):
             assert isinstance(value, str)
             assert value.isprintable()
-            assert value, "recipe and data are names"
+            assert value, "recipe and data must not be empty"
         assert copy.deepcopy(evaluator).identity == identity
         assert pickle.loads(pickle.dumps(evaluator)).identity == identity
         here = _prepare(evaluator, space, tmp_path)
-        assert here.identity == identity, "`prepare` changes its identity"
+        assert here.identity == identity, "`prepare` changes the identity"
         _evaluate(here, space.full)
-        assert here.identity == identity, "a run changes its identity"
+        assert here.identity == identity, "a run changes the identity"
         here.close()
         known = [identity, *(other.identity for other in others)]
-        assert len(set(known)) == len(known), "other options need another identity: results would be mistaken for each other"
+        assert len(set(known)) == len(known), "other options need another identity, or their results would be confused"
 
     def test_after_close_it_is_prepared_again(self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path) -> None:
         """Twice in one process, as in a notebook."""
@@ -168,7 +168,7 @@ def small_space(frames: int, resolution: int) -> BoundSpace:
 
 
 def run_evaluations(evaluator: Evaluator, space: BoundSpace, folder: Path) -> StudyRecord:
-    """A study of the two anchors alone. Raises UserError as a study does."""
+    """Runs a study of the two anchors. Raises UserError as a study does."""
     return run_small(folder, space, evaluator=evaluator, executor=Threads(1), trials=2, replicates=1)
 
 
@@ -188,11 +188,11 @@ def _evaluate(evaluator: Evaluator, candidate: Candidate, resume_from: Path | No
     for measurement in _stream(evaluator, candidate, resume_from):
         assert isinstance(measurement, Measurement), f"an evaluator yields values of Measurement, but one is {measurement!r}"
         found.append(measurement)
-        assert len(found) <= evaluator.budget + 1, f"it yields more than the {evaluator.budget} epochs of `budget`"
-    assert found, "it yields no measurement"
+        assert len(found) <= evaluator.budget + 1, f"more than the {evaluator.budget} epochs of `budget` are yielded"
+    assert found, "no measurement is yielded"
     return found
 
 
 def _numbers(found: Sequence[Measurement]) -> list[Mapping[str, float]]:
-    """Everything but how long it took."""
+    """All metrics except the duration."""
     return [{name: value for name, value in one.metrics.items() if name != "seconds"} for one in found]

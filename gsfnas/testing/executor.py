@@ -1,11 +1,11 @@
-"""What every executor must do. An executor's test inherits ``ExecutorConformance`` and gives the executor:
+"""Tests that every executor must pass. Inherit ``ExecutorConformance`` and provide the executor:
 
     class TestMine(ExecutorConformance):
         @pytest.fixture
         def executor(self):
             return Mine(workers=2)
 
-Workers that are processes are killed, too, so let it start two of them or more.
+Let it start at least two workers. If they are processes, some tests kill them.
 """
 
 import fcntl
@@ -28,59 +28,59 @@ _WORKER_ENDS_S = 10
 
 
 class ExecutorConformance:
-    """Tests of one executor, which the fixture ``executor`` returns."""
+    """The suite. ``executor`` returns the executor."""
 
     @pytest.fixture
     def executor(self) -> Executor:
         raise NotImplementedError("a conformance test needs a fixture `executor` that returns an executor")
 
-    def test_every_worker_does_the_task_and_what_it_tells_arrives(self, executor: Executor, tmp_path: Path) -> None:
+    def test_every_worker_runs_the_task_and_its_messages_arrive(self, executor: Executor, tmp_path: Path) -> None:
         assert isinstance(executor.workers, int)
         assert executor.workers >= 1
-        told = _run(executor, WorkerTask(tmp_path))
-        assert set(told) == set(range(executor.workers)), (
-            f"{executor.workers} workers tell as 0, 1, ..., but got {sorted(told)}"
+        messages = _run(executor, WorkerTask(tmp_path))
+        assert set(messages) == set(range(executor.workers)), (
+            f"workers must be numbered from 0 to {executor.workers - 1}, but got {sorted(messages)}"
         )
-        for heard in told.values():
-            assert [what for what, _ in heard] == ["begin", "number 0", "number 1", "end"], "a worker is heard in order"
-            (device, threads), *_ = [value for what, value in heard if what == "begin"]
-            assert device == "cpu", f"a worker has the device that was asked for, but got {device!r}"
+        for received in messages.values():
+            assert [what for what, _ in received] == ["begin", "number 0", "number 1", "end"], "messages must stay in order"
+            (device, threads), *_ = [value for what, value in received if what == "begin"]
+            assert device == "cpu", f"workers must use the requested device, but got {device!r}"
             assert threads >= 1
         assert (tmp_path / "began").read_text().count("\n") == executor.workers
 
     def test_a_worker_that_dies_is_replaced(self, executor: Executor, tmp_path: Path) -> None:
         _skip_unless_processes(executor, tmp_path)
-        said: list[str] = []
-        told = _run(executor, WorkerTask(tmp_path, "die"), said.append)
-        ends = [what for heard in told.values() for what, _ in heard if what == "end"]
-        assert len(ends) == executor.workers, "as many workers must end well as there are"
-        assert said, "people are told that a worker died"
-        assert all("\n" not in line for line in said)
+        lines: list[str] = []
+        messages = _run(executor, WorkerTask(tmp_path, "die"), lines.append)
+        ends = [what for received in messages.values() for what, _ in received if what == "end"]
+        assert len(ends) == executor.workers, "every worker, or its replacement, must finish the task"
+        assert lines, "the user must be told that a worker died"
+        assert all("\n" not in line for line in lines)
 
     def test_workers_that_always_die_end_the_call(self, executor: Executor, tmp_path: Path) -> None:
-        """With an error or without one: what is left is seen by the study."""
+        """With a one-line error, after a bounded number of replacements."""
         _skip_unless_processes(executor, tmp_path)
         begun = time.monotonic()
         with pytest.raises(UserError) as caught:
             _run(executor, WorkerTask(tmp_path, "always die"))
         assert "\n" not in str(caught.value)
-        assert time.monotonic() - begun < _WHOLE_CALL_S, "workers that die are replaced a bounded number of times"
+        assert time.monotonic() - begun < _WHOLE_CALL_S, "dead workers must be replaced a bounded number of times"
 
-    def test_what_the_user_must_mend_is_raised(self, executor: Executor, tmp_path: Path) -> None:
-        """In one line, as the worker has said it, without waiting for the others."""
+    def test_a_user_error_is_raised(self, executor: Executor, tmp_path: Path) -> None:
+        """Unchanged, and without waiting for the other workers."""
         begun = time.monotonic()
-        with pytest.raises(UserError, match=r"^mend this, please$"):
+        with pytest.raises(UserError, match=r"^the data is missing$"):
             _run(executor, WorkerTask(tmp_path, "refuse"))
-        assert time.monotonic() - begun < _WHOLE_CALL_S, "the other workers were waited for"
+        assert time.monotonic() - begun < _WHOLE_CALL_S, "the call waits for the other workers"
         _assert_ended(tmp_path)
 
     def test_no_worker_outlives_the_call(self, executor: Executor, tmp_path: Path) -> None:
-        """Whatever ends it: here what hears the workers fails."""
+        """However the call ends; here ``tell`` raises an error."""
 
         class StopError(Exception):
             pass
 
-        def tell(worker: int, told: Any) -> None:
+        def tell(worker: int, message: Any) -> None:
             raise StopError
 
         with pytest.raises(StopError):
@@ -95,10 +95,10 @@ class ExecutorConformance:
 
 @dataclass(frozen=True)
 class WorkerTask:
-    """What a worker does in these tests: notes its process, says some words, or does not get so far.
+    """The task of the workers: it records the process id and sends a few messages, unless ``kind`` says otherwise.
 
-    Under ``die`` the first worker kills itself, under ``always die`` all of them; under ``refuse`` the first one raises a
-    UserError while the others wait, under ``wait`` all wait.
+    With ``die`` the first worker kills itself, with ``always die`` every worker; with ``refuse`` the first one raises a
+    UserError while the others wait; with ``wait`` all wait.
     """
 
     folder: Path
@@ -114,7 +114,7 @@ class WorkerTask:
         if self.kind == "always die" or (self.kind == "die" and is_first):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.kind == "refuse" and is_first:
-            raise UserError("mend this, please")
+            raise UserError("the data is missing")
         tell(("begin", (device, threads)))
         if self.kind in ("refuse", "wait"):
             time.sleep(2 * _WHOLE_CALL_S)
@@ -124,22 +124,22 @@ class WorkerTask:
 
 
 def _run(executor: Executor, task: WorkerTask, say: Callable[[str], Any] = lambda line: None) -> dict[int, list[Any]]:
-    told: dict[int, list[Any]] = {}
-    executor.run(task, "cpu", lambda worker, what: told.setdefault(worker, []).append(what), say)
-    return told
+    messages: dict[int, list[Any]] = {}
+    executor.run(task, "cpu", lambda worker, what: messages.setdefault(worker, []).append(what), say)
+    return messages
 
 
 def _skip_unless_processes(executor: Executor, folder: Path) -> None:
-    """A worker that is this process cannot be killed by its tests."""
+    """Skips the test if workers run in this process, which cannot be killed."""
     place = folder / "processes"
     place.mkdir()
     _run(executor, WorkerTask(place))
     if os.getpid() in map(int, (place / "began").read_text().split()):
-        pytest.skip("its workers are no processes of their own")
+        pytest.skip("the workers are not processes of their own")
 
 
 def _assert_ended(folder: Path) -> None:
-    """No process that began is alive; one that waits to be collected is not."""
+    """Asserts that no worker process is alive; a zombie is not."""
     until = time.monotonic() + _WORKER_ENDS_S
     for process in map(int, (folder / "began").read_text().split()):
         while process != os.getpid() and _is_alive(process):

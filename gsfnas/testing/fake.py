@@ -1,7 +1,9 @@
-"""A tabulated evaluator: a score a candidate, in milliseconds; it can fail, be slow, die, and it writes tiny checkpoints.
+"""A fake evaluator: it computes a score for each candidate within milliseconds, and writes tiny checkpoints.
 
-What it does beside measuring is asked for by files in ``orders``, so that worker processes see it too: ``fail`` (number of
-insertions that fail), ``die`` (kill -9 after that many measurements), and every evaluation appends a line to ``log``.
+Files in the folder ``orders`` make it misbehave, also in worker processes. With ``fail``, ``nan``, ``full`` or ``poison``,
+candidates with the number of insertions in the file fail, diverge, find the disk full, or kill the process; ``slow`` holds
+the seconds that each epoch takes; ``die``, ``lose`` and ``interrupt`` hold the number of epochs after which the process is
+killed (``lose``: after the checkpoint was written), or interrupted once. Every call appends a line to ``log``.
 """
 
 import errno
@@ -26,7 +28,7 @@ BUDGET = 3
 
 @dataclass
 class FakeEvaluator(Evaluator):
-    """Validation top-1 follows from candidate, seed and epoch alone."""
+    """Validation top-1 depends on candidate, seed and epoch alone. ``repeats_last``: a resumed run repeats its last epoch."""
 
     orders: Path
     repeats_last: bool = True
@@ -95,10 +97,10 @@ class FakeEvaluator(Evaluator):
         return path.read_text() if path.exists() else None
 
     def take_one(self, name: str) -> bool:
-        """Counts an order down; true, once, when it reaches zero."""
+        """Decrements the number in an order's file; returns True once, when it reaches zero."""
         if self.order(name) is None:
             return False
-        # One at a time: another worker may be counting.
+        # Locked, since several workers may count at once.
         with (self.orders / f"{name}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             left = self.order(name)

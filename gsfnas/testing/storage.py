@@ -1,11 +1,11 @@
-"""What every storage must do. A storage's test inherits ``StorageConformance`` and gives the storage:
+"""Tests that every storage must pass. Inherit ``StorageConformance`` and provide the storage:
 
     class TestMine(StorageConformance):
         @pytest.fixture
         def storage(self):
             return Mine()
 
-Some tests start a process and kill it, so a storage must be picklable, as it must be for a study with several workers.
+Some tests start a process and kill it, so the storage must be picklable, as also in a study with several workers.
 """
 
 import copy
@@ -28,7 +28,7 @@ from gsfnas.storages import Storage, StudyStorage
 from gsfnas.storages._attributes import ASKED, CONFIGURATION, DESIGN, ENDED, ENVIRONMENT
 from gsfnas.storages.base import Run
 from gsfnas.study import StudySettings
-from gsfnas.testing._small import Threads, UnevenEvaluator, fake_record, run_small, told
+from gsfnas.testing._small import Threads, UnevenEvaluator, comparable, fake_record, run_small
 from gsfnas.testing.fake import BUDGET, make_space
 
 NAME = "small"
@@ -36,11 +36,11 @@ _IDENTITY = {"recipe": "r1-a", "data": "d1-a", "budget": BUDGET}
 _ENVIRONMENT = {"python": "3.11", "devices": ["cpu"], "deep": {"a": [1, 2.5, None, True]}}
 _CONFIGURATION = {"train": {"epochs": BUDGET}}
 _ASKED = {"trials": 8, "replicates": 2, "configuration": "c", "study_yaml": "study: {trials: 8}\n"}
-_PATIENCE_S = 60
+_TIMEOUT_S = 60
 
 
 class StorageConformance:
-    """Tests of one storage, which the fixture ``storage`` returns; a study is kept below ``folder``."""
+    """The suite. ``storage`` returns the storage; the study's folder is ``folder``."""
 
     @pytest.fixture
     def storage(self) -> Storage:
@@ -48,7 +48,7 @@ class StorageConformance:
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
-        """The study's folder. It exists, and its name is the study's."""
+        """The folder of the study, which exists and has the study's name."""
         folder = tmp_path / "runs" / NAME
         folder.mkdir(parents=True)
         return folder
@@ -57,7 +57,7 @@ class StorageConformance:
     def study(self, storage: Storage, folder: Path) -> StudyStorage:
         return begun(storage, folder)
 
-    def test_a_folder_holds_a_study_from_when_it_is_made(self, storage: Storage, folder: Path) -> None:
+    def test_a_folder_holds_a_study_once_it_is_created(self, storage: Storage, folder: Path) -> None:
         assert not storage.holds(folder)
         assert not storage.holds(folder / "none")
         with pytest.raises(UserError) as caught:
@@ -68,7 +68,7 @@ class StorageConformance:
         assert (study.name, study.folder) == (NAME, folder)
         assert (study.header, study.asked, study.runs(), study.is_complete) == (None, None, [], False)
 
-    def test_what_a_study_says_of_itself_comes_back(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
+    def test_the_header_and_attributes_are_read_back(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
         space = make_space()
         for one in (study, storage.open(folder, NAME), storage.open(folder, NAME, "create")):
             header, asked = one.header, one.asked
@@ -87,17 +87,15 @@ class StorageConformance:
         later = storage.open(folder, NAME, "write")
         later.set_attribute(f"{CONFIGURATION}d", {"train": {"epochs": 4}})
         later.set_attribute(ASKED, {**_ASKED, "trials": 9, "configuration": "d"})
-        assert not later.is_complete, "more was asked for than has ended"
+        assert not later.is_complete, "more runs were requested than have ended"
         assert set(storage.open(folder, NAME).configurations) == {"c", "d"}
 
     @pytest.mark.parametrize("outcome", ["complete", "failed", "stopped"])
-    def test_a_run_comes_back_as_it_was_told(
-        self, storage: Storage, folder: Path, study: StudyStorage, outcome: Outcome
-    ) -> None:
+    def test_a_run_is_read_back(self, storage: Storage, folder: Path, study: StudyStorage, outcome: Outcome) -> None:
         record = _record(0, outcome)
         run = study.start(_started(record), make_space())
         assert (run.part, run.record, run.num_crashes) == ("main", _started(record), 0)
-        assert [one.record for one in storage.open(folder, NAME).runs()] == [_started(record)], "a run is seen once it begins"
+        assert [one.record for one in storage.open(folder, NAME).runs()] == [_started(record)], "a run is listed once it begins"
         for number, epoch in enumerate(record.curve, start=1):
             study.add_epoch(run, epoch)
             (seen,) = storage.open(folder, NAME).runs()
@@ -106,9 +104,7 @@ class StorageConformance:
         for one in (study, storage.open(folder, NAME), storage.open(folder, NAME, "write")):
             assert [run.record for run in one.runs()] == [record]
 
-    def test_runs_come_in_their_order_and_replicates_after_them(
-        self, storage: Storage, folder: Path, study: StudyStorage
-    ) -> None:
+    def test_runs_are_in_order_and_replicates_come_last(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
         first = _record(0, "complete")
         _add(study, first)
         replicate = replace(_record(0, "complete", replicate=1), number=1)
@@ -119,9 +115,9 @@ class StorageConformance:
         found = storage.open(folder, NAME).runs()
         assert [run.record for run in found] == [first, second, running.record, replicate]
         assert [run.part for run in found] == ["main"] * 3 + ["measurements"]
-        assert len({(run.part, run.trial) for run in found}) == 4, "each run has a trial of its own"
+        assert len({(run.part, run.trial) for run in found}) == 4, "each run must have its own trial number"
 
-    def test_numbers_come_back_to_the_last_bit(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
+    def test_numbers_are_read_back_exactly(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
         values = {
             "val_top1": 0.1 + 0.2,
             "train_loss": 1e-300,
@@ -138,7 +134,7 @@ class StorageConformance:
         assert found.record == record
         assert {name: type(value) for name, value in found.record.metrics.items()} == {n: type(v) for n, v in values.items()}
 
-    def test_two_who_write_see_each_other(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
+    def test_writers_see_the_runs_of_each_other(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
         other = storage.open(folder, NAME, "write")
         first = _add(study, _record(0, "complete"))
         assert [run.record for run in other.runs()] == [first.record]
@@ -150,7 +146,7 @@ class StorageConformance:
         assert study.add_crash(study.add_crash(run)).num_crashes == 2
         assert [one.num_crashes for one in storage.open(folder, NAME).runs()] == [2]
 
-    def test_what_is_measured_later_comes_back(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
+    def test_later_measurements_are_read_back(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
         record = _record(0, "complete")
         _add(study, record)
         key = record.candidate.key
@@ -161,45 +157,45 @@ class StorageConformance:
         for one in (study, storage.open(folder, NAME)):
             assert one.latencies() == (latency,)
             assert one.protocols() == (score,)
-            assert [run.record for run in one.runs()] == [record], "what is measured later is no run"
+            assert [run.record for run in one.runs()] == [record], "later measurements must not be listed as runs"
 
-    def test_a_run_is_one_holders(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
+    def test_a_run_has_one_claim_at_a_time(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
         run = study.start(_started(_record(0, "complete")), make_space())
         other = storage.open(folder, NAME, "write")
         claim = study.claim(run.folder_name)
         assert claim is not None
         assert claim.left == ""
         claim.note("mine")
-        assert other.claim(run.folder_name) is None, "two hold one run"
-        assert study.claim(run.folder_name) is None, "two hold one run"
-        elsewhere = other.claim(f"{run.record.candidate.key}-77")
-        assert elsewhere is not None, "a claim is on one run alone"
-        elsewhere.remove()
+        assert other.claim(run.folder_name) is None, "a run is claimed twice"
+        assert study.claim(run.folder_name) is None, "a run is claimed twice"
+        another = other.claim(f"{run.record.candidate.key}-77")
+        assert another is not None, "a claim must not block other runs"
+        another.remove()
         claim.release()
         claim.release()
         again = other.claim(run.folder_name)
-        assert again is not None, "a claim that was given back is free"
-        assert again.left == "", "who gives a claim back leaves nothing in it"
+        assert again is not None, "a released run must be free"
+        assert again.left == "", "a released claim must leave no note"
         again.remove()
 
-    def test_a_claim_ends_with_its_holder(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
-        """And says who that was, so that a death is counted; until the study begins anew and sweeps."""
+    def test_a_claim_ends_with_its_process(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
+        """Its note stays, so that the crash can be counted, until ``sweep`` at the next start of the study."""
         first = study.start(_started(_record(0, "complete")), make_space())
         second = f"{make_space().empty.key}-5"
         with _holder(storage, folder, [first.folder_name, second]) as kill:
-            assert study.claim(first.folder_name) is None, "a claim of another process is none"
-            assert storage.is_running(folder), "a process runs the study"
+            assert study.claim(first.folder_name) is None, "a run claimed by another process must not be free"
+            assert storage.is_running(folder), "the study must count as running"
             with pytest.raises(UserError), storage.running(folder, NAME):
                 pass
             kill()
-        claim = _soon(lambda: study.claim(first.folder_name))
-        assert claim.left == "of the other", "whoever comes next must see who held it"
+        claim = _wait_for(lambda: study.claim(first.folder_name))
+        assert claim.left == "a note", "the next claim must show the note of the last one"
         claim.release()
-        _soon(lambda: not storage.is_running(folder))
+        _wait_for(lambda: not storage.is_running(folder))
         study.sweep({first.folder_name})
         swept = study.claim(second)
         assert swept is not None
-        assert swept.left == "", "a sweep removes claims of runs that do not run"
+        assert swept.left == "", "a sweep must remove claims of runs that are not running"
         swept.remove()
 
     def test_one_process_runs_a_study(self, storage: Storage, folder: Path) -> None:
@@ -214,15 +210,15 @@ class StorageConformance:
         with storage.running(folder, NAME):
             pass
 
-    def test_one_worker_at_a_time_decides(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
-        """And who looks at the study does not wait for it."""
-        inside, most = [0], [0]
+    def test_claiming_excludes_other_workers(self, storage: Storage, folder: Path, study: StudyStorage) -> None:
+        """Reading the study does not wait for it."""
+        inside, largest = [0], [0]
 
         def work(mine: StudyStorage) -> None:
             for _ in range(5):
                 with mine.claiming():
                     inside[0] += 1
-                    most[0] = max(most[0], inside[0])
+                    largest[0] = max(largest[0], inside[0])
                     time.sleep(0.005)
                     inside[0] -= 1
 
@@ -231,11 +227,11 @@ class StorageConformance:
             thread.start()
         for thread in threads:
             thread.join()
-        assert most == [1], "several workers are within `claiming` at once"
+        assert largest == [1], "several workers are inside `claiming` at once"
         with study.claiming():
             storage.open(folder, NAME).runs()
 
-    def test_reading_changes_nothing_and_needs_no_right_to_write(
+    def test_reading_changes_nothing_and_works_on_read_only_files(
         self, storage: Storage, folder: Path, study: StudyStorage
     ) -> None:
         _add(study, _record(0, "complete"))
@@ -268,25 +264,25 @@ class StorageConformance:
         one, three = (
             run_small(tmp_path / str(n), make_space(), storage=copy.deepcopy(storage), executor=Threads(n)) for n in (1, 3)
         )
-        assert told(one) == told(three)
+        assert comparable(one) == comparable(three)
         settings = StudySettings(NAME, runs=str(tmp_path / "1" / "runs"))
         assert storage.open(settings.folder, NAME).is_complete
 
     def test_a_study_that_was_stopped_goes_on(self, storage: Storage, tmp_path: Path) -> None:
         whole = run_small(tmp_path / "whole", make_space(), storage=storage)
-        parted = tmp_path / "parted"
-        parted.mkdir()
+        stopped = tmp_path / "stopped"
+        stopped.mkdir()
         for after in ("5", "11"):
-            (parted / "interrupt").write_text(after)
+            (stopped / "interrupt").write_text(after)
             with pytest.raises(KeyboardInterrupt):
-                run_small(parted, make_space(), storage=storage, evaluator=UnevenEvaluator(parted))
-        assert told(run_small(parted, make_space(), storage=storage)) == told(whole)
-        runs = storage.open(parted / "runs" / NAME, NAME).runs()
-        assert {run.num_crashes for run in runs} == {0}, "a study that was stopped has killed nobody"
+                run_small(stopped, make_space(), storage=storage, evaluator=UnevenEvaluator(stopped))
+        assert comparable(run_small(stopped, make_space(), storage=storage)) == comparable(whole)
+        runs = storage.open(stopped / "runs" / NAME, NAME).runs()
+        assert {run.num_crashes for run in runs} == {0}, "stopping a study must not count as a crash"
 
 
 def begun(storage: Storage, folder: Path) -> StudyStorage:
-    """A study that was made, and has said what it is about, in the order in which a study says it."""
+    """Creates a study with its header and attributes, written in the order in which a study writes them."""
     study = storage.open(folder, NAME, "create")
     study.write_header(make_space(), 20, _IDENTITY)
     study.set_attribute(f"{ENVIRONMENT}e", _ENVIRONMENT)
@@ -297,7 +293,7 @@ def begun(storage: Storage, folder: Path) -> StudyStorage:
 
 
 def _record(number: int, outcome: Outcome, replicate: int = 0) -> Record:
-    """The run of that number; a run that fails or is stopped has one epoch."""
+    """A run with this number; a failed or stopped one has one epoch."""
     candidate = list(make_space())[number * 5 + 1]
     record = fake_record(number, candidate, outcome, replicate=replicate, epochs=BUDGET if outcome == "complete" else 1)
     curve = tuple(replace(one, checkpoint=f"checkpoints/{candidate.key}-{record.seed}/last.pt") for one in record.curve)
@@ -305,12 +301,12 @@ def _record(number: int, outcome: Outcome, replicate: int = 0) -> Record:
 
 
 def _started(record: Record) -> Record:
-    """What is known of it when it begins."""
+    """The record as it is when the run begins."""
     return replace(record, outcome="running", metrics={}, curve=(), error=None, device="", seconds=0.0)
 
 
 def _add(study: StudyStorage, record: Record) -> Run:
-    """A run from its beginning to its end."""
+    """Writes a run from beginning to end."""
     run = study.start(_started(record), make_space())
     for epoch in record.curve:
         study.add_epoch(run, epoch)
@@ -322,18 +318,18 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def _soon(question: Any) -> Any:
-    """The first answer that is true: what a process held may be free an instant after its death."""
-    until = time.monotonic() + _PATIENCE_S
+def _wait_for(question: Any) -> Any:
+    """Waits until ``question()`` is true and returns it: what a process held may be free only shortly after its end."""
+    until = time.monotonic() + _TIMEOUT_S
     while not (found := question()):
-        assert time.monotonic() < until, "what a process held is not given back when it is killed"
+        assert time.monotonic() < until, "locks of a killed process are not released"
         time.sleep(0.02)
     return found
 
 
 @contextmanager
 def _holder(storage: Storage, folder: Path, runs: list[str]) -> Iterator[Any]:
-    """Another process, which runs the study and holds claims; what is given kills it."""
+    """Starts a process that runs the study and holds claims; yields a function that kills it."""
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_hold, args=(storage, folder, runs, sending))
@@ -345,9 +341,9 @@ def _holder(storage: Storage, folder: Path, runs: list[str]) -> Iterator[Any]:
         process.join()
 
     try:
-        assert receiving.poll(_PATIENCE_S), "another process cannot open the study"
-        said = receiving.recv()
-        assert said == "", said
+        assert receiving.poll(_TIMEOUT_S), "another process cannot open the study"
+        error = receiving.recv()
+        assert error == "", error
         yield kill
     finally:
         process.kill()
@@ -361,8 +357,8 @@ def _hold(storage: Storage, folder: Path, runs: list[str], sending: Any) -> None
             claims = [study.claim(run) for run in runs]
             for claim in claims:
                 assert claim is not None
-                claim.note("of the other")
+                claim.note("a note")
             sending.send("")
-            time.sleep(2 * _PATIENCE_S)
+            time.sleep(2 * _TIMEOUT_S)
     except BaseException as error:
         sending.send(f"{type(error).__name__}: {error}")

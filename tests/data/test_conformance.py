@@ -177,7 +177,7 @@ def test_a_reader_with_a_fault_fails(fault: str, test: Callable[[VideoData], Non
 def test_clips_of_another_kind_fail(fault: str) -> None:
     read = open_data(RAMPS).splits["train"].read
     with pytest.raises(AssertionError):
-        SUITE.test_clips_have_the_shape_that_is_asked_for(RAMPS, broken(read=Forgetful(read, fault)))
+        SUITE.test_clips_have_the_requested_shape(RAMPS, broken(read=Forgetful(read, fault)))
 
 
 def test_labels_that_are_none_fail() -> None:
@@ -188,7 +188,7 @@ def test_labels_that_are_none_fail() -> None:
 
 def test_a_reader_that_cannot_leave_its_process_fails() -> None:
     with pytest.raises(Exception, match="pickle"):
-        SUITE.test_readers_go_to_other_processes(broken(read=lambda indices, generator, part=slice(None): None))
+        SUITE.test_readers_can_be_pickled(broken(read=lambda indices, generator, part=slice(None): None))
 
 
 def test_splits_that_share_clips_fail() -> None:

@@ -93,8 +93,8 @@ class TestOneOfAUser(BackboneConformance):
     ("fault", "test"),
     [
         ("lost", "test_a_frame_becomes_a_row_of_features"),
-        ("mixes frames", "test_frames_know_nothing_of_each_other"),
-        ("dead end", "test_what_stands_at_a_site_is_heard"),
+        ("mixes frames", "test_frames_are_independent"),
+        ("dead end", "test_a_module_at_each_site_changes_the_features"),
     ],
 )
 def test_a_broken_network_fails(fault, test):
@@ -114,7 +114,7 @@ def test_weights_that_ignore_the_seed_fail():
 
 def test_a_network_without_default_sites_fails():
     with pytest.raises(AssertionError, match="no site is a default one"):
-        BackboneConformance().test_sites_have_names_of_their_own(backbone_sites(small("no default"), 16))
+        BackboneConformance().test_site_names_are_unique(backbone_sites(small("no default"), 16))
 
 
 def test_a_price_that_is_wrong_fails(monkeypatch):
@@ -122,7 +122,7 @@ def test_a_price_that_is_wrong_fails(monkeypatch):
     space = Space.from_dict(_SPACE).bind(ref, backbone_sites(ref, 16), frames=3, resolution=16)
     monkeypatch.setattr("gsfnas.testing.backbone.count_ptflops", lambda form, clip: 1)
     with pytest.raises(AssertionError):
-        BackboneConformance().test_its_price_is_what_is_counted(space, 0)
+        BackboneConformance().test_the_price_equals_the_count(space, 0)
 
 
 def test_a_probe_tells_shapes():

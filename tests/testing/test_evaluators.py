@@ -125,7 +125,7 @@ def prepared(evaluator, folder):
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("no last", "the last one, alone, has `is_last`"),
+        ("no last", "only the last has `is_last`"),
         ("skips", "one measurement an epoch"),
         ("percent", "fraction"),
         ("no top1", "must hold `val_top1`"),
@@ -145,7 +145,7 @@ def test_results_that_depend_on_what_came_before_fail(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_leads_elsewhere_fails(tmp_path: Path) -> None:
     evaluator = Broken(tmp_path, fault="forgets")
-    with pytest.raises(AssertionError, match="ends otherwise"):
+    with pytest.raises(AssertionError, match="ends with other results"):
         SUITE.test_a_run_goes_on_from_its_checkpoint(evaluator, prepared(evaluator, tmp_path), make_space(), tmp_path)
 
 
@@ -156,11 +156,11 @@ def test_a_run_that_writes_elsewhere_fails(tmp_path: Path) -> None:
 
 
 def test_an_identity_that_changes_or_never_does_fails(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="a run changes its identity"):
-        SUITE.test_its_identity_stays(Broken(tmp_path), (), make_space(), tmp_path)
+    with pytest.raises(AssertionError, match="a run changes the identity"):
+        SUITE.test_the_identity_is_stable(Broken(tmp_path), (), make_space(), tmp_path)
     one, other = Broken(tmp_path, fault="one identity"), Broken(tmp_path, recipe="other", fault="one identity")
     with pytest.raises(AssertionError, match="need another identity"):
-        SUITE.test_its_identity_stays(one, (other,), make_space(), tmp_path)
+        SUITE.test_the_identity_is_stable(one, (other,), make_space(), tmp_path)
 
 
 def test_an_evaluator_that_works_once_fails(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_an_evaluator_that_cannot_leave_its_process_fails(tmp_path: Path) -> Non
     evaluator = Broken(tmp_path)
     evaluator.helper = lambda: None
     with pytest.raises(Exception, match="pickle"):
-        SUITE.test_it_goes_to_other_processes(evaluator, make_space(), tmp_path)
+        SUITE.test_it_can_be_pickled(evaluator, make_space(), tmp_path)
 
 
 def test_a_study_of_runs_that_fail_fails(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def work(task, device, queue):
 @pytest.mark.parametrize("fault", ["one too few", "names"])
 def test_a_broken_executor_fails(tmp_path, fault):
     with pytest.raises(AssertionError):
-        ExecutorConformance().test_every_worker_does_the_task_and_what_it_tells_arrives(Broken(fault), tmp_path)
+        ExecutorConformance().test_every_worker_runs_the_task_and_its_messages_arrive(Broken(fault), tmp_path)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Deaf(LocalExecutor):
 @pytest.mark.parametrize(
     "test",
     [
-        "test_what_the_user_must_mend_is_raised",
+        "test_a_user_error_is_raised",
         "test_no_worker_outlives_the_call",
         "test_workers_that_always_die_end_the_call",
     ],
@@ -81,5 +81,5 @@ def test_an_executor_that_swallows_errors_fails(tmp_path, test):
 
 def test_an_executor_that_replaces_nobody_fails(tmp_path, monkeypatch):
     monkeypatch.setattr("gsfnas.executors.local._MAX_RESTARTS", 0)
-    with pytest.raises(AssertionError, match="as many workers must end well"):
+    with pytest.raises(AssertionError, match="every worker, or its replacement"):
         ExecutorConformance().test_a_worker_that_dies_is_replaced(LocalExecutor(2), tmp_path)

@@ -163,12 +163,12 @@ def test_what_lies_within_the_lag_is_hidden_altogether():
         ("longer", "test_it_proposes_what_is_in_the_space_and_nothing_twice", "epochs"),
         ("unknown replicate", "test_it_proposes_what_is_in_the_space_and_nothing_twice", "before the first"),
         ("silent", "test_it_proposes_what_is_in_the_space_and_nothing_twice", "never proposed"),
-        ("without an end", "test_it_ends", "without an end"),
-        ("chance", "test_a_proposal_follows_from_the_history_alone", "proposes"),
-        ("counts", "test_a_proposal_follows_from_the_history_alone", "proposes"),
-        ("order of asked", "test_a_proposal_follows_from_the_history_alone", "proposes"),
-        ("place", "test_it_does_not_look_at_time_or_place", "how long runs took"),
-        ("takes away", "test_it_changes_nothing_that_it_is_given", "changed `asked`"),
+        ("without an end", "test_it_ends", "without end"),
+        ("chance", "test_a_proposal_depends_on_the_history_alone", "proposes"),
+        ("counts", "test_a_proposal_depends_on_the_history_alone", "proposes"),
+        ("order of asked", "test_a_proposal_depends_on_the_history_alone", "proposes"),
+        ("place", "test_it_ignores_time_and_machine", "how long runs took"),
+        ("takes away", "test_it_does_not_change_its_arguments", "changed `asked`"),
     ],
 )
 def test_a_broken_sampler_fails(fault, test, said):
@@ -181,7 +181,7 @@ def test_a_sampler_that_cannot_leave_its_process_fails():
     sampler = InOrder()
     sampler.helper = lambda: None
     with pytest.raises(Exception, match="pickle"):
-        SUITE.test_it_goes_to_other_processes(sampler, default_chain(sampler), make_space())
+        SUITE.test_it_can_be_pickled(sampler, default_chain(sampler), make_space())
 
 
 def test_a_sampler_that_sees_too_much_depends_on_the_number_of_workers(tmp_path):

@@ -54,11 +54,11 @@ class TestMedian(StopperConformance):
     [
         ("greedy", "test_a_run_that_dominates_all_others_goes_on", "better and cheaper than 0 others"),
         ("sorts upwards", "test_a_run_that_dominates_all_others_goes_on", "better and cheaper"),
-        ("words", "test_it_says_yes_or_no", "returned 'no'"),
-        ("chance", "test_a_decision_follows_from_the_run_and_the_history_alone", "otherwise"),
-        ("remembers", "test_a_decision_follows_from_the_run_and_the_history_alone", "otherwise"),
-        ("place", "test_it_does_not_look_at_time_or_place", None),
-        ("writes", "test_it_changes_nothing_that_it_is_given", None),
+        ("words", "test_it_returns_a_boolean", "returned 'no'"),
+        ("chance", "test_a_decision_depends_on_the_run_and_the_history_alone", "otherwise"),
+        ("remembers", "test_a_decision_depends_on_the_run_and_the_history_alone", "otherwise"),
+        ("place", "test_it_ignores_time_and_machine", None),
+        ("writes", "test_it_does_not_change_its_arguments", None),
     ],
 )
 def test_a_broken_stopper_fails(fault, test, said):
