@@ -1,4 +1,4 @@
-"""Gate-Shift-Fuse and the family that it spans: GSM, TSM, TDN and TSN are its special cases."""
+"""Gate-Shift-Fuse and its special cases GSM, TSM, TDN and TSN."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

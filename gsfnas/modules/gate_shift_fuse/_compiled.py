@@ -1,4 +1,4 @@
-"""The plain path through torch.compile, where there is a compiler: Triton on a GPU, one of C++ on a CPU."""
+"""The plain implementation through torch.compile, which needs Triton on a GPU and a C++ compiler on a CPU."""
 
 import functools
 import warnings
@@ -14,7 +14,7 @@ _MOST_SHAPES = 256
 
 
 def compiled(forward: Forward, fallback: Forward) -> Forward:
-    """``forward(module, x)``, compiled at its first call; ``fallback`` from the day that this fails, with one warning."""
+    """Compiles ``forward(module, x)`` at its first call. If that fails, warns once and uses ``fallback`` from then on."""
 
     @functools.cache
     def compile_once() -> Forward:
@@ -32,13 +32,13 @@ def compiled(forward: Forward, fallback: Forward) -> Forward:
             try:
                 # A network has many shapes; by default torch gives up after compiling a function for eight.
                 with warnings.catch_warnings(), config.patch(recompile_limit=_MOST_SHAPES):
-                    # Features come from a layer before, and torch looks at their .grad.
+                    # torch reads .grad of the features, which are the output of another layer.
                     warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not a leaf", UserWarning)
                     return compile_once()(module, x)
             except (BackendCompilerFailed, TritonMissing, GPUTooOldForTriton) as error:
                 failed = True
                 reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
-                warnings.warn(f"the operator could not be compiled, and runs on its fast path: {reason}", stacklevel=2)
+                warnings.warn(f"the operator could not be compiled, and uses its fast implementation: {reason}", stacklevel=2)
         return fallback(module, x)
 
     return run

@@ -1,7 +1,7 @@
-"""The operator as plain modules, the way it was published: what fvcore and ptflops can count.
+"""The operator built from plain modules, as it was published, so that fvcore and ptflops can count it.
 
-Counters know modules (ptflops) or traced convolutions (fvcore), not the formulation that runs; a cost is a property of the
-architecture. This form is for counting alone: it is slower and always in eval mode.
+They count modules (ptflops) or traced convolutions (fvcore), while the cost must not depend on the implementation that runs.
+This form is only for counting: it is slower and always in eval mode.
 """
 
 import torch
@@ -13,7 +13,7 @@ from gsfnas.modules.gate_shift_fuse.spec import Options
 
 
 class CountingForm(nn.Module):
-    """Conv3d, BatchNorm3d, ReLU, Tanh, Conv2d, Sigmoid on (B, c, T, H, W); takes and returns (N, C, H, W)."""
+    """The operator as Conv3d, BatchNorm3d, ReLU, Tanh, Conv2d and Sigmoid: (N, C, H, W) -> (N, C, H, W)."""
 
     def __init__(
         self, channels: int, frames: int, options: Options, gate: LearnableGate | None, fuse: LearnableFuse | None
@@ -46,7 +46,7 @@ class CountingForm(nn.Module):
 
 
 def _shift3d(x: Tensor, *, forward: bool) -> Tensor:
-    """(B, c, T, H, W): each frame from the next one (``forward``) or the previous one, zeros at the end."""
+    """(B, c, T, H, W): replaces each frame by the next one (``forward``) or the previous one; zeros at the end."""
     zeros = torch.zeros_like(x[:, :, :1])
     return torch.cat((x[:, :, 1:], zeros) if forward else (zeros, x[:, :, :-1]), dim=2)
 

@@ -1,13 +1,13 @@
-"""The operator in few passes over the features, forward and backward; equal to the plain path (equations 1 to 10).
+"""The fast implementation, with few passes over the features, forward and backward; equal to the plain one (equations 1 to 10).
 
-What it does differently, and why:
+It saves time and memory as follows:
 
 - Only the shifted channels are read and written. In place, the others are not even copied.
 - The gate's 3x3x3 convolution is a 2D convolution with more outputs, which are then added (``_fast_gate.py``).
-- The means of the shifted features are shifted means, the residual's those of the features less those of the gated part.
-- For the backward pass it keeps one copy of the shifted features, the planes and the shares, and makes the rest again.
-- It works in buffers that it has. Large fresh memory costs page faults, which can take longer than the arithmetic.
-- On a GPU, in single or half precision, it is a few Triton kernels (``_triton.py``).
+- The means of the shifted features are the shifted means of the gated part; those of the residual are a difference of means.
+- For the backward pass only a copy of the shifted features, the planes and the shares are kept; the rest is computed again.
+- Buffers are reused: newly allocated large memory causes page faults, which can take longer than the arithmetic.
+- On a GPU, in single or half precision, it uses Triton kernels (``_triton.py``).
 
 N clips * frames, B clips, T frames, C channels, c shifted channels, h = c / 2 channels a group.
 """
@@ -32,12 +32,12 @@ from gsfnas.modules.gate_shift_fuse._gate import LearnableGate
 from gsfnas.modules.gate_shift_fuse._triton_call import on_triton
 from gsfnas.modules.gate_shift_fuse.spec import Options
 
-# For each group, the frames that take from a neighbour and the frames that they take from.
+# For each group, the target and source frames of the shift.
 _MOVES = ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1)))
 
 
 class _Call(NamedTuple):
-    """What one call does besides arithmetic on tensors."""
+    """The arguments of one call that are not tensors."""
 
     options: Options
     frames: int
@@ -56,14 +56,14 @@ class _Weights(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """What the backward pass needs; None is what this member of the family has not."""
+    """What the backward pass needs; fields that these options do not need are None."""
 
     features: Tensor | None  # (N, c, H, W), dense
     planes: Tensor | None  # (N, 2, H, W)
-    mean: Tensor | None  # (c,), of the BatchNorm, as is the variance
+    mean: Tensor | None  # (c,), of the BatchNorm, as the variance
     variance: Tensor | None
-    maps: Tensor | None  # (B, 2 groups * 2 planes, h, T), what the fusion's convolution reads
-    share: Tensor | None  # (B, 2, h, T), of the shifted features
+    maps: Tensor | None  # (B, 2 groups * 2 planes, h, T), input of the fusion's convolution
+    share: Tensor | None  # (B, 2, h, T), the weight of the shifted features
 
 
 def fast(
@@ -101,8 +101,8 @@ class _Fast(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph=True
-            raise RuntimeError("the fast path has no second derivative; set_implementation(model, 'plain') has")
-        saved = ctx.saved_tensors  # looked at once: under checkpointing each look computes the tensors again
+            raise RuntimeError("the fast implementation has no second derivative; set_implementation(model, 'plain') has one")
+        saved = ctx.saved_tensors  # read once: under checkpointing each access computes the tensors again
         kept, weights = _Kept(*saved[: len(_Kept._fields)]), _Weights(*saved[len(_Kept._fields) :])
         grad_x, grad_weights = _backward(grads[0], ctx.call, weights, kept, ctx.norm_of_batch)
         return grad_x, None, *grad_weights
@@ -117,7 +117,7 @@ def _forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[
     options, num_shifted = call.options, call.options.num_shifted
     whole = num_shifted == x.shape[1]
     part = x[:, :num_shifted]
-    # Dense, a broadcast over groups is several times faster than on a slice of the channels.
+    # Broadcasting over groups is several times faster on a dense copy than on a slice of the channels.
     features = part if whole and call.inplace and not keep else part.clone(memory_format=_layout(x, num_shifted))
 
     norm = planes = None
@@ -144,7 +144,7 @@ def _forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[
     if whole and not call.inplace:
         out = mixed.contiguous(memory_format=_format(x))
     else:
-        # To copy all channels at once and some again is faster than to copy a slice of them.
+        # Copying all channels and then some of them again is faster than copying two slices.
         out = x if call.inplace else x.clone()
         if mixed.data_ptr() != out.data_ptr():
             out[:, :num_shifted] = mixed
@@ -154,7 +154,7 @@ def _forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[
 
 
 def _mix(residual: Tensor, gated: Tensor, share: Tensor | None, frames: int) -> None:
-    """residual <- share * shifted + (1 - share) * residual, or the sum, where ``gated`` is not yet shifted."""
+    """residual <- share * shifted + (1 - share) * residual, or their sum; ``gated`` is shifted as it is read."""
     if share is None:
         _add_shifted(residual, gated, frames)
         return
@@ -234,14 +234,14 @@ def _kept_norm(call: _Call, kept: _Kept, weights: _Weights, of_batch: bool) -> N
 
 
 def _add_shifted(target: Tensor, source: Tensor, frames: int, *, back: bool = False) -> None:
-    """target += shifted source, two (N, c, H, W); ``back`` moves the other way."""
+    """target += shifted source, both (N, c, H, W); ``back`` shifts in the other direction."""
     here, there = _clips(target, frames), _clips(source, frames)
     for group, (takes, gives) in enumerate(reversed(_MOVES) if back else _MOVES):
         here[:, takes, group].add_(there[:, gives, group])
 
 
 def _maps(features: Tensor, gated: Tensor, frames: int, dtype: torch.dtype) -> Tensor:
-    """Of two (N, c, H, W) to the means (B, 2 groups * 2 planes, h, T) of the shifted features and of the residual."""
+    """Two (N, c, H, W) -> (B, 2 groups * 2 planes, h, T), the spatial means of the shifted features and of the residual."""
     sums = torch.stack((_summed(gated), _summed(features)), dim=1)  # (N, 2, c)
     means = torch.unflatten(torch.unflatten(sums, 0, (-1, frames)) / (features.shape[2] * features.shape[3]), 3, (2, -1))
     moving, whole = means.permute(2, 0, 3, 4, 1)  # (B, 2 groups, h, T) each
@@ -255,7 +255,7 @@ def _maps(features: Tensor, gated: Tensor, frames: int, dtype: torch.dtype) -> T
 def _fuse_backward(
     grad_share: Tensor, share: Tensor, maps: Tensor, weights: _Weights, frames: int
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The gradients of the pooled pair, (2, N, c, 1, 1), of the convolution's weight and of its bias."""
+    """The gradients of the pooled shifted and residual features (2, N, c, 1, 1), of the convolution's weight and its bias."""
     assert weights.fuse is not None
     grad = grad_share.view(-1, frames, *share.shape[1:3]).permute(0, 2, 3, 1).to(share.dtype)
     grad = torch.ops.aten.sigmoid_backward(grad, share).contiguous(memory_format=torch.channels_last)
@@ -263,8 +263,8 @@ def _fuse_backward(
     grad_maps, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
         grad, maps, kernels, [2], [1, 1], [1, 1], [1, 1], False, [0, 0], 2, [True, True, True]
     )
-    # (B, 2 groups, 2 planes, h, T) -> (2 planes, B, T, 2 groups, h); a shifted mean is that of another frame's gated part,
-    # but its gradient reaches the features through the shift, like that of the shifted features themselves.
+    # (B, 2 groups, 2 planes, h, T) -> (2 planes, B, T, 2 groups, h). The gradient of a shifted mean is not shifted back here:
+    # it is added to that of the shifted features, which is shifted back later.
     pooled = torch.unflatten(grad_maps, 1, (2, 2)).permute(2, 0, 4, 1, 3).reshape(2, -1, grad_share.shape[1])
     return pooled[..., None, None], grad_weight, None if weights.fuse_bias is None else grad_bias
 
@@ -275,7 +275,7 @@ def _per_image(share: Tensor) -> Tensor:
 
 
 def _summed(x: Tensor) -> Tensor:
-    """(N, c, H, W) -> (N, c): the sum over positions, in single precision at least."""
+    """(N, c, H, W) -> (N, c): the sum over positions, in at least single precision."""
     return x.sum(dim=(2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
 
 
@@ -293,5 +293,5 @@ def _format(x: Tensor) -> torch.memory_format:
 
 
 def _layout(x: Tensor, num_shifted: int) -> torch.memory_format:
-    """That of the features, unless so few channels are shifted that planes are faster."""
+    """The memory format of ``x``, except for few shifted channels, where contiguous planes are faster."""
     return torch.contiguous_format if few(num_shifted) else _format(x)

@@ -1,8 +1,8 @@
-"""The learnable gate's part of the fast path, forward and backward: BatchNorm and ReLU, and the gating planes.
+"""The learnable gate in the fast implementation, forward and backward: BatchNorm, ReLU, and the gating planes.
 
-The 3x3x3 convolution is a grouped 2D convolution with a (3, 1) kernel and 9 outputs a group, one for each tap in time and
-width, which are then added along both: libraries round the outputs of a convolution up to 16, so that 9 cost what 3 cost. On
-few channels the additions outweigh that, and it has a (3, 3) kernel and 3 outputs a group.
+The 3x3x3 convolution is a grouped 2D convolution with a (3, 1) kernel and 9 outputs per group, one for each tap in time and
+width, which are then added along both. Libraries pad the outputs of a convolution to 16, so 9 cost as much as 3. With few
+channels the additions cost more than they save, so a (3, 3) kernel with 3 outputs per group is used.
 
 N clips * frames, B clips, T frames, c shifted channels, h = c / 2 channels a group.
 """
@@ -15,18 +15,18 @@ from torch import Tensor, nn
 
 
 class Norm(NamedTuple):
-    """A BatchNorm with the statistics that it takes this time, all (c,)."""
+    """A BatchNorm and the statistics that it uses in this call, all (c,)."""
 
     mean: Tensor
     variance: Tensor  # biased
     weight: Tensor
     bias: Tensor
     eps: float
-    of_batch: bool  # whether the statistics are those of these features, and have a gradient
+    of_batch: bool  # whether these are statistics of the batch, through which gradients flow
 
 
 def norm_of(module: nn.BatchNorm2d, x: Tensor) -> Norm:
-    """What ``module`` normalises ``x`` with; in training its running statistics are brought up to date."""
+    """The statistics that ``module`` normalises ``x`` with; in training, updates its running statistics."""
     if module.running_mean is not None and module.running_var is not None and not module.training:
         return Norm(module.running_mean, module.running_var, module.weight, module.bias, module.eps, of_batch=False)
     if few(x.shape[1]) or x.dtype.itemsize == 2:
@@ -45,9 +45,9 @@ def norm_of(module: nn.BatchNorm2d, x: Tensor) -> Norm:
 
 
 def _planewise_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel, in single precision at least.
+    """Mean and variance of each channel, in at least single precision.
 
-    Several times faster than a BatchNorm's own where planes are contiguous, and not rounded to half precision.
+    For contiguous planes this is several times faster than torch's batch norm, and it is not rounded to half precision.
     """
     dtype, count = torch.promote_types(x.dtype, torch.float32), x.numel() / x.shape[1]
     mean = x.sum(dim=(2, 3), dtype=dtype).sum(dim=0) / count
@@ -56,7 +56,7 @@ def _planewise_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def normalised(x: Tensor, norm: Norm) -> Tensor:
-    """BatchNorm and ReLU, in a new tensor."""
+    """BatchNorm and ReLU; returns a new tensor."""
     if x.dtype.itemsize == 2:
         mean, variance = norm.mean.to(norm.weight.dtype), norm.variance.to(norm.weight.dtype)
         return F.batch_norm(x, mean, variance, norm.weight, norm.bias, eps=norm.eps).relu_()
@@ -66,10 +66,10 @@ def normalised(x: Tensor, norm: Norm) -> Tensor:
 
 
 def normalised_backward(grad: Tensor, out: Tensor, x: Tensor, norm: Norm) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of the features and of the BatchNorm's weight and bias; ``out`` is what ``normalised`` gave."""
+    """The gradients of the features and of the BatchNorm's weight and bias; ``out`` is the result of ``normalised``."""
     grad = torch.ops.aten.threshold_backward(grad, out, 0)
     mean, variance, weight, _, eps, of_batch = norm
-    dtype = torch.promote_types(x.dtype, torch.float32)  # libraries disagree on which mixtures of types they take
+    dtype = torch.promote_types(x.dtype, torch.float32)  # libraries differ in which mixed types they accept
     grad, x_, weight_, mean, variance = (tensor.to(dtype) for tensor in (grad, x, weight, mean, variance))
     grad_x, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
         grad, x_, weight_, mean, variance, mean, (variance + eps).rsqrt(), of_batch, eps, [True, True, True]
@@ -78,7 +78,7 @@ def normalised_backward(grad: Tensor, out: Tensor, x: Tensor, norm: Norm) -> tup
 
 
 def few(num_shifted: int) -> bool:
-    """Whether loops over the channels of a group are so short that everything but convolutions is faster plane by plane."""
+    """Whether there are so few channels that everything except convolutions is faster plane by plane."""
     return num_shifted < 32
 
 
@@ -87,7 +87,7 @@ def _columns_apart(num_shifted: int) -> int:
 
 
 def _kernels(weight: Tensor, apart: int) -> Tensor:
-    """(2, h, 3 frames, 3 rows, 3 columns) -> (2 groups * columns apart * 3 frames, h, 3 rows, columns together)."""
+    """(2, h, 3 frames, 3 rows, 3 columns) -> (2 groups * apart * 3 frames, h, 3 rows, 3 / apart columns)."""
     kernels = torch.unflatten(weight, 4, (apart, 3 // apart)).permute(0, 4, 2, 1, 3, 5)
     return kernels.reshape(6 * apart, -1, 3, 3 // apart)
 
@@ -111,7 +111,7 @@ def gating_planes(x: Tensor, weight: Tensor, bias: Tensor | None, frames: int) -
 
 
 def gating_planes_backward(grad: Tensor, x: Tensor, weight: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-    """From the gradient before the tanh, those of what the convolution read and of its weight."""
+    """The gradients of the convolution's input and weight, given the gradient before the tanh."""
     apart = _columns_apart(x.shape[1])
     clips = torch.unflatten(grad, 0, (-1, frames))  # (B, T, 2, H, W)
     batch, _, _, height, width = clips.shape

@@ -1,6 +1,6 @@
-"""The learnable fusion: a weight for every channel and frame from the pooled pair (equations 7, 8).
+"""The learnable fusion: a weight for every channel and frame, from pooled features (equations 7, 8).
 
-The published code gives the convolutions a bias; that is a switch here. N clips*frames, B clips, T frames, h channels a group.
+In the published code the convolutions have a bias; here it is optional. N clips*frames, B clips, T frames, h channels a group.
 """
 
 import math
@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 
 class LearnableFuse(nn.Module):
-    """The share of the shifted features: two pooled maps of shape (N, 2, h) -> (N, 2, h), in (0, 1).
+    """The weight of the shifted features: two pooled maps (N, 2, h) -> (N, 2, h), in (0, 1).
 
-    Each group has one 3x3 convolution over its (channel, frame) map with two input planes, shifted and residual, and the
-    default initialisation of a convolution, as published; the two run as one grouped convolution, in the precision
-    of the weights.
+    Each group has a 3x3 convolution over its (channel, frame) map, with two input planes, shifted and residual, and torch's
+    default initialisation, as published. The two run as one grouped convolution, in the precision of the weights.
     """
 
     def __init__(self, frames: int, *, bias: bool) -> None:

@@ -1,6 +1,7 @@
-"""Moves along time: the shift of channel groups, and what both paths of the operator need of it.
+"""The temporal shift of channel groups, for the plain and the fast implementation.
 
-Of two groups, the first takes from the next frame, the second from the previous one, zeros at the ends of a clip.
+The first of two groups is taken from the next frame, the second from the previous one, with zeros at the ends of a clip.
+
 N clips * frames, B clips, T frames, C channels.
 """
 
@@ -13,23 +14,23 @@ from gsfnas.modules.gate_shift_fuse._triton_call import on_triton
 
 
 def shifted(x: Tensor) -> Tensor:
-    """(B, T, 2, ...) -> the same shape, shifted, in operators that autograd and compilers know."""
+    """Shifts (B, T, 2, ...), with operators that autograd and compilers support."""
     first, second = x[:, :, 0], x[:, :, 1]
     zeros = torch.zeros_like(first[:, :1])
     return torch.stack((torch.cat((first[:, 1:], zeros), dim=1), torch.cat((zeros, second[:, :-1]), dim=1)), dim=2)
 
 
 def shift(x: Tensor, frames: int, half: int, *, inplace: bool = False) -> Tensor:
-    """The first ``half`` channels of (N, C, H, W) from the next frame of the clip, the second ``half`` from the previous one.
+    """Takes the first ``half`` channels of (N, C, H, W) from the next frame, and the second ``half`` from the previous one.
 
-    Channels past the two groups stay as they are.
+    Further channels stay unchanged.
     """
     moved: Tensor = _Shift.apply(x, frames, half, 1, inplace)
     return moved
 
 
 class _Shift(torch.autograd.Function):
-    """Autograd through slices would fill and add a whole tensor of zeros for every slice."""
+    """With its own backward pass, since that of slices would create and add a tensor of zeros for every slice."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, frames: int, half: int, step: int, inplace: bool) -> Tensor:
@@ -44,7 +45,7 @@ class _Shift(torch.autograd.Function):
         out = x if inplace else x.clone()
         clips_in, clips = torch.unflatten(x, 0, (-1, frames)), torch.unflatten(out, 0, (-1, frames))
         for group, direction in ((slice(0, half), step), (slice(half, 2 * half), -step)):
-            # Frame by frame from the end that is lost, so that in place every frame is read before it is written.
+            # In an order in which, in place, every frame is read before it is overwritten.
             order = range(frames - 1) if direction > 0 else range(frames - 1, 0, -1)
             for frame in order:
                 clips[:, frame, group] = clips_in[:, frame + direction, group]

@@ -1,8 +1,8 @@
-"""The fast path as Triton kernels: what is launched, forward and backward, and TSM's shift.
+"""The fast implementation in Triton: launches the kernels, forward and backward, and those of TSM's shift.
 
-It differs from the path in PyTorch's operators in two ways: intermediate values stay in single precision, and what is kept for
-the backward pass has other shapes, ``means`` (2, N, c) and ``share`` (N, c). Blocks are chosen here; kernels are in
-``_triton_forward.py`` and ``_triton_backward.py``, where the legend is.
+It differs from the one in PyTorch's operators in two ways: intermediate values stay in single precision, and two of the
+tensors kept for the backward pass have other shapes, ``means`` (2, N, c) and ``share`` (N, c). Block sizes are chosen here. The
+kernels, and the legend of shapes, are in ``_triton_forward.py`` and ``_triton_backward.py``.
 """
 
 import torch
@@ -42,7 +42,7 @@ _FLOAT, _DENSE = torch.float32, torch.contiguous_format
 
 
 def forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[Tensor, _Kept, Norm | None]:
-    """Of dense features (N, C, H, W): the output, what the backward pass needs, and what the gate's norm took."""
+    """Dense features (N, C, H, W) -> the output, what the backward pass needs, and the statistics of the gate's norm."""
     options, frames, half = call.options, call.frames, call.options.num_shifted // 2
     images, channels, height, width = x.shape
     positions = height * width
@@ -77,7 +77,7 @@ def forward(x: Tensor, call: _Call, weights: _Weights, *, keep: bool) -> tuple[T
 
 
 def _norm_of(module: nn.BatchNorm2d, x: Tensor, num_shifted: int) -> Norm:
-    """As ``norm_of``: what ``module`` normalises the shifted channels with; its running statistics are brought up to date."""
+    """Like ``norm_of``: the statistics for the shifted channels; updates the running ones in training."""
     running_mean, running_variance = module.running_mean, module.running_var
     if running_mean is not None and running_variance is not None and not module.training:
         return Norm(running_mean, running_variance, module.weight, module.bias, module.eps, of_batch=False)
@@ -111,10 +111,10 @@ def _norm_of(module: nn.BatchNorm2d, x: Tensor, num_shifted: int) -> Norm:
 
 
 def _taps(x: Tensor, norm: Norm | None, weight: Tensor) -> Tensor:
-    """The gate's convolution, temporal taps apart: (N, 2, 3, H * W)."""
+    """The gate's convolution, before its temporal taps are added: (N, 2, 3, H * W)."""
     images, _, height, width = x.shape
     half = weight.shape[1]
-    # Tiles of positions with a halo of one where an image is larger.
+    # Tiles of positions, with a halo of one if the image is larger than a tile.
     side = 8 if max(height, width) <= 8 or x.dtype == _FLOAT else 16
     row_halo, column_halo = int(height > side), int(width > side)
     row_step, column_step = side - 2 * row_halo, side - 2 * column_halo
@@ -131,7 +131,7 @@ def _taps(x: Tensor, norm: Norm | None, weight: Tensor) -> Tensor:
 
 
 def _share(x: Tensor, taps: Tensor | None, fixed: float, weights: _Weights, frames: int, half: int) -> tuple[Tensor, Tensor]:
-    """The share of the shifted features (N, c), and the means that it is made of (2, N, c): shifted and residual."""
+    """The share of the shifted features (N, c), and the means that it is computed from (2, N, c): shifted and residual."""
     assert weights.fuse is not None
     images, positions = x.shape[0], x.shape[2] * x.shape[3]
     block = blocked(half, 64)
@@ -154,7 +154,7 @@ def _share(x: Tensor, taps: Tensor | None, fixed: float, weights: _Weights, fram
 
 
 def _map_block(half: int, frames: int) -> int:
-    """Channels of a tile of the fusion's (frame, channel) map."""
+    """The number of channels in a tile of the fusion's (frame, channel) map."""
     return blocked(half, max(1, 256 // power_of_two(frames)))
 
 
@@ -210,7 +210,7 @@ def backward(
 
 
 def _fuse_backward(grad: Tensor, fixed: float, call: _Call, weights: _Weights, kept: _Kept) -> tuple[Tensor, Tensor]:
-    """What each position's gradient takes from the means (2, N, c), and partial sums of the convolution's gradients."""
+    """The gradients through the means, per position (2, N, c), and partial sums of the convolution's gradients."""
     features, frames, half = kept.features, call.frames, call.options.num_shifted // 2
     assert features is not None
     assert weights.fuse is not None
@@ -239,7 +239,7 @@ def _fuse_backward(grad: Tensor, fixed: float, call: _Call, weights: _Weights, k
 def _gate_backward(
     slopes: Tensor, call: _Call, weights: _Weights, kept: _Kept, grad_x: Tensor | None, norm_sums: Tensor | None = None
 ) -> Tensor | None:
-    """Adds to ``grad_x`` where it is given. Without ``norm_sums`` it gives partial sums of the weights' gradients."""
+    """Adds to ``grad_x`` if given. Without ``norm_sums``, returns partial sums of the weights' gradients."""
     features, half = kept.features, call.options.num_shifted // 2
     assert features is not None
     assert weights.gate is not None
@@ -249,7 +249,7 @@ def _gate_backward(
     rows = blocked(height * width, 64, 16)
     blocks, per_image = divided(half, block), divided(height * width, rows)
     tiles = images * per_image
-    # Partial sums are to be few; without them more programs are better.
+    # There should be few partial sums; if there are none, more programs are better.
     chunks = num_chunks(2 * blocks, tiles) if norm_sums is None else divided(tiles, 2)
     partial = None
     if norm_sums is None:
@@ -265,13 +265,13 @@ def _gate_backward(
 
 
 def shifted_by_one(x: Tensor, frames: int, half: int, direction: int, *, inplace: bool) -> Tensor:
-    """With direction 1 the first ``half`` channels come from the next frame and the second from the previous one."""
+    """The shift: with direction 1, the first ``half`` channels are from the next frame and the second from the previous one."""
     out = x if inplace else torch.empty_like(x)
     images, channels, height, width = x.shape
     block = blocked(half, 64)
     rows = rows_beside(block, height * width, 4096)
     blocks = divided(half, block)
-    # In place one program walks through its clip, so that no frame is overwritten before it is read.
+    # In place, one program handles all frames of a clip, so that no frame is overwritten before it is read.
     walk = frames if inplace else 1
     rest = 0 if inplace else divided(channels - 2 * half, block)
     shift_kernel[(divided(height * width, rows), images // walk, 2 * blocks + rest)](
@@ -284,6 +284,6 @@ def shifted_by_one(x: Tensor, frames: int, half: int, direction: int, *, inplace
 
 
 def _mark_written(x: Tensor) -> None:
-    """Autograd does not see what kernels write, and would not refuse to use a kept tensor that has changed."""
+    """Tells autograd that a kernel has written ``x``, so that it can refuse to use a saved tensor that has changed."""
     if not x.is_inference():
         torch.autograd.graph.increment_version(x)

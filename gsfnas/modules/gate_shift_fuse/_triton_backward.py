@@ -1,11 +1,11 @@
-"""The backward pass of the operator as Triton kernels, from one copy of the shifted features, the planes and the shares.
+"""Triton kernels for the backward pass, which needs one copy of the shifted features, the planes and the shares.
 
-At most six launches: the gradient of the shares (a sum over positions), that of the fusion's convolution, that of the features
-past the gate, that of the gate's convolution and BatchNorm (twice, since a BatchNorm in training needs sums first), and the
-sums of all partial sums. Legend and pairs of channels as in ``_triton_forward.py``.
+There are at most six launches: the gradients of the shares (a sum over positions), of the fusion's convolution, of the features
+except through the gate, of the gate's convolution and BatchNorm (twice, since BatchNorm in training needs sums first), and the
+addition of all partial sums. Shapes and pairs of channels are as in ``_triton_forward.py``.
 """
 
-# Kernels have no types, and constants in capitals.
+# Kernels have no type annotations, and their constants are in capitals.
 # mypy: ignore-errors
 # ruff: noqa: N803, SIM102
 
@@ -17,7 +17,7 @@ from gsfnas.modules.gate_shift_fuse._triton_forward import added, copy_rest, loa
 
 @triton.jit
 def load_plane(planes, fixed, image, group, positions, here, num_positions):
-    """A kept plane, or the fixed gate."""
+    """The saved gating plane, or the fixed gate."""
     if planes is None:
         plane = tl.zeros(positions.shape, tl.float32) + fixed
     else:
@@ -31,7 +31,7 @@ def grad_share_kernel(
     num_positions, num_tiles, tiles_per_program, frames,
     HALF: tl.constexpr, ROWS: tl.constexpr, PAIRS: tl.constexpr, APART: tl.constexpr,
 ):  # fmt: skip
-    """Sums over some tiles of gradient * (shifted - residual): ``sums`` (splits, N, c)."""
+    """Sums of gradient * (shifted - residual) over some tiles: ``sums`` (splits, N, c)."""
     split, image, group = tl.program_id(0), tl.program_id(1) // 2, tl.program_id(1) % 2
     first = tl.program_id(2) * PAIRS
     source = image + 1 - 2 * group
@@ -64,10 +64,10 @@ def fuse_kernel(
     sums, share, means, weight, pooled, partial, num_images, frames, num_positions, w_group, w_plane, w_row, w_column,
     HALF: tl.constexpr, FRAMES: tl.constexpr, CHANNELS: tl.constexpr, SPLITS: tl.constexpr,
 ):  # fmt: skip
-    """The fusion's convolution backwards, of one clip, group and block of channels.
+    """The backward pass of the fusion's convolution, for one clip, group and block of channels.
 
-    ``pooled`` (2, N, c): what each position's gradient takes from the means. ``partial`` (programs, 2, 32): the gradients of 18
-    weights and of the bias.
+    ``pooled`` (2, N, c) are the gradients through the means, per position. ``partial`` (programs, 2, 32) are those of 18
+    weights and the bias.
     """
     clip, group = tl.program_id(0), tl.program_id(1)
     frame = tl.arange(0, FRAMES)[:, None]
@@ -83,7 +83,7 @@ def fuse_kernel(
     grads = tl.zeros((32,), tl.float32)
     for down in tl.static_range(3):
         for across in tl.static_range(3):
-            # Output (row, time) has read (channel, frame) by this tap.
+            # Output (row, time) reads (channel, frame) through this tap.
             time, row = frame - across + 1, channel - down + 1
             valid = inside & (time >= 0) & (time < frames) & (row >= 0) & (row < HALF)
             there = (clip * frames + time) * (2 * HALF) + group * HALF + row
@@ -108,17 +108,17 @@ def direct_kernel(
     g_image, g_channel, g_position, f_image, f_channel, f_position, num_positions, num_images, frames, num_channels,
     HALF: tl.constexpr, ROWS: tl.constexpr, PAIRS: tl.constexpr, REST: tl.constexpr, APART: tl.constexpr,
 ):  # fmt: skip
-    """The features' gradient but for the way through the gate, ``out`` (N, C, H, W), which has the strides of ``grad``.
+    """The features' gradient except through the gate, ``out`` (N, C, H, W), which has the strides of ``grad``.
 
-    ``slopes`` (N, 2, H * W) is the gradient of the gate before its tanh, with sums in ``bias_partial`` (2, N, tiles). Programs
-    past the groups copy other channels.
+    ``slopes`` (N, 2, H * W) is the gradient of the gate before its tanh, and ``bias_partial`` (2, N, tiles) its sums. Further
+    programs copy the other channels.
     """
     image, group = tl.program_id(1), tl.program_id(2)
     positions = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     here = positions < num_positions
     column, rows = positions[:, None], here[:, None]
     if group < 2:
-        taker = image - 1 + 2 * group  # the frame that takes from this one
+        taker = image - 1 + 2 * group  # the frame that this one is shifted to
         there = (taker >= image // frames * frames) & (taker < image // frames * frames + frames)
         offset = column * g_position + group * HALF * g_channel
         plane = load_plane(planes, fixed, image, group, positions, here, num_positions)
@@ -166,11 +166,11 @@ def gate_kernel(
     height, width, frames, num_tiles, tiles_per_image, tiles_per_program, num_values, eps,
     HALF: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """The gate's convolution and its BatchNorm backwards, on some tiles of a block of channels.
+    """The backward pass of the gate's convolution and BatchNorm, for some tiles of a block of channels.
 
-    Into ``partial`` (chunks, c, 32) go, for each channel, the gradients of 27 weights and of the BatchNorm's bias and weight.
-    To ``out`` (N, C, H, W) is added the features' gradient; ``norm_sums`` (2, c), of the BatchNorm's bias and weight over all
-    positions, are needed where its statistics are those of the batch. Either may be None.
+    ``partial`` (chunks, c, 32) receives, per channel, the gradients of 27 weights and of the BatchNorm's bias and weight. The
+    features' gradient is added to ``out`` (N, C, H, W), which for batch statistics needs ``norm_sums`` (2, c), the gradients of
+    the BatchNorm's bias and weight over all positions. ``partial`` or ``out`` may be None.
     """
     chunk, group = tl.program_id(0), tl.program_id(2)
     local = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
@@ -200,7 +200,7 @@ def gate_kernel(
         positions = (tile % tiles_per_image) * ROWS + tl.arange(0, ROWS)
         here = positions < num_positions
         row, column = positions // width, positions % width
-        # Output (frame - later, row - down, column - across) has read this position by this tap.
+        # Output (frame - later, row - down, column - across) reads this position through this tap.
         frame = image % frames - later
         bits = tl.where(here, neighbours(row, column, height, width), 0)
         bit = tl.where((tap < 27) & (frame >= 0) & (frame < frames), 8 - tap % 9, 9)
@@ -242,7 +242,7 @@ def total_kernel(
     grad_fuse, grad_fuse_bias, chunks, bias_chunks, fuse_chunks, num_of_gate,
     HALF: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """Adds the partial sums: program i < ``num_of_gate`` those of the gate's channel i, the last two those of the fusion."""
+    """Adds partial sums: program i < ``num_of_gate`` those of the gate's channel i, the last two those of the fusion."""
     program = tl.program_id(0)
     tap = tl.arange(0, 32)
     total = tl.zeros((32,), tl.float32)

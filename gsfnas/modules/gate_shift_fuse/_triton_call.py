@@ -1,6 +1,6 @@
-"""When the fast path runs as Triton kernels, and how they are laid out: strides, blocks and numbers of programs.
+"""Decides when the fast implementation uses Triton kernels, and with which strides, blocks and numbers of programs.
 
-Nothing is tuned while it runs. A site's shape decides on the blocks, and few distinct ones keep the number of compiled kernels
+Nothing is tuned at run time. The shape of a site determines the blocks; few distinct ones keep the number of compiled kernels
 small.
 """
 
@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-# Two programs of eight warps for each multiprocessor of a large GPU.
+# About two programs of eight warps per multiprocessor of a large GPU.
 _PROGRAMS = 256
-# Two programs for each image have to fit a grid's second axis.
+# The second axis of a grid holds two programs per image, and at most 65535.
 _MOST_IMAGES = 32767
-# Kernels count elements in 32 bits.
+# Kernels index elements with 32 bits.
 _MOST_NUMBERS = 2**31
 
 
 class Strides(NamedTuple):
-    """Of (N, C, positions) in elements, for features whose positions are H * W in a row."""
+    """Strides of (N, C, H * W), in elements."""
 
     image: int
     channel: int
@@ -30,7 +30,7 @@ class Strides(NamedTuple):
 
 @functools.cache
 def has_triton(device: torch.device) -> bool:
-    """Whether kernels can be compiled for this GPU; asked once."""
+    """Whether kernels can be compiled for this GPU (cached)."""
     if torch.version.hip is not None or torch.cuda.get_device_capability(device) < (8, 0):
         return False
     try:
@@ -41,7 +41,7 @@ def has_triton(device: torch.device) -> bool:
 
 
 def on_triton(x: Tensor, *weights: Tensor | None) -> bool:
-    """Whether there are kernels for these features and weights: on a GPU, dense, in single or half precision."""
+    """Whether kernels support these features and weights: on a GPU, dense, in single or half precision."""
     if not (x.is_cuda and x.dtype in _DTYPES and x.shape[0] <= _MOST_IMAGES and 0 < x.numel() < _MOST_NUMBERS and is_dense(x)):
         return False
     return has_triton(x.device) and all(weight is None or weight.dtype in (torch.float32, x.dtype) for weight in weights)
@@ -52,7 +52,7 @@ def is_dense(x: Tensor) -> bool:
 
 
 def strides_of(x: Tensor) -> Strides:
-    """Of dense features."""
+    """The strides of dense features."""
     _, channels, height, width = x.shape
     if x.is_contiguous(memory_format=torch.channels_last):
         return Strides(channels * height * width, 1, channels)
@@ -60,7 +60,7 @@ def strides_of(x: Tensor) -> Strides:
 
 
 def empty_shifted(x: Tensor, num_shifted: int) -> Tensor:
-    """(N, num_shifted, H, W), dense in the layout of ``x``."""
+    """An uninitialised tensor (N, num_shifted, H, W), dense, in the memory format of ``x``."""
     last = x.is_contiguous(memory_format=torch.channels_last)
     shape = (x.shape[0], num_shifted, *x.shape[2:])
     return torch.empty(
@@ -69,32 +69,32 @@ def empty_shifted(x: Tensor, num_shifted: int) -> Tensor:
 
 
 def power_of_two(number: int) -> int:
-    """The next one that is no smaller."""
+    """The smallest power of two that is at least ``number``."""
     return 1 << (number - 1).bit_length()
 
 
 def blocked(number: int, most: int, least: int = 1) -> int:
-    """A block of at most ``most`` for ``number`` things, a power of two."""
+    """The block size for ``number`` items: a power of two from ``least`` to ``most``."""
     return max(least, min(most, power_of_two(number)))
 
 
 def rows_beside(channels: int, num_positions: int, elements: int) -> int:
-    """Positions of a tile of about so many elements that is ``channels`` wide."""
+    """The number of positions in a tile of ``channels`` channels and about ``elements`` elements."""
     return blocked(num_positions, max(1, min(256, elements // channels)))
 
 
 def divided(number: int, by: int) -> int:
-    """Rounded up."""
+    """``number / by``, rounded up."""
     return -(-number // by)
 
 
 def num_splits(programs: int, tiles: int) -> int:
-    """In how many parts ``programs`` loops over ``tiles`` are split, so that there are enough programs."""
+    """The number of parts into which each of ``programs`` loops over ``tiles`` is split, to have enough programs."""
     wanted = max(1, min(4, tiles, divided(_PROGRAMS, programs)))
     return divided(tiles, divided(tiles, wanted))
 
 
 def num_chunks(programs: int, tiles: int) -> int:
-    """The same where one loop goes over all images, and each part leaves a partial sum to add."""
+    """Like ``num_splits``, for loops over all images, where each part leaves a partial sum to add."""
     wanted = max(1, min(tiles, divided(2 * _PROGRAMS, programs)))
     return divided(tiles, divided(tiles, wanted))

@@ -1,15 +1,15 @@
-"""Triton kernels of the operator, forward, and of TSM's shift; equal to the plain path (equations 1 to 10).
+"""Triton kernels for the forward pass and for TSM's shift; equal to the plain implementation (equations 1 to 10).
 
-At most six launches: BatchNorm's statistics (two, in training), the convolution's three temporal taps, pooled sums, shares,
-and the mixture. Features are read in their precision and treated in single precision. The shifted channels are read three
-times and written once, in training read four times and kept in one copy; the last kernel copies the other channels, unless
-they stay where they are. Sums are partial sums, added in a fixed order.
+There are at most six launches: BatchNorm's statistics (two, in training), the convolution's three temporal taps, pooled sums,
+shares, and the mixture. Arithmetic is in single precision. The shifted channels are read three times and written once; in
+training they are read four times, and one copy is kept. The last kernel copies the other channels, unless it works in place.
+Sums are partial sums that are added in a fixed order.
 
-N clips * frames, B clips, T frames, C channels, c shifted channels, h = c / 2 channels a group. Kernels see H * W positions in
-a row. Of a group's channels they treat pairs, i and i + h / 2, which interleaving makes neighbours.
+N clips * frames, B clips, T frames, C channels, c shifted channels, h = c / 2 channels a group. Kernels index H * W
+positions. They process pairs of a group's channels, i and i + h / 2, which interleaving makes neighbours.
 """
 
-# Kernels have no types, and constants in capitals.
+# Kernels have no type annotations, and their constants are in capitals.
 # mypy: ignore-errors
 # ruff: noqa: N803, N806
 
@@ -19,7 +19,7 @@ import triton.language as tl
 
 @triton.jit
 def load_pairs(base, first, stride, here, HALF: tl.constexpr, ROWS: tl.constexpr, PAIRS: tl.constexpr, APART: tl.constexpr):
-    """Two tiles (ROWS, PAIRS) of a group: channels i and i + h / 2, which are neighbours in memory unless they are APART."""
+    """Loads two tiles (ROWS, PAIRS) of a group: channels i and i + h / 2, which are neighbours in memory unless APART."""
     if APART:
         channels = first + tl.arange(0, PAIRS)[None, :]
         inside = here & (channels < HALF // 2)
@@ -49,7 +49,7 @@ def store_pairs(
 
 @triton.jit
 def load_row(base, first, HALF: tl.constexpr, PAIRS: tl.constexpr, there):
-    """The numbers of a group's pairs of channels, each (1, PAIRS), zero unless ``there``."""
+    """Loads one value for each channel of a group's pairs, two (1, PAIRS); zeros unless ``there``."""
     channels = first + tl.arange(0, PAIRS)[None, :]
     inside = (channels < HALF // 2) & there
     return tl.load(base + channels, mask=inside, other=0.0), tl.load(base + channels + HALF // 2, mask=inside, other=0.0)
@@ -57,7 +57,7 @@ def load_row(base, first, HALF: tl.constexpr, PAIRS: tl.constexpr, there):
 
 @triton.jit
 def neighbours(row, column, height, width):
-    """For each position 9 bits, of the neighbours that are in the image, row by row."""
+    """9 bits for each position: which of its neighbours are inside the image, row by row."""
     bits = row * 0
     for number in tl.static_range(9):
         beside, next_to = row + (number // 3 - 1), column + (number % 3 - 1)
@@ -68,7 +68,7 @@ def neighbours(row, column, height, width):
 
 @triton.jit
 def copy_rest(source, target, image, frames, positions, channels, mask, s_image, s_channel, s_position):
-    """What is not shifted, of some images."""
+    """Copies channels that are not shifted, for some images."""
     offsets = positions * s_position + channels * s_channel
     for index in range(frames):
         start = (image + index).to(tl.int64) * s_image
@@ -77,7 +77,7 @@ def copy_rest(source, target, image, frames, positions, channels, mask, s_image,
 
 @triton.jit
 def gating_plane(taps, bias, fixed, image, frame, group, frames, positions, here, num_positions):
-    """The plane at ``positions``: tanh of three taps, of the frames before, here and after; or the fixed gate."""
+    """The gating plane at ``positions``: the tanh of the sum of three temporal taps, or the fixed gate."""
     if taps is None:
         plane = tl.zeros(positions.shape, tl.float32) + fixed
     else:
@@ -87,7 +87,7 @@ def gating_plane(taps, bias, fixed, image, frame, group, frames, positions, here
         total += tl.load(row + 8 * num_positions, mask=here & (frame + 1 < frames), other=0.0)
         if bias is not None:
             total += tl.load(bias + group).to(tl.float32)
-        # tanh; its series where the difference of exponentials would cancel.
+        # tanh, by its series where the difference of exponentials would lose precision.
         square = total * total
         series = 1 + square * (-1 / 3 + square * (2 / 15 + square * (-17 / 315 + square * (62 / 2835))))
         decay = tl.exp(-2 * tl.abs(total))
@@ -101,7 +101,7 @@ def statistics_kernel(
     x, partial, x_image, x_channel, x_position, num_positions, num_tiles, tiles_per_image, tiles_per_program,
     SHIFTED: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Counts, means and sums of squared deviations of some tiles: to ``partial`` (3, chunks, c), by Welford's update."""
+    """Counts, means and sums of squared deviations of some tiles, by Welford's update, to ``partial`` (3, chunks, c)."""
     chunk, num_programs = tl.program_id(0), tl.num_programs(0)
     channels = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     inside = channels < SHIFTED
@@ -131,7 +131,7 @@ def combine_kernel(
     partial, statistics, running_mean, running_variance, num_batches, momentum, chunks,
     SHIFTED: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Mean and biased variance, ``statistics`` (2, c), of all partial ones; the running statistics where there are some."""
+    """Combines partial statistics to mean and biased variance, ``statistics`` (2, c); updates the running ones, if any."""
     channels = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
     inside = channels < SHIFTED
     count = tl.zeros((CHANNELS,), tl.float32)
@@ -172,10 +172,10 @@ def taps_kernel(
     row_step, row_halo, column_step, column_halo, eps,
     HALF: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """The gate's convolution of one frame and group, its three temporal taps apart: ``taps`` (N, 2, 3, H * W).
+    """The gate's convolution of one frame and group, with separate temporal taps: ``taps`` (N, 2, 3, H * W).
 
-    All 27 products of a position with the weights are one matrix product. Those of neighbours are then gathered and added, so
-    that a tile has a halo, unless it is the whole image.
+    One matrix product computes all 27 products of each position with the weights. Those of neighbours are then gathered and
+    added, so a tile needs a halo, unless it is the whole image.
     """
     tile, image, group = tl.program_id(0), tl.program_id(1) // 2, tl.program_id(1) % 2
     TILE: tl.constexpr = ROWS * COLUMNS
@@ -201,7 +201,7 @@ def taps_kernel(
             scale *= tl.load(norm_weight + here, mask=inside, other=0.0).to(tl.float32)
             offset = tl.load(norm_bias + here, mask=inside, other=0.0).to(tl.float32)
             normal = (loaded.to(tl.float32) - centre[None, :]) * scale[None, :] + offset[None, :]
-            # ReLU, which lets what is not a number pass.
+            # ReLU that passes NaN on.
             read = tl.where(mask, tl.where(normal <= 0, 0.0, normal), 0.0).to(loaded.dtype)
         weights = weight + (group * HALF + channels)[:, None] * 27 + tap[None, :]
         kernel = tl.load(weights, mask=inside[:, None] & (tap < 27)[None, :], other=0.0).to(loaded.dtype)
@@ -223,7 +223,7 @@ def sums_kernel(
     x, taps, bias, fixed, sums, x_image, x_channel, x_position, num_positions, num_tiles, tiles_per_program, frames,
     HALF: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Sums over some tiles of an image, of the gated part and of the features: ``sums`` (2, splits, N, c)."""
+    """Sums of the gated part and of the features over some tiles of an image: ``sums`` (2, splits, N, c)."""
     split, image, group = tl.program_id(0), tl.program_id(1) // 2, tl.program_id(1) % 2
     channels = tl.program_id(2) * CHANNELS + tl.arange(0, CHANNELS)
     inside = channels < HALF
@@ -246,7 +246,7 @@ def sums_kernel(
 
 @triton.jit
 def added(sums, offsets, inside, step, SPLITS: tl.constexpr):
-    """The sum of partial sums that lie ``step`` apart; unrolled, so that all are on their way at once."""
+    """The sum of partial sums at a distance of ``step``; unrolled, so that all are loaded at once."""
     total = tl.zeros(offsets.shape, tl.float32)
     for split in tl.static_range(SPLITS):
         total += tl.load(sums + split * step + offsets, mask=inside, other=0.0)
@@ -258,7 +258,7 @@ def share_kernel(
     sums, weight, bias, share, means, num_images, frames, num_positions, w_group, w_plane, w_row, w_column,
     HALF: tl.constexpr, FRAMES: tl.constexpr, CHANNELS: tl.constexpr, SPLITS: tl.constexpr,
 ):  # fmt: skip
-    """From sums the fusion's convolution of one clip and group: ``share`` (N, c), and what it reads, ``means`` (2, N, c)."""
+    """The fusion's convolution of one clip and group: ``share`` (N, c), and its input, ``means`` (2, N, c), from sums."""
     clip, group = tl.program_id(0), tl.program_id(1)
     frame = tl.arange(0, FRAMES)[:, None]
     channel = tl.program_id(2) * CHANNELS + tl.arange(0, CHANNELS)[None, :]
@@ -271,7 +271,7 @@ def share_kernel(
     for down in tl.static_range(3):
         for across in tl.static_range(3):
             time, row = frame + across - 1, channel + down - 1
-            source = time + 1 - 2 * group  # of what has moved to ``time``
+            source = time + 1 - 2 * group  # the frame that is shifted to ``time``
             inside = (time >= 0) & (time < frames) & (row >= 0) & (row < HALF)
             here = (clip * frames + time) * (2 * HALF) + group * HALF + row
             there = (clip * frames + source) * (2 * HALF) + group * HALF + row
@@ -292,9 +292,9 @@ def mix_kernel(
     num_positions, frames, num_channels,
     HALF: tl.constexpr, ROWS: tl.constexpr, PAIRS: tl.constexpr, REST: tl.constexpr, APART: tl.constexpr,
 ):  # fmt: skip
-    """The output at some positions of a clip's group; ``out`` may be ``x``. Programs past the groups copy other channels.
+    """The output at some positions of a clip's group; ``out`` may be ``x``. Further programs copy the other channels.
 
-    It walks towards the frames that the group takes from, so that each is read before it is overwritten.
+    The order of the frames is such that each is read before it is overwritten.
     """
     clip, group = tl.program_id(1), tl.program_id(2)
     positions = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -328,7 +328,7 @@ def mix_kernel(
                 store_pairs(keep, 0, k_channel, rows, left, right, HALF, ROWS, PAIRS, True)
             if planes is not None:
                 tl.store(planes + (image * 2 + group).to(tl.int64) * num_positions + positions, plane, mask=here)
-            tl.debug_barrier()  # in place, what one thread overwrites another one may still have to read
+            tl.debug_barrier()  # in place, another thread may still have to read what this one overwrites
             store_pairs(
                 target + image.to(tl.int64) * x_image, 0, x_channel, rows, mixed_left, mixed_right, HALF, ROWS, PAIRS, APART
             )
@@ -347,7 +347,7 @@ def shift_kernel(
     x, out, x_image, x_channel, x_position, num_positions, frames, frames_per_program, direction, num_channels, blocks,
     HALF: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Moves some positions of some channels of the first or second half by one frame; ``out`` may be ``x``."""
+    """Shifts some positions of some channels of a group by one frame; ``out`` may be ``x``."""
     part = tl.program_id(2)
     column = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     rows = column < num_positions

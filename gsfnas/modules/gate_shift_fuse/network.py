@@ -1,10 +1,10 @@
-"""Gate, shift, fuse (Gate-Shift-Fuse, section 3.1, equations 1 to 10) and the family it spans.
+"""The gate-shift-fuse operator (Gate-Shift-Fuse, section 3.1, equations 1 to 10), with GSM, TSM, TDN and TSN.
 
-The first two halves of the shifted channels are two groups. Each is split by its gate into a gated part, which moves one frame
-(the first group takes from the next frame, the second from the previous one, zeros at the ends), and the residual, which stays;
-the two are then summed or mixed by a learned weight for every channel and frame. The published code departs from the equations
-in three ways, each a switch: ``gate_norm`` (BatchNorm and ReLU before the gate), ``bias`` (in all three convolutions) and
-``interleave`` (the two halves of each group's channels alternate in the output).
+The two halves of the shifted channels are two groups. The gate of a group splits it into a gated part, which is shifted by one
+frame (the first group is taken from the next frame, the second from the previous one, zeros at the ends), and the residual,
+which stays. The two are then added, or mixed with a learned weight for every channel and frame. The published code departs from
+the equations in three ways, each of which is an option: ``gate_norm`` (BatchNorm and ReLU before the gate), ``bias`` (in all
+three convolutions) and ``interleave`` (the two halves of each group's channels alternate in the output).
 
 N clips*frames, B clips, T frames, C channels, c shifted channels.
 """
@@ -23,22 +23,22 @@ from gsfnas.modules.gate_shift_fuse._gate import LearnableGate
 from gsfnas.modules.gate_shift_fuse._shift import shift, shifted
 from gsfnas.modules.gate_shift_fuse.spec import Options, shifted_channels
 
-# auto: fast, or plain where a compiler looks on; plain: the equations, one after the other; fast: few passes over the features,
-# in place where that is allowed; compiled: the plain one through torch.compile.
+# plain: the equations, one after the other. fast: few passes over the features, in place if allowed. compiled: plain, through
+# torch.compile. auto: fast, but plain while torch.compile traces the network.
 IMPLEMENTATIONS = ("auto", "plain", "fast", "compiled")
 
 
 class GateShiftFuse(nn.Module):
-    """(N, C, H, W) -> (N, C, H, W), where each ``frames`` images in a row are one clip.
+    """(N, C, H, W) -> (N, C, H, W), where each ``frames`` consecutive images are one clip.
 
-    ``gate`` is learnable, 1, -1 or 0; ``fuse`` is learnable or sum. ``ratio`` of the channels are shifted, rounded down to a
-    multiple of 4, or exactly ``num_shifted``; the others pass bit for bit. A switch that is None is as published where the gate
-    is learnable; with a fixed gate nothing is interleaved, so that gate 1 with sum is TSM.
+    ``gate`` is learnable, 1, -1 or 0; ``fuse`` is learnable or sum. A share ``ratio`` of the channels is shifted, rounded down
+    to a multiple of 4, or exactly ``num_shifted`` of them; the others pass unchanged. ``gate_norm``, ``bias`` and
+    ``interleave`` are by default as published; with a fixed gate nothing is interleaved, so gate 1 with sum is TSM.
 
-    ``inplace`` lets the fast path overwrite its input, as for features that nothing else will read; ``implementation`` is one
-    of IMPLEMENTATIONS.
+    ``inplace`` allows the fast implementation to overwrite its input, if nothing else reads it; ``implementation`` is one of
+    IMPLEMENTATIONS.
 
-    Raises UserError for a parameter that cannot be, and in ``forward`` where N is no whole number of clips.
+    Raises UserError for an invalid parameter, and in ``forward`` for the wrong number of channels or an incomplete clip.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class GateShiftFuse(nn.Module):
 
     @property
     def frames(self) -> int:
-        """Images that are one clip; gate and fusion are made for them."""
+        """The number of images in a clip, which gate and fusion depend on."""
         return self._frames
 
     def extra_repr(self) -> str:
@@ -82,7 +82,7 @@ class GateShiftFuse(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if isinstance(x, torch.fx.Proxy):
-            # A tracer records a call of this module, as of one of torch's own, instead of one path through it.
+            # A tracer records a call of this module, as for torch's own modules, instead of the operations inside it.
             tracer: Any = x.tracer
             traced: Tensor = tracer.create_proxy("call_module", tracer.path_of_module(self), (x,), {})
             return traced
@@ -95,7 +95,7 @@ class GateShiftFuse(nn.Module):
         return _compiled(self, x) if self.implementation == "compiled" else self._fast(x)
 
     def _can_be_fast(self, x: Tensor) -> bool:
-        """Whether the gate's norm is a plain BatchNorm with something to average, and no hook waits for a part to be called."""
+        """Whether the gate's norm is a BatchNorm2d over several values, and no part has hooks, which would not be called."""
         parts = [part for part in (self.gate, self.fuse, None if self.gate is None else self.gate.norm) if part is not None]
         if any(part._forward_pre_hooks or part._forward_hooks for part in parts):
             return False
@@ -131,7 +131,7 @@ class GateShiftFuse(nn.Module):
         return torch.cat((out.reshape(moving.shape), rest), dim=1).contiguous(memory_format=layout)
 
     def counting_form(self) -> nn.Module:
-        """The same weights as plain modules with an equal output, in eval mode: what operation counters run on."""
+        """A copy built from plain modules, in eval mode, with an equal output; for operation counters."""
         return CountingForm(self.channels, self.frames, self.options, self.gate, self.fuse)
 
 
@@ -139,12 +139,12 @@ _compiled = compiled(GateShiftFuse._plain, GateShiftFuse._fast)
 
 
 def _pooled(x: Tensor) -> Tensor:
-    """(N, 2, h, H, W) -> (N, 2, h): the spatial mean, in single precision at least."""
+    """(N, 2, h, H, W) -> (N, 2, h): the spatial mean, in at least single precision."""
     return x.mean(dim=(3, 4), dtype=torch.promote_types(x.dtype, torch.float32))
 
 
 def set_implementation(network: nn.Module, implementation: str) -> None:
-    """Lets every GateShiftFuse in ``network`` use one of IMPLEMENTATIONS. Raises UserError for any other name."""
+    """Sets the implementation of every GateShiftFuse in ``network``. Raises UserError for a name not in IMPLEMENTATIONS."""
     if implementation not in IMPLEMENTATIONS:
         raise unknown("implementation", implementation, IMPLEMENTATIONS)
     for module in network.modules():
