@@ -1,32 +1,32 @@
-"""The command line: a file a noun. What it does is done elsewhere; here it is named, asked for and shown."""
+"""The command line: it parses arguments, calls ``gsfnas.api``, and prints the results."""
 
 from collections.abc import Sequence
 
-from gsfnas.cli._signals import STOPPED, say_stopped, stopping
+from gsfnas.cli._signals import STOPPED, print_stopped, stopping
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code; without ``arguments`` it is the command line of this process.
+    """Runs one command, by default with the arguments of this process, and returns its exit code.
 
-    Ctrl-C, SIGTERM and SIGHUP stop it at any instant, with one line and the codes 130, 143 and 129. The commands are imported
-    only when this holds.
+    Ctrl-C, SIGTERM and SIGHUP stop it at any time, with one line and the exit codes 130, 143 and 129. The commands are imported
+    only after the signal handlers are installed.
     """
-    with stopping(to_the_end=arguments is None) as stop:
+    with stopping(until_exit=arguments is None) as stop:
         try:
             from gsfnas.cli._main import main as run
 
             code = run(arguments)
         except KeyboardInterrupt:
-            say_stopped()
+            print_stopped()
             code = STOPPED
         except SystemExit as end:
             if not stop.code:
                 raise
             code = end.code if isinstance(end.code, int) else STOPPED
         except Exception:
-            # What fails while it stops, such as a line to a terminal that is gone, is no news.
+            # Errors while stopping, such as printing to a closed terminal, do not matter.
             if not stop.code:
                 raise
             code = STOPPED

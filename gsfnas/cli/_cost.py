@@ -1,4 +1,4 @@
-"""``gsfnas cost``: what one candidate costs, by site."""
+"""``gsfnas cost``: the cost of one candidate, by site."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -43,33 +43,31 @@ def cost(
         typer.Argument(help="A candidate: JSON, a file, - for standard input, a key, or REPORT:ROW.", show_default=False),
     ] = None,
     space: Annotated[
-        str | None, typer.Option(help="Instead of a candidate: the full one of a space.", show_default=False)
+        str | None, typer.Option(help="Instead of a candidate: the full candidate of a space.", show_default=False)
     ] = None,
     study: Annotated[
-        str | None, typer.Option(help="Instead of a candidate: the full one of a study.", show_default=False)
+        str | None, typer.Option(help="Instead of a candidate: the full candidate of a study.", show_default=False)
     ] = None,
     classes: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Classes of the head; those of the study's data, else 1000, unless given.", show_default=False
-        ),
+        typer.Option(min=1, help="Classes of the head; by default those of the study's data, or 1000.", show_default=False),
     ] = None,
-    format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    format: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Build it too, and measure latency and peak memory of one clip.")
+        bool, typer.Option("--measure", help="Also build the network, and measure latency and peak memory of one clip.")
     ] = False,
     convention: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|all",
-            help="Operations a frame, a clip and a video under a rule of counting; without a candidate, the rules themselves.",
+            help="Operations per frame, clip and video under a counting convention; without a candidate, the conventions.",
             show_default=False,
         ),
     ] = None,
     crops: Annotated[int, typer.Option(min=1, help="With --convention: crops a clip, for the operations of a video.")] = 1,
     clips: Annotated[int, typer.Option(min=1, help="With --convention: clips a video.")] = 1,
     device: Annotated[str, typer.Option(help="Where to measure: auto, cpu, mps, cuda or cuda:N.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="The precision of what is measured.")] = Precision.float32,
+    precision: Annotated[Precision, typer.Option(help="The precision of the measurement.")] = Precision.float32,
     backbone: Backbone = "micro",
     width: Width = None,
     frames: Frames = 8,
@@ -78,10 +76,10 @@ def cost(
 ) -> None:
     """Parameters, multiply-adds, activations and activation memory of one candidate for one clip, by site.
 
-    These are of the architecture, so nothing is built. With `--measure` the network is built and run as well: do that with
-    nothing else on the machine.
+    They depend only on the architecture, so nothing is built. `--measure` also builds and runs the network; nothing else should
+    be running on the machine then.
 
-    The backbone, frames and resolution are those of the candidate or the study; the options are for `--space`.
+    `--backbone`, `--width`, `--frames` and `--resolution` are for `--space`; a candidate and a study have their own.
     """
     from gsfnas.convention import CONVENTIONS
     from gsfnas.convention import convention as convention_of

@@ -65,13 +65,13 @@ def preview(
 def check(
     name: Name,
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The CSV to write; NAME-check.csv.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The CSV; by default NAME-check.csv.")] = None,
     config_root: ConfigRoot = None,
 ) -> None:
-    """Reads a whole data set on disk: what is missing, unreadable, too short or mislabelled.
+    """Check a whole data set on disk for clips that are missing, unreadable, too short or mislabelled.
 
-    Every clip is decoded, in parallel. Ctrl-C stops it; the same command goes on, and decodes again only what has changed.
-    What is condemned here is left out of training, which says so.
+    Every clip is decoded, in parallel. After Ctrl-C the same command resumes the check; files that have not changed are not
+    decoded again. Training leaves out the clips reported here, and says so.
     """
     from gsfnas.api import ConsoleWatcher
     from gsfnas.cli import _show
@@ -90,17 +90,17 @@ def check(
 def export(
     name: Name = "twins",
     overrides: Overrides = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="An empty or a new folder.")] = Path("clips"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")] = Path("clips"),
     layout: Annotated[Layout, typer.Option("--as", help="Class folders, or the layout of a public data set.")] = Layout.folder,
     format: Annotated[
-        Format | None, typer.Option("--format", help="Of class folders webm or mp4; else the layout's own.", show_default=False)
+        Format | None,
+        typer.Option("--format", help="webm or mp4, for class folders only.", show_default=False),
     ] = None,
     config_root: ConfigRoot = None,
 ) -> None:
-    """Every clip as a real file, which `data=LAYOUT data.root=DIR` reads back.
+    """Write every clip as a file; `data=LAYOUT data.root=DIR` reads them.
 
-    Public data sets come with train and validation alone, so that there train holds Twins' train and val, and their validation
-    Twins' test.
+    The layouts of public data sets have only train and validation: train holds Twins' train and val, validation Twins' test.
     """
     from gsfnas.api import ConsoleWatcher
     from gsfnas.config import compose_data

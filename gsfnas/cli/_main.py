@@ -1,7 +1,7 @@
-"""The one way into the command line, and the one place where an error becomes a line and an exit code.
+"""The entry point of the command line. Only here are errors turned into a line and an exit code.
 
-0 it worked; 1 a fault of this program; 2 something that the user can mend; 130 stopped by Ctrl-C, 143 and 129 by SIGTERM and
-SIGHUP (``_signals``).
+Exit codes: 0 success; 1 a fault of this program; 2 an error that the user can fix; 130, 143 and 129 stopped by Ctrl-C, SIGTERM
+and SIGHUP (see ``_signals``).
 """
 
 import logging
@@ -23,15 +23,15 @@ from gsfnas.escape import printable
 
 DEBUG = "--debug"
 TRUST = "--trust"
-# An error that repeats what it was given says no more than this.
-_LONGEST_LINE = 2000
+# Longer messages, which may repeat the user's input, are cut off.
+_MAX_LINE = 2000
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
-_HELP = """Search where a 2D CNN wants its temporal modules, which kind and how many channels, and see what they cost.
+_HELP = """Search where to put temporal modules in a 2D CNN, of which kind and on how many channels, and what they cost.
 
 Start here: `gsfnas study run placement` searches a small network on the embedded data set and writes a report.
-`gsfnas study list` names the studies, `gsfnas space list` the spaces.
+`gsfnas study list` lists the studies, `gsfnas space list` the spaces.
 """
 
 app = typer.Typer(name="gsfnas", help=_HELP, context_settings=_SETTINGS, rich_markup_mode="markdown", add_completion=False)
@@ -57,14 +57,14 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
     ] = False,
-    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error; may stand anywhere.")] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error; may be anywhere in the command.")] = False,
     trust: Annotated[
         list[str] | None,
         typer.Option(
             TRUST,
             metavar="PACKAGE",
-            help="Let data (weights, reports, studies, candidates from files) name code of this package; may be repeated and "
-            "stand anywhere.",
+            help="Let data (weights, reports, studies, candidates from files) name code of this package; may be repeated, "
+            "anywhere in the command.",
             show_default=False,
         ),
     ] = None,
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             unused = [package for package in packages if not is_loaded(package)]
     except TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
-            # A noun without a verb: its help is on the screen.
+            # A group without a command: Typer has printed its help.
             return 2
         return _fail(error, _usage(error), 2, is_debugging)
     except UserError as error:
@@ -100,18 +100,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(
                 error, f"memory runs out ({one_line(error)}); free some, or raise the limit of this process", 2, is_debugging
             )
-        told = f"{type(error).__name__}: {error} (a fault of gsfnas; {DEBUG} shows where)"
-        return _fail(error, told, 1, is_debugging)
+        message = f"{type(error).__name__}: {error} (a fault of gsfnas; {DEBUG} shows where)"
+        return _fail(error, message, 1, is_debugging)
     if code == 130:
         print("stopped", file=sys.stderr)
     elif not code and unused:
-        # Whatever the worker processes of a command load, it has loaded before it starts them.
+        # Worker processes load nothing that the command has not loaded before it starts them.
         print(f"{TRUST} {', '.join(unused)} was not needed: nothing that was read names code of it", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 
 def _trusted(given: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The arguments without ``--trust PACKAGE``, which may stand anywhere, and the packages."""
+    """Splits the arguments into those without ``--trust PACKAGE``, and the packages."""
     rest, packages = [], []
     arguments = iter(given)
     for argument in arguments:
@@ -125,19 +125,19 @@ def _trusted(given: Sequence[str]) -> tuple[list[str], list[str]]:
     return rest, packages
 
 
-def _fail(error: Exception, told: str, code: int, is_debugging: bool) -> int:
+def _fail(error: Exception, message: str, code: int, is_debugging: bool) -> int:
     if is_debugging:
         traceback.print_exception(error)
-    line = printable(" ".join(told.split()))
-    print(f"error: {line if len(line) <= _LONGEST_LINE else f'{line[:_LONGEST_LINE]} ...'}", file=sys.stderr)
-    # What a study's progress or a pipe still holds must not fail again at exit.
+    line = printable(" ".join(message.split()))
+    print(f"error: {line if len(line) <= _MAX_LINE else f'{line[:_MAX_LINE]} ...'}", file=sys.stderr)
+    # Buffered output must not raise the error again at exit.
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 
 def _usage(error: TyperException) -> str:
-    """A mistyped command or option, and whose help would tell."""
+    """The message for a wrong command or option, with the command whose help to read."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "gsfnas"
     return f"{error.format_message().strip().rstrip('.').replace('Value error, ', '')} (see {path} --help)"

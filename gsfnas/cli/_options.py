@@ -15,7 +15,7 @@ Runs = Annotated[
     Path, typer.Option("--runs", metavar="DIR", help="The folder that holds the studies' journals and checkpoints.")
 ]
 Storage = Annotated[
-    str, typer.Option("--storage", metavar="NAME", help="What keeps the study: a shipped name, or package.module:Class.")
+    str, typer.Option("--storage", metavar="NAME", help="The storage of the study: a built-in name, or package.module:Class.")
 ]
 Reports = Annotated[Path, typer.Option("--reports", metavar="DIR", help="The folder that holds reports.")]
 Overrides = Annotated[

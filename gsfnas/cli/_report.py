@@ -1,4 +1,4 @@
-"""``gsfnas report``: the pages of a study."""
+"""``gsfnas report``: writes the report of a study."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,11 +22,11 @@ def build(
     reports: Reports = Path("reports"),
     storage: Storage = "journal",
 ) -> None:
-    """Write the report of what a study says so far."""
+    """Write the report of a study with its results so far."""
     from gsfnas.api import load_study
     from gsfnas.cli import _show
     from gsfnas.report import build_report
 
     study = load_study(runs, name, storage)
-    _show.news("writing the report")
+    _show.progress("writing the report")
     typer.echo(build_report(study, reports / study.name))

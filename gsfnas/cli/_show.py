@@ -1,4 +1,4 @@
-"""Values on the terminal: tables for people, JSON and CSV for programs. Results go to stdout."""
+"""Prints results to stdout: tables for people, JSON and CSV for programs."""
 
 import csv
 import json
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 _FILE_WIDTH = 120
 _WRAP_WIDTH = 24
-# How many of a check's rows are shown; the file has all.
+# The number of problems of a data check that are shown; the CSV has all.
 _CHECK_ROWS = 20
 
 
 def files(kind: str, headlines: Mapping[str, str]) -> None:
-    """Studies or spaces by name, with the question that each file opens with."""
+    """Lists studies or spaces by name, with the question at the top of each file."""
     _print(_table((kind, "question"), sorted(headlines.items()), wrap="question"))
 
 
 def summaries(studies: Sequence["StudySummary"]) -> None:
-    """Studies that were begun, one a row; what is wrong with those that cannot be read, one a line."""
+    """Lists studies that were begun; for those that cannot be read, a line below the table says why."""
     columns = ("begun", "status", "candidates", "failed", "best val", "changed")
     rows = [
         (
@@ -59,39 +59,39 @@ def summaries(studies: Sequence["StudySummary"]) -> None:
         _print(_table(columns, rows))
     for study in studies:
         if study.problem:
-            _say(f"{study.name}: {' '.join(study.problem.split())}")
+            _echo(f"{study.name}: {' '.join(study.problem.split())}")
 
 
 def space(bound: BoundSpace) -> None:
-    """The size of a space and each site's choices, or its rows; sites with the same choices share a line."""
+    """Shows the size of a space and the choices of each site, or its rows; sites with equal choices share a line."""
     if isinstance(bound, BoundRows):
-        named = [(name, str(len(candidate.insertions)), _held(candidate)) for name, candidate in bound.rows]
+        named = [(name, str(len(candidate.insertions)), _placement(candidate)) for name, candidate in bound.rows]
         _print(_table(("row", "modules", "holds"), named, wrap="holds"))
-        _say(f"{bound.size:,} candidates in {len(bound.rows)} rows, on {bound.backbone}")
+        _echo(f"{bound.size:,} candidates in {len(bound.rows)} rows, on {bound.backbone}")
         return
     shared: dict[tuple[str, ...], list[str]] = {}
     for site, options in zip(bound.sites, bound.options, strict=True):
         shared.setdefault(tuple(label(option) for option in options), []).append(site.name)
     rows = [(", ".join(sites), str(len(options)), "  ".join(options)) for options, sites in shared.items()]
     _print(_table(("sites", "choices", "each one of"), rows, wrap="each one of"))
-    _say(f"{bound.size:,} candidates of {len(bound.sites)} sites on {bound.backbone}")
+    _echo(f"{bound.size:,} candidates of {len(bound.sites)} sites on {bound.backbone}")
 
 
 def checked(found: "Check", path: Path) -> None:
-    """What a check of a data set found: how often each problem, the first of them, and where all of them stand."""
+    """Shows the first problems that a data check found, their counts, and the CSV that lists all of them."""
     rows = [(row.problem, row.split or "-", row.id, row.message) for row in found.rows[:_CHECK_ROWS]]
     if rows:
         _print(_table(("problem", "split", "clip", "what is wrong"), rows, wrap="what is wrong"))
     if len(found.rows) > len(rows):
-        _say(f"and {len(found.rows) - len(rows)} more")
+        _echo(f"and {len(found.rows) - len(rows)} more")
     clips = ", ".join(f"{number:,} {split}" for split, number in found.clips.items())
     counts = ", ".join(f"{number:,} {problem}" for problem, number in sorted(found.counts.items()))
-    _say(f"{clips}; {counts or 'nothing is wrong'}")
-    _say(path)
+    _echo(f"{clips}; {counts or 'nothing is wrong'}")
+    _echo(path)
 
 
 def cost(candidate: Candidate, cost: "Cost", classes: int, format: str, measured: "Measured | None" = None) -> None:
-    """The parts of a candidate's cost and their sum, and what was measured of it."""
+    """Shows a candidate's cost, by part and in total, and its measurements."""
     insertions = dict(candidate.insertions)
     parts: dict[str, tuple[str, ModuleCost]] = {"backbone": (str(candidate.backbone), cost.backbone)}
     parts |= {site: (label(insertions[site]), part) for site, part in cost.by_site.items()}
@@ -101,7 +101,7 @@ def cost(candidate: Candidate, cost: "Cost", classes: int, format: str, measured
         found: dict[str, Any] = {"key": candidate.key, "candidate": candidate.to_dict(), "classes": classes, "cost": by_part}
         if measured is not None:
             found["measured"] = asdict(measured.latency) | {"peak_bytes": measured.peak_bytes}
-        _say(json.dumps(found, indent=2))
+        _echo(json.dumps(found, indent=2))
     elif format == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(["part", "module", *asdict(cost.total)])
@@ -109,32 +109,32 @@ def cost(candidate: Candidate, cost: "Cost", classes: int, format: str, measured
         writer.writerows([csv_cell(value) for value in line] for line in lines)
     else:
         columns = ("part", "module", "params", "MACs (fvcore)", "MACs (ptflops)", "activations", "activation memory, MB")
-        rows = [(name, module, *_numbers(part)) for name, (module, part) in parts.items()]
+        rows = [(name, module, *_cost_cells(part)) for name, (module, part) in parts.items()]
         _print(_table(columns, rows))
-        _say(
+        _echo(
             f"{candidate.key}: one clip of {candidate.frames} frames at {candidate.resolution} px, a head of {classes} classes"
         )
         if measured is not None:
             latency = measured.latency
             where = f"{latency.device}, {latency.threads} threads, {latency.precision}"
-            _say(
+            _echo(
                 f"latency {latency.median_ms:.2f} ms (10 to 90 %: {latency.low_ms:.2f} to {latency.high_ms:.2f}; {where}), "
                 f"{measured.peak_bytes / 1e6:.2f} MB of tensors at the peak in float32"
             )
 
 
 def fused(cost: "Cost", operations: int, format: str) -> None:
-    """What of the operations by ptflops a plain ptflops does not see, for people."""
+    """Says, below a table, how many operations ptflops would miss on the network as it is."""
     if operations and format == "table":
         share = operations / cost.total.macs_ptflops
-        _say(
+        _echo(
             f"MACs (ptflops) include {operations:,} operations ({share:.1%}) of activations that this backbone fuses with its "
             "BatchNorm; ptflops run on the network as it stands does not see them"
         )
 
 
 def conventions(rules: Sequence[Convention], format: str) -> None:
-    """The rules of counting: what each counts, and how often."""
+    """Lists conventions of counting operations, with what each counts, and how often."""
     rows = [(*cells(rule), rule.says) for rule in rules]
     _rows((*COLUMNS, "says"), rows, format, wrap="says")
 
@@ -147,18 +147,18 @@ def counts(
     clips: int,
     format: str,
 ) -> None:
-    """Operations of a frame, a clip and a video in units of 10^9, one line a convention."""
+    """Shows the operations of a frame, a clip and a video in units of 10^9, a row per convention."""
     columns = ("convention", "unit", "head", "params (M)", "G a frame", "G a clip", "G a video", "counts")
     rows = []
     for rule, count in found:
-        often = (("BatchNorm", rule.batch_norm), ("ReLU", rule.relu), ("pooling", rule.pooling), ("bias", rule.bias))
-        said = ", ".join(f"{name} {'twice' if number == 2 else 'once'}" for name, number in often if number)
+        counted = (("BatchNorm", rule.batch_norm), ("ReLU", rule.relu), ("pooling", rule.pooling), ("bias", rule.bias))
+        counts = ", ".join(f"{name} {'twice' if number == 2 else 'once'}" for name, number in counted if number)
         each = (count.giga / candidate.frames, count.giga, count.giga * crops * clips)
         head = str(rule.head_classes or classes)
-        rows.append((rule.name, rule.unit, head, f"{count.params_m:.6g}", *(f"{number:.6g}" for number in each), said))
+        rows.append((rule.name, rule.unit, head, f"{count.params_m:.6g}", *(f"{number:.6g}" for number in each), counts))
     _rows(columns, rows, format, wrap="counts")
     if format == "table":
-        _say(
+        _echo(
             f"{candidate.key}: {candidate.frames} frames at {candidate.resolution} px a clip; a video is {crops} x {clips} of "
             f"them, crops x clips; parameters with a head of {classes} classes"
         )
@@ -166,7 +166,7 @@ def counts(
 
 def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], format: str, wrap: str) -> None:
     if format == "json":
-        _say(json.dumps([dict(zip(columns, line, strict=True)) for line in rows], indent=2))
+        _echo(json.dumps([dict(zip(columns, line, strict=True)) for line in rows], indent=2))
     elif format == "csv":
         csv.writer(sys.stdout, lineterminator="\n").writerows([csv_cell(value) for value in row] for row in [columns, *rows])
     else:
@@ -174,34 +174,34 @@ def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], format: str, wr
 
 
 def plan(config: StudyConfig, dry: "DryRun") -> None:
-    """What a study would search and cost."""
+    """Shows what a study would run, the costs of some candidates, and the estimated time."""
     space(dry.space)
     columns = ("candidate", "params", "MACs (fvcore)", "MACs (ptflops)", "activations", "activation memory, MB")
-    _print(_table(columns, [(name, *_numbers(cost.total)) for name, cost in dry.costs.items()]))
+    _print(_table(columns, [(name, *_cost_cells(cost.total)) for name, cost in dry.costs.items()]))
     study = dry.study
     how = f"{study.anchors} anchors, {study.design} balanced, {study.search} searched"
     timed = "the empty and the full candidate"
     if study.rows:
         how, timed = "every row", "each row"
-    _say(
+    _echo(
         f"{study.candidates} candidates ({how}) and "
         f"{study.replicates} runs with other seeds, {dry.epochs} epochs each, {dry.workers} at a time"
     )
     if study.known:
-        _say(f"{study.known} of these {study.candidates + study.replicates} runs were made by other studies and are taken over")
+        _echo(f"{study.known} of these {study.candidates + study.replicates} runs are reused from other studies")
     if dry.is_timed:
-        _say(f"about {max(1, round(study.seconds / 60))} min, from a few steps of {timed}")
+        _echo(f"about {max(1, round(study.seconds / 60))} min, from a few steps of {timed}")
     else:
-        _say(f"how long evaluator {config.parts['evaluator'].name} takes is not known")
+        _echo(f"how long evaluator {config.parts['evaluator'].name} takes is not known")
 
 
 def result(study: StudyRecord) -> None:
-    """The best candidate and the network without modules. Raises UserError where no candidate is complete."""
+    """Shows the best candidate and the baseline without modules. Raises UserError if no candidate is complete."""
     top = best_of(study)
     baseline = next((record for record in study.records if not record.candidate.insertions), None)
-    _say(f"best      {_described(top)}")
+    _echo(f"best      {_described(top)}")
     if baseline is not None and baseline.outcome == "complete":
-        _say(f"baseline  {_described(baseline)}")
+        _echo(f"baseline  {_described(baseline)}")
 
 
 def best_of(study: StudyRecord) -> Record:
@@ -212,43 +212,43 @@ def best_of(study: StudyRecord) -> Record:
     return top
 
 
-def news(text: str) -> None:
-    """A line of what goes on, on stderr."""
+def progress(text: str) -> None:
+    """Prints a line about the progress to stderr."""
     print(text, file=sys.stderr)
 
 
 @contextmanager
-def stopping_said() -> Iterator[None]:
-    """Within it, who is stopped by Ctrl-C says how it goes on; nothing more is said."""
+def resumable() -> Iterator[None]:
+    """Exits without a further message if the block is interrupted and has told the user how to resume."""
     try:
         yield
-    except KeyboardInterrupt as stop:
-        if not stop.args:
+    except KeyboardInterrupt as interrupt:
+        if not interrupt.args:
             raise
         sys.exit(130)
 
 
-def _held(candidate: Candidate) -> str:
+def _placement(candidate: Candidate) -> str:
     return ", ".join(f"{site} {label(insertion)}" for site, insertion in candidate.insertions) or "no modules"
 
 
 def _described(record: Record) -> str:
     test = f", test {record.metrics['test_top1']:.1%}" if "test_top1" in record.metrics else ""
-    return f"{record.candidate.key}  val {record.top1:.1%}{test}, {record.gmacs:.4g} GMACs: {_held(record.candidate)}"
+    return f"{record.candidate.key}  val {record.top1:.1%}{test}, {record.gmacs:.4g} GMACs: {_placement(record.candidate)}"
 
 
-def _numbers(cost: ModuleCost) -> tuple[str, ...]:
+def _cost_cells(cost: ModuleCost) -> tuple[str, ...]:
     counts = (cost.params, cost.macs_fvcore, cost.macs_ptflops, cost.activations)
     return (*(f"{count:,}" for count in counts), f"{cost.saved_bytes / 1e6:.3f}")
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: str, numeric: Collection[int]) -> None:
-    """A table of text; the columns of these indices stand to the right, and the one named ``wrap`` breaks where it must."""
+    """Prints a table; columns with these indices are right-aligned, and the one named ``wrap`` may wrap."""
     _print(_table(columns, rows, wrap, numeric))
 
 
 def paragraph(text: str) -> None:
-    """A sentence or two, as wide as the terminal."""
+    """Prints a note as a list item, wrapped at the width of the terminal."""
     Console(highlight=False).print(f"- {escape(printable(text))}", soft_wrap=not Console().is_terminal)
 
 
@@ -260,7 +260,7 @@ def _table(
     if numeric is None:
         numeric = {index for index in range(1, len(columns)) if all(_is_number(row[index]) for row in rows)}
     for index, column in enumerate(columns):
-        # A column that must not break is as wide as its widest cell; its heading may stand on several lines.
+        # A column that must not wrap is as wide as its widest cell; its heading may have several lines.
         texts = [*column.splitlines(), *(row[index] for row in rows)]
         width = _WRAP_WIDTH if column == wrap else max(map(cell_len, texts))
         justify: Literal["left", "right"] = "right" if index in numeric else "left"
@@ -275,12 +275,12 @@ def _is_number(text: str) -> bool:
 
 
 def _print(table: Table) -> None:
-    """As wide as the terminal, or wider where columns that must not be cut ask for it."""
+    """Prints a table as wide as the terminal, or wider if it would be cut off."""
     console = Console(highlight=False)
     needed = Measurement.get(Console(width=1000), console.options.update(max_width=1000), table).minimum
     console.width = max(console.width if console.is_terminal else _FILE_WIDTH, needed)
     console.print(table, soft_wrap=False, crop=False)
 
 
-def _say(text: Any) -> None:
+def _echo(text: Any) -> None:
     print(printable(str(text), keep="\n"))

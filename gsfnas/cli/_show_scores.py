@@ -1,4 +1,4 @@
-"""What tests and imports of weights found, on the terminal."""
+"""Prints the results of tests and of imports of weights."""
 
 from gsfnas.api import Tested, TestedStudy
 from gsfnas.api._scores import gmacs_of
@@ -8,7 +8,7 @@ from gsfnas.weights import Imported
 
 
 def tested(found: Tested, *, is_trained: bool = False) -> None:
-    """A line a task, what was tested on what, and where all scores are; of a run that was trained first its folder."""
+    """Shows the accuracies of each task, the conditions, and the file of all scores; after training also the run's folder."""
     if is_trained:
         print(found.path.parent)
     scores = found.scores
@@ -31,7 +31,7 @@ def tested(found: Tested, *, is_trained: bool = False) -> None:
 
 
 def tested_study(name: str, found: TestedStudy) -> None:
-    """A line a candidate, and where the records are."""
+    """Shows the accuracies of each candidate, and where the records are."""
     rows = [
         (
             one.key,
@@ -46,18 +46,18 @@ def tested_study(name: str, found: TestedStudy) -> None:
     if found.num_new:
         print(found.folder)
     else:
-        _show.news("all were measured before; nothing was tested again")
+        _show.progress("all were measured before; nothing was tested again")
 
 
 def imported(found: Imported, *, is_all: bool) -> None:
-    """Which network it is, and which tensors fitted; every name with ``is_all``, else the first."""
-    candidate_said = f"{len(found.candidate.insertions)} modules in {found.candidate.backbone}"
+    """Shows which network was imported and which tensors fit; lists all their names if ``is_all``, else the first five."""
+    network = f"{len(found.candidate.insertions)} modules in {found.candidate.backbone}"
     head = f"a head of {found.classes} classes" if found.classes else "no head"
-    print(f"{found.candidate.key}: {candidate_said}, {head}")
+    print(f"{found.candidate.key}: {network}, {head}")
     print(found.found.summary())
     for note in found.notes:
         print(printable(note))
-    for what, names in (
+    for kind, names in (
         ("reshaped", found.found.reshaped),
         ("missing", found.found.missing),
         ("left over", found.found.left_over),
@@ -65,5 +65,5 @@ def imported(found: Imported, *, is_all: bool) -> None:
         shown = names if is_all else names[:5]
         more = f" and {len(names) - len(shown)} more (--all lists them)" if len(names) > len(shown) else ""
         if names:
-            print(printable(f"{what}: {', '.join(shown)}{more}"))
+            print(printable(f"{kind}: {', '.join(shown)}{more}"))
     print(found.path)

@@ -1,4 +1,4 @@
-"""The paper's tables on the terminal, or as text for a file."""
+"""Prints the paper's tables, for a terminal or as text for a file."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,10 @@ def tables(found: Sequence[AblationTable], format: str) -> None:
         typer.echo("\n".join(write(one) for one in found), nl=False)
     else:
         for place, one in enumerate(found):
-            _on_terminal(one, is_first=place == 0)
+            _print(one, is_first=place == 0)
 
 
-def _on_terminal(found: AblationTable, *, is_first: bool) -> None:
+def _print(found: AblationTable, *, is_first: bool) -> None:
     if not is_first:
         typer.echo()
     shown = columns(found)

@@ -1,8 +1,8 @@
-"""How a command ends when it is told to: Ctrl-C, SIGTERM of a job system, SIGHUP of a terminal that is gone.
+"""Stops a command on Ctrl-C, SIGTERM (sent by job systems) and SIGHUP (sent when the terminal is closed).
 
-All three are a KeyboardInterrupt, which whoever holds something open unwinds and tells; the exit code says which it was. While
-modules load there is nothing to unwind, and libraries written in C do not take an exception well: the process ends at once.
-Nothing but the standard library here, so that it is in place before anything else is imported.
+Each of them raises KeyboardInterrupt, so that open files and processes are closed and a message is shown; the exit code tells
+which signal it was. While modules are imported the process ends at once, since there is nothing to close, and C extensions may
+not survive an exception then. This module imports only the standard library, so that the handlers are installed first.
 """
 
 import contextlib
@@ -15,17 +15,17 @@ from types import FrameType
 from typing import Any
 
 STOPPED = 130
-# A second signal within this time is the same wish once more: job systems and shells signal a process and its group.
+# Signals within this time count as one, since job systems and shells signal both a process and its group.
 _SAME_SECONDS = 1.0
-# An exception raised in a callback of the interpreter (round a fork, or where an object is freed) is swallowed: it comes again.
+# The interpreter swallows an exception raised in a callback (at a fork, or when an object is freed), so it is raised again.
 _AGAIN_SECONDS = 0.5
 _IMPORTING = "<frozen importlib._bootstrap>"
-# Who, once at work, says how the same command goes on, even where it loads a module late.
-_TELLING = ("gsfnas.study._run", "gsfnas.study._protocols", "gsfnas.api._train")
+# Once these modules run, they tell the user how to resume, so they are interrupted even while they import a module.
+_RESUMABLE = ("gsfnas.study._run", "gsfnas.study._protocols", "gsfnas.api._train")
 
 
 class Stop:
-    """Whether a signal has come, and which exit code it asks for: 128 and its number."""
+    """The signal handler. ``code`` is the exit code, 128 plus the number of the first signal; 0 before any."""
 
     def __init__(self) -> None:
         self.code = 0
@@ -34,8 +34,8 @@ class Stop:
         self._alarm: Any = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """The handler: raises KeyboardInterrupt; a later signal, or one while modules load, ends the process."""
-        # A process forked by a library has the handler too; to end it is the affair of this one.
+        """Raises KeyboardInterrupt; ends the process on a later signal, or while modules are imported."""
+        # A process forked by a library inherits the handler, but is ended by this process.
         if os.getpid() != self._process:
             return
         if number == signal.SIGALRM:
@@ -56,51 +56,51 @@ class Stop:
         raise KeyboardInterrupt
 
     def end(self) -> None:
-        """Nothing comes again from here on."""
+        """Stops raising KeyboardInterrupt again."""
         if self.code:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, self._alarm or signal.SIG_DFL)
 
 
 @contextlib.contextmanager
-def stopping(*, to_the_end: bool) -> Iterator[Stop]:
-    """Takes the three signals for the block, or until the process ends; one that is ignored, as nohup has it, stays so."""
+def stopping(*, until_exit: bool) -> Iterator[Stop]:
+    """Handles the signals within the block, or until the process ends; one that is ignored, as by nohup, stays ignored."""
     stop = Stop()
     before = {}
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Only the main thread may ask for this.
+        # Only the main thread may install a handler.
         with contextlib.suppress(ValueError):
             if signal.getsignal(one) not in (signal.SIG_IGN, None):
                 before[one] = signal.signal(one, stop)
     unraisable = sys.unraisablehook
 
-    def swallowed(what: Any) -> None:
-        if not issubclass(what.exc_type, KeyboardInterrupt):
-            unraisable(what)
+    def report_unraisable(error: Any) -> None:
+        if not issubclass(error.exc_type, KeyboardInterrupt):
+            unraisable(error)
 
-    sys.unraisablehook = swallowed
+    sys.unraisablehook = report_unraisable
     try:
         yield stop
     finally:
         stop.end()
         sys.unraisablehook = unraisable
         for one, handler in before.items():
-            # Nothing of a command is left to unwind: what comes while the interpreter ends must not be a traceback.
-            signal.signal(one, _leave if to_the_end else handler)
+            # The command is over, so a signal while the interpreter exits must not print a traceback.
+            signal.signal(one, _exit if until_exit else handler)
 
 
-def say_stopped() -> None:
-    """The line of a command that had nothing to say of how it goes on; the terminal may be gone."""
+def print_stopped() -> None:
+    """Prints the message of a command that cannot be resumed; the terminal may be closed."""
     with contextlib.suppress(OSError):
         print("stopped", file=sys.stderr, flush=True)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
 def _is_unwinding() -> bool:
-    """Whether what is being handled now, in whatever depth, is a KeyboardInterrupt or its consequence."""
+    """Whether the exception being handled is, or was raised while handling, a KeyboardInterrupt or SystemExit."""
     error = sys.exc_info()[1]
     while error is not None:
         if isinstance(error, KeyboardInterrupt | SystemExit):
@@ -110,10 +110,10 @@ def _is_unwinding() -> bool:
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether this command loads a module and has nothing to tell; who loads a module that calls it is another matter."""
+    """Whether the command is importing a module, unless it can be resumed. Imports that called this command do not count."""
     found = False
     while frame is not None and (name := frame.f_globals.get("__name__")) != "gsfnas.cli":
-        if name in _TELLING and frame.f_code.co_name != "<module>":
+        if name in _RESUMABLE and frame.f_code.co_name != "<module>":
             return False
         found = found or frame.f_code.co_filename == _IMPORTING
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""``gsfnas space``: what a search space holds on a backbone."""
+"""``gsfnas space``: lists search spaces, and shows their candidates on a backbone."""
 
 from typing import Annotated
 
@@ -6,9 +6,7 @@ import typer
 
 from gsfnas.cli._options import ConfigRoot
 
-app = typer.Typer(
-    help="See which search spaces there are and what they hold.", rich_markup_mode="markdown", no_args_is_help=True
-)
+app = typer.Typer(help="List search spaces, and show their candidates.", rich_markup_mode="markdown", no_args_is_help=True)
 
 SpaceName = Annotated[str, typer.Argument(metavar="NAME", help="A space of `gsfnas space list`.", show_default=False)]
 Backbone = Annotated[

@@ -1,4 +1,4 @@
-"""``gsfnas study``: run a study, see what there is and how it stands."""
+"""``gsfnas study``: runs studies, lists them, and shows their progress and results."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from gsfnas.cli._options import ConfigRoot, Overrides, Reports, Runs, Storage
 
 app = typer.Typer(
-    help="Run a study, see which there are and how they stand.", rich_markup_mode="markdown", no_args_is_help=True
+    help="Run studies, list them, and show their progress and results.", rich_markup_mode="markdown", no_args_is_help=True
 )
 
 _RUN_EXAMPLES = """Examples
@@ -46,8 +46,8 @@ def run(
 ) -> None:
     """Search, train and evaluate, then write the report.
 
-    The same command goes on where a study was stopped, extends it where more `study.trials` are asked for, and only rebuilds
-    the report of one that is complete.
+    The same command resumes a study that was stopped, extends one with more `study.trials`, and only rebuilds the report of a
+    complete one.
     """
     from gsfnas.config import compose_study
 
@@ -61,9 +61,9 @@ def run(
         _show.plan(config, study.plan())
         return
     check_writable(reports / config.study.name)
-    with _show.stopping_said():
+    with _show.resumable():
         record = study.run()
-    _show.news("writing the report")
+    _show.progress("writing the report")
     page = study.report(reports)
     _show.result(record)
     typer.echo(f"report    {page}")
@@ -90,7 +90,7 @@ def show(name: StudyFile, overrides: Overrides = None, config_root: ConfigRoot =
 
 @app.command()
 def status(name: StudyName, runs: Runs = Path("runs"), storage: Storage = "journal") -> None:
-    """How far a study is."""
+    """Show the progress of a study."""
     from gsfnas.api import summarise_study
     from gsfnas.cli import _show
 
@@ -128,7 +128,7 @@ def best(
         from gsfnas.api import ConsoleWatcher, train_again
         from gsfnas.cli import _show_scores
 
-        with _show.stopping_said():
+        with _show.resumable():
             found = train_again(_show.best_of(record), record, train, out=out, seed=seed, watcher=ConsoleWatcher())
         _show_scores.tested(found, is_trained=True)
         return

@@ -1,4 +1,4 @@
-"""``gsfnas table``: the paper's tables beside ours."""
+"""``gsfnas table``: compares the paper's tables with computed costs and measured accuracies."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -32,29 +32,30 @@ class TableFormat(StrEnum):
 
 def table(
     number: Annotated[str, typer.Argument(metavar="1..12|all", help="Which table of the paper.", show_default=False)],
-    row: Annotated[str | None, typer.Option(metavar="NAME", help="This row alone.", show_default=False)] = None,
+    row: Annotated[str | None, typer.Option(metavar="NAME", help="Only this row.", show_default=False)] = None,
     study: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The study that fills the accuracies; table5 for table 5.", show_default=False),
+        typer.Option(metavar="NAME", help="The study with the accuracies; table5 for table 5.", show_default=False),
     ] = None,
     runs: Runs = Path("runs"),
     format: Annotated[
-        TableFormat, typer.Option("--format", help="How to print it; json gives each row's candidate, one a line.")
+        TableFormat, typer.Option("--format", help="The output format; json prints the candidate of each row, one per line.")
     ] = TableFormat.table,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write Markdown, CSV and LaTeX files there instead.", show_default=False),
     ] = None,
     latency: Annotated[
-        bool, typer.Option("--latency/--no-latency", help="Whether table 12 measures on this machine; some ten seconds.")
+        bool,
+        typer.Option("--latency/--no-latency", help="Whether table 12 measures latency here; ten seconds."),
     ] = True,
     config_root: ConfigRoot = None,
 ) -> None:
-    """A table of the paper beside ours: printed and computed costs, printed and measured accuracies, and a verdict a row.
+    """Compare a table of the paper: printed and computed costs, printed and measured accuracies, and a verdict per row.
 
-    Costs are computed for every row that is a network of ours; other people's rows stay published numbers. Accuracies come from
+    Costs are computed for every row that gsfnas can build; the other rows keep their published numbers. Accuracies come from
     studies: `gsfnas study run table5` trains the rows of table 5 with three seeds each, and `gsfnas table 5` then shows them,
-    with paired differences to a baseline and whether the published order holds. What nobody ran says `not run`.
+    with paired differences to a baseline and whether the published order holds. Rows without runs say `not run`.
     """
     from gsfnas import api
     from gsfnas.api._folders import check_writable

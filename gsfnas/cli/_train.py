@@ -1,4 +1,4 @@
-"""``gsfnas train`` and ``gsfnas test``: one candidate, its weights, its scores."""
+"""``gsfnas train`` and ``gsfnas test``: train one candidate, and test trained weights."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,14 +30,14 @@ TEST_EXAMPLES = """Examples
 """
 
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of trained runs, each a folder of its own.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the initial weights, the order of clips and all draws.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of initial weights, order of clips, augmentation.")]
 
 
 def train(
     candidate: Annotated[
         str,
         typer.Argument(
-            help="JSON, a file of it, - for standard input, a key of a study's candidate, or REPORT:ROW.", show_default=False
+            help="JSON, a JSON file, - for standard input, the key of a study's candidate, or REPORT:ROW.", show_default=False
         ),
     ],
     overrides: Overrides = None,
@@ -46,17 +46,17 @@ def train(
     runs: Runs = Path("runs"),
     config_root: ConfigRoot = None,
 ) -> None:
-    """Train one candidate: the data set, the recipe and the protocol of its test are settings.
+    """Train one candidate, then test it. Settings choose the data set, the recipe and the test protocol.
 
-    The same command goes on where it was stopped, at the last whole epoch. Into the run's folder go the weights, `log.csv` with
-    a line an epoch, TensorBoard's events where the extra `gsfnas[tensorboard]` is installed, and the scores of the test.
+    The same command resumes a run that was stopped, after its last complete epoch. The run's folder has the weights, `log.csv`
+    with a line per epoch, TensorBoard events if the extra `gsfnas[tensorboard]` is installed, and the scores of the test.
     """
     from gsfnas import api
     from gsfnas.cli import _show, _show_scores
 
     found = api.find_candidate(candidate, runs)
     watcher = api.ConsoleWatcher()
-    with _show.stopping_said():
+    with _show.resumable():
         tested = api.train(found, overrides or (), out=out, seed=seed, config_root=config_root, watcher=watcher)
     _show_scores.tested(tested, is_trained=True)
 
@@ -69,15 +69,16 @@ def evaluate(
     overrides: Overrides = None,
     split: Annotated[str, typer.Option(help="Which clips: test, val or train.")] = "test",
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where the scores go: beside the weights.", show_default=False)
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="The folder of the scores; else beside the weights.", show_default=False),
     ] = None,
     runs: Runs = Path("runs"),
     config_root: ConfigRoot = None,
 ) -> None:
-    """Test trained weights under a protocol: top-1, top-5, mean and per class, the confusion, every score.
+    """Test trained weights under a protocol: top-1, top-5, accuracy per class and its mean, confusion matrix, all scores.
 
-    Of a study the candidates whose weights are kept (the Pareto front and the anchors) are tested, and the study gets records
-    of it, beside those that it has.
+    Given a study, tests the candidates whose weights are kept (the Pareto front and the anchors), and adds the results to the
+    study.
     """
     from gsfnas import api
     from gsfnas.cli import _show_scores

@@ -32,7 +32,7 @@ def run():
         print(lab.printed[-1], end="")
 if __name__ == "__main__":
     if {is_command}:
-        with stopping(to_the_end=True) as stop:
+        with stopping(until_exit=True) as stop:
             try:
                 run()
             except KeyboardInterrupt:

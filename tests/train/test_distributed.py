@@ -183,7 +183,7 @@ class Waits:
         time.sleep(60)
 
 if __name__ == "__main__":
-    with stopping(to_the_end=True) as stop:
+    with stopping(until_exit=True) as stop:
         try:
             for told in launch(Waits(), torch.device("cpu"), "32-true", [0, 1], 1):
                 print(*(child.pid for child in multiprocessing.active_children()), flush=True)
