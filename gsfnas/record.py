@@ -138,6 +138,14 @@ def best(records: Iterable[Record]) -> Record | None:
     return min(complete, key=lambda record: (-record.top1, record.gmacs, record.candidate.key), default=None)
 
 
+def best_of(study: StudyRecord) -> Record:
+    """The best record of a study. Raises UserError if no candidate is complete."""
+    found = best(study.records)
+    if found is None:
+        raise UserError(f"study {study.name!r} has no complete candidate yet")
+    return found
+
+
 def pareto_front(records: Iterable[Record]) -> tuple[Record, ...]:
     """The complete records not dominated in validation top-1 and GMACs, cheapest first; records with equal values are kept."""
     complete = sorted(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gsfnas.api._space import bind as bind
     from gsfnas.api._space import bind_space as bind_space
     from gsfnas.api._space import num_classes as num_classes
-    from gsfnas.api._space import width_option as width_option
+    from gsfnas.api._space import open_space as open_space
     from gsfnas.api._study import Study as Study
     from gsfnas.api._table import FoundTable as FoundTable
     from gsfnas.api._table import numbers_of as numbers_of
@@ -55,6 +55,7 @@ _MODULE_OF = {
     "load_study": "gsfnas.api._read",
     "measure": "gsfnas.api._measure",
     "num_classes": "gsfnas.api._space",
+    "open_space": "gsfnas.api._space",
     "numbers_of": "gsfnas.api._table",
     "summarise_study": "gsfnas.api._read",
     "tables": "gsfnas.api._table",
@@ -62,7 +63,6 @@ _MODULE_OF = {
     "test_study": "gsfnas.api._train",
     "train": "gsfnas.api._train",
     "train_again": "gsfnas.api._train",
-    "width_option": "gsfnas.api._space",
 }
 
 __all__ = [*_MODULE_OF, "write_tables"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gsfnas.api._data import open_and_say
@@ -9,7 +10,7 @@ from gsfnas.api._parts import parts_of
 from gsfnas.api._watcher import Watcher
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate
-from gsfnas.config import StudyConfig
+from gsfnas.config import StudyConfig, load_space
 from gsfnas.cost import Cost, Pricer
 from gsfnas.data import tasks_of
 from gsfnas.executors.local import num_cores
@@ -59,6 +60,18 @@ def bind_space(
     """Binds a space to a backbone; ``is_from_data`` means that the backbone's name was read from a file (not trusted)."""
     ref = backbone_ref(backbone, options, is_from_data=is_from_data)
     return space.bind(ref, backbone_sites(ref, resolution), frames=frames, resolution=resolution)
+
+
+def open_space(
+    name: str,
+    backbone: str = "micro",
+    width: float | None = None,
+    frames: int = 8,
+    resolution: int = 32,
+    config_root: Path | None = None,
+) -> BoundSpace:
+    """The space called ``name``, bound to a backbone of this ``width``. Raises UserError for an unknown space or backbone."""
+    return bind_space(load_space(name, config_root), backbone, width_option(width), frames, resolution)
 
 
 def width_option(width: float | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from gsfnas.config import StudyConfig, compose_study
 from gsfnas.data import VideoData
 from gsfnas.errors import UserError, shown
 from gsfnas.evaluators import Evaluator
-from gsfnas.record import Record, StudyRecord, best
+from gsfnas.record import Record, StudyRecord, best_of
 from gsfnas.report import SectionLike, build_report, check_sections
 from gsfnas.space import BoundSpace
 from gsfnas.study import (
@@ -150,10 +150,7 @@ class Study:
 
     def best(self) -> Record:
         """The record with the best validation accuracy. Raises UserError if no candidate is complete."""
-        found = best(self.record().records)
-        if found is None:
-            raise UserError(f"no candidate of study {self.settings.name!r} is complete yet")
-        return found
+        return best_of(self.record())
 
     def report(self, reports: str | Path = "reports", sections: Sequence[SectionLike] | None = None) -> Path:
         """Writes the report into a folder below ``reports`` with the study's name, and returns the path of its page.

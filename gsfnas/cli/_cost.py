@@ -1,8 +1,7 @@
 """``gsfnas cost``: the cost of one candidate, by site."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,16 +24,9 @@ EXAMPLES = """Examples
 """
 
 
-class Format(StrEnum):
-    table = "table"
-    json = "json"
-    csv = "csv"
+Format = Literal["table", "json", "csv"]
 
-
-class Precision(StrEnum):
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 def cost(
@@ -52,7 +44,7 @@ def cost(
         int | None,
         typer.Option(min=1, help="Classes of the head; by default those of the study's data, or 1000.", show_default=False),
     ] = None,
-    format: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.table,
+    format: Annotated[Format, typer.Option("--format", help="The output format.")] = "table",
     measure: Annotated[
         bool, typer.Option("--measure", help="Also build the network, and measure latency and peak memory of one clip.")
     ] = False,
@@ -67,7 +59,7 @@ def cost(
     crops: Annotated[int, typer.Option(min=1, help="With --convention: crops a clip, for the operations of a video.")] = 1,
     clips: Annotated[int, typer.Option(min=1, help="With --convention: clips a video.")] = 1,
     device: Annotated[str, typer.Option(help="Where to measure: auto, cpu, mps, cuda or cuda:N.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="The precision of the measurement.")] = Precision.float32,
+    precision: Annotated[Precision, typer.Option(help="The precision of the measurement.")] = "float32",
     backbone: Backbone = "micro",
     width: Width = None,
     frames: Frames = 8,
@@ -89,13 +81,13 @@ def cost(
     if rules and [candidate, space, study] == [None, None, None]:
         from gsfnas.cli import _show
 
-        _show.conventions(rules, format.value)
+        _show.conventions(rules, format)
         return
     if [candidate, space, study].count(None) != 2:
         raise UserError("give one of a candidate, --space and --study")
     from gsfnas import api
     from gsfnas.cli import _show
-    from gsfnas.config import compose_study, load_space
+    from gsfnas.config import compose_study
     from gsfnas.cost import fused_activations, price
 
     if candidate is not None:
@@ -106,19 +98,18 @@ def cost(
         classes = classes or api.num_classes(config)
     else:
         assert space is not None
-        options = api.width_option(width)
-        priced = api.bind_space(load_space(space, config_root), backbone, options, frames, resolution).full
+        priced = api.open_space(space, backbone, width, frames, resolution, config_root).full
     classes = classes or 1000
     fused = fused_activations(priced.backbone, priced.resolution) * priced.frames
     if rules:
         from gsfnas.cost import count_operations
 
         counts = [(rule, count_operations(priced, rule, {"class": classes})) for rule in rules]
-        _show.counts(priced, counts, classes, crops, clips, format.value)
+        _show.counts(priced, counts, classes, crops, clips, format)
         if any(rule.counter == "ptflops" for rule in rules):
-            _show.fused(price(priced, {"class": classes}), fused, format.value)
+            _show.fused(price(priced, {"class": classes}), fused, format)
         return
-    measured = api.measure(priced, classes, device, precision.value) if measure else None
+    measured = api.measure(priced, classes, device, precision) if measure else None
     found = price(priced, {"class": classes})
-    _show.cost(priced, found, classes, format.value, measured)
-    _show.fused(found, fused, format.value)
+    _show.cost(priced, found, classes, format, measured)
+    _show.fused(found, fused, format)

@@ -1,8 +1,7 @@
 """``gsfnas data``: look at a data set, check its files, write Twins as files."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,19 +30,9 @@ _CHECK_EXAMPLES = """Examples
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The data set.")]
 
 
-class Layout(StrEnum):
-    folder = "folder"
-    something_v1 = "something_v1"
-    something_v2 = "something_v2"
-    kinetics400 = "kinetics400"
-    diving48 = "diving48"
-    epic_kitchens_100 = "epic_kitchens_100"
+Layout = Literal["folder", "something_v1", "something_v2", "kinetics400", "diving48", "epic_kitchens_100"]
 
-
-class Format(StrEnum):
-    webm = "webm"
-    mp4 = "mp4"
-    jpg = "jpg"
+Format = Literal["webm", "mp4", "jpg"]
 
 
 @app.command(epilog="Example: `gsfnas data preview twins --out twins.png data.difficulty=1`")
@@ -91,7 +80,7 @@ def export(
     name: Name = "twins",
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")] = Path("clips"),
-    layout: Annotated[Layout, typer.Option("--as", help="Class folders, or the layout of a public data set.")] = Layout.folder,
+    layout: Annotated[Layout, typer.Option("--as", help="Class folders, or the layout of a public data set.")] = "folder",
     format: Annotated[
         Format | None,
         typer.Option("--format", help="webm or mp4, for class folders only.", show_default=False),
@@ -108,5 +97,5 @@ def export(
 
     settings = compose_data(name, overrides or (), config_root)
     with ConsoleWatcher().counting("clips") as on_progress:
-        export(settings, out, layout.value, None if format is None else format.value, on_progress)
+        export(settings, out, layout, format, on_progress)
     typer.echo(out)

@@ -18,10 +18,9 @@ from rich.table import Table
 from gsfnas.candidate import Candidate
 from gsfnas.config import StudyConfig
 from gsfnas.convention import COLUMNS, Convention, cells
-from gsfnas.errors import UserError
 from gsfnas.escape import csv_cell, printable
 from gsfnas.modules import ModuleCost, label
-from gsfnas.record import Record, StudyRecord, best
+from gsfnas.record import Record, StudyRecord, best_of
 from gsfnas.space import BoundRows, BoundSpace
 
 if TYPE_CHECKING:
@@ -202,14 +201,6 @@ def result(study: StudyRecord) -> None:
     _echo(f"best      {_described(top)}")
     if baseline is not None and baseline.outcome == "complete":
         _echo(f"baseline  {_described(baseline)}")
-
-
-def best_of(study: StudyRecord) -> Record:
-    """The best record. Raises UserError where no candidate is complete."""
-    top = best(study.records)
-    if top is None:
-        raise UserError(f"study {study.name!r} has no complete candidate yet")
-    return top
 
 
 def progress(text: str) -> None:

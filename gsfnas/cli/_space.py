@@ -57,10 +57,8 @@ def size(
     """How many candidates a space holds on a backbone, and each site's choices."""
     from gsfnas import api
     from gsfnas.cli import _show
-    from gsfnas.config import load_space
 
-    space = load_space(name, config_root)
-    _show.space(api.bind_space(space, backbone, api.width_option(width), frames, resolution))
+    _show.space(api.open_space(name, backbone, width, frames, resolution, config_root))
 
 
 @app.command(epilog="Example: `gsfnas space sample full -n 3 --seed 1`")
@@ -78,10 +76,8 @@ def sample(
     import random
 
     from gsfnas import api
-    from gsfnas.config import load_space
 
-    space = load_space(name, config_root)
-    bound = api.bind_space(space, backbone, api.width_option(width), frames, resolution)
+    bound = api.open_space(name, backbone, width, frames, resolution, config_root)
     generator = random.Random(seed)
     for _ in range(count):
         typer.echo(bound.sample(generator).to_json())

@@ -1,8 +1,7 @@
 """``gsfnas study``: runs studies, lists them, and shows their progress and results."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,9 +30,7 @@ StudyFile = Annotated[
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="The name of a study that was begun.", show_default=False)]
 
 
-class BestFormat(StrEnum):
-    table = "table"
-    json = "json"
+BestFormat = Literal["table", "json"]
 
 
 @app.command(epilog=_RUN_EXAMPLES)
@@ -101,9 +98,7 @@ def status(name: StudyName, runs: Runs = Path("runs"), storage: Storage = "journ
 def best(
     name: StudyName,
     runs: Runs = Path("runs"),
-    format: Annotated[
-        BestFormat, typer.Option("--format", help="As a table, or the best candidate as JSON.")
-    ] = BestFormat.table,
+    format: Annotated[BestFormat, typer.Option("--format", help="As a table, or the best candidate as JSON.")] = "table",
     train: Annotated[
         list[str] | None,
         typer.Option(
@@ -122,6 +117,7 @@ def best(
     """The best candidate of a study by validation accuracy, beside the network without modules."""
     from gsfnas.api import load_study
     from gsfnas.cli import _show
+    from gsfnas.record import best_of
 
     record = load_study(runs, name, storage)
     if train:
@@ -129,10 +125,10 @@ def best(
         from gsfnas.cli import _show_scores
 
         with _show.resumable():
-            found = train_again(_show.best_of(record), record, train, out=out, seed=seed, watcher=ConsoleWatcher())
+            found = train_again(best_of(record), record, train, out=out, seed=seed, watcher=ConsoleWatcher())
         _show_scores.tested(found, is_trained=True)
         return
-    if format is BestFormat.json:
-        typer.echo(_show.best_of(record).candidate.to_json())
+    if format == "json":
+        typer.echo(best_of(record).candidate.to_json())
     else:
         _show.result(record)

@@ -1,8 +1,7 @@
 """``gsfnas table``: compares the paper's tables with computed costs and measured accuracies."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,12 +21,7 @@ EXAMPLES = """Examples
 """
 
 
-class TableFormat(StrEnum):
-    table = "table"
-    markdown = "markdown"
-    csv = "csv"
-    latex = "latex"
-    json = "json"
+TableFormat = Literal["table", "markdown", "csv", "latex", "json"]
 
 
 def table(
@@ -40,7 +34,7 @@ def table(
     runs: Runs = Path("runs"),
     format: Annotated[
         TableFormat, typer.Option("--format", help="The output format; json prints the candidate of each row, one per line.")
-    ] = TableFormat.table,
+    ] = "table",
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write Markdown, CSV and LaTeX files there instead.", show_default=False),
@@ -65,7 +59,7 @@ def table(
     numbers = api.numbers_of(number)
     if len(numbers) > 1 and (row is not None or study is not None):
         raise UserError("--row and --study go with one table, not with all")
-    if out is not None and (row is not None or format is not TableFormat.table):
+    if out is not None and (row is not None or format != "table"):
         raise UserError("--out writes whole tables as Markdown, CSV and LaTeX; leave out --row and --format")
     if not runs.is_dir() and runs != Path("runs"):
         raise UserError(
@@ -75,7 +69,7 @@ def table(
         check_writable(out)
     watcher = api.ConsoleWatcher()
     found = api.tables(numbers, runs, study=study, row=row, measures=latency, config_root=config_root, watcher=watcher)
-    if format is TableFormat.json:
+    if format == "json":
         if row is not None and not found[0].candidates:
             raise UserError(
                 f"row {row!r} of table {number} is a published number, not a network of ours, so it has no candidate"
@@ -84,7 +78,7 @@ def table(
             for candidate in one.candidates.values():
                 typer.echo(candidate.to_json())
     elif out is None:
-        _show_table.tables([one.table for one in found], format.value)
+        _show_table.tables([one.table for one in found], format)
     else:
         for path in api.write_tables([one.table for one in found], out):
             typer.echo(path)
