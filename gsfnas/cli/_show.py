@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gsfnas.data import Check
     from gsfnas.study import StudySummary
 
+_COST_COLUMNS = ("params", "MACs (fvcore)", "MACs (ptflops)", "activations", "activation memory, MB")
 _FILE_WIDTH = 120
 _WRAP_WIDTH = 24
 # The number of problems of a data check that are shown; the CSV has all.
@@ -37,7 +38,7 @@ _CHECK_ROWS = 20
 
 def files(kind: str, headlines: Mapping[str, str]) -> None:
     """Lists studies or spaces by name, with the question at the top of each file."""
-    _print(_table((kind, "question"), sorted(headlines.items()), wrap="question"))
+    table((kind, "question"), sorted(headlines.items()), wrap="question")
 
 
 def summaries(studies: Sequence["StudySummary"]) -> None:
@@ -55,7 +56,7 @@ def summaries(studies: Sequence["StudySummary"]) -> None:
         for study in studies
     ]
     if rows:
-        _print(_table(columns, rows))
+        table(columns, rows)
     for study in studies:
         if study.problem:
             _echo(f"{study.name}: {' '.join(study.problem.split())}")
@@ -65,14 +66,14 @@ def space(bound: BoundSpace) -> None:
     """Shows the size of a space and the choices of each site, or its rows; sites with equal choices share a line."""
     if isinstance(bound, BoundRows):
         named = [(name, str(len(candidate.insertions)), _placement(candidate)) for name, candidate in bound.rows]
-        _print(_table(("row", "modules", "holds"), named, wrap="holds"))
+        table(("row", "modules", "holds"), named, wrap="holds")
         _echo(f"{bound.size:,} candidates in {len(bound.rows)} rows, on {bound.backbone}")
         return
     shared: dict[tuple[str, ...], list[str]] = {}
     for site, options in zip(bound.sites, bound.options, strict=True):
         shared.setdefault(tuple(label(option) for option in options), []).append(site.name)
     rows = [(", ".join(sites), str(len(options)), "  ".join(options)) for options, sites in shared.items()]
-    _print(_table(("sites", "choices", "each one of"), rows, wrap="each one of"))
+    table(("sites", "choices", "each one of"), rows, wrap="each one of")
     _echo(f"{bound.size:,} candidates of {len(bound.sites)} sites on {bound.backbone}")
 
 
@@ -80,7 +81,7 @@ def checked(found: "Check", path: Path) -> None:
     """Shows the first problems that a data check found, their counts, and the CSV that lists all of them."""
     rows = [(row.problem, row.split or "-", row.id, row.message) for row in found.rows[:_CHECK_ROWS]]
     if rows:
-        _print(_table(("problem", "split", "clip", "what is wrong"), rows, wrap="what is wrong"))
+        table(("problem", "split", "clip", "what is wrong"), rows, wrap="what is wrong")
     if len(found.rows) > len(rows):
         _echo(f"and {len(found.rows) - len(rows)} more")
     clips = ", ".join(f"{number:,} {split}" for split, number in found.clips.items())
@@ -107,9 +108,9 @@ def cost(candidate: Candidate, cost: "Cost", classes: int, format: str, measured
         lines = [[name, module, *asdict(part).values()] for name, (module, part) in parts.items()]
         writer.writerows([csv_cell(value) for value in line] for line in lines)
     else:
-        columns = ("part", "module", "params", "MACs (fvcore)", "MACs (ptflops)", "activations", "activation memory, MB")
+        columns = ("part", "module", *_COST_COLUMNS)
         rows = [(name, module, *_cost_cells(part)) for name, (module, part) in parts.items()]
-        _print(_table(columns, rows))
+        table(columns, rows)
         _echo(
             f"{candidate.key}: one clip of {candidate.frames} frames at {candidate.resolution} px, a head of {classes} classes"
         )
@@ -169,14 +170,13 @@ def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], format: str, wr
     elif format == "csv":
         csv.writer(sys.stdout, lineterminator="\n").writerows([csv_cell(value) for value in row] for row in [columns, *rows])
     else:
-        _print(_table(columns, rows, wrap=wrap))
+        table(columns, rows, wrap=wrap)
 
 
 def plan(config: StudyConfig, dry: "DryRun") -> None:
     """Shows what a study would run, the costs of some candidates, and the estimated time."""
     space(dry.space)
-    columns = ("candidate", "params", "MACs (fvcore)", "MACs (ptflops)", "activations", "activation memory, MB")
-    _print(_table(columns, [(name, *_cost_cells(cost.total)) for name, cost in dry.costs.items()]))
+    table(("candidate", *_COST_COLUMNS), [(name, *_cost_cells(cost.total)) for name, cost in dry.costs.items()])
     study = dry.study
     how = f"{study.anchors} anchors, {study.design} balanced, {study.search} searched"
     timed = "the empty and the full candidate"
@@ -233,21 +233,20 @@ def _cost_cells(cost: ModuleCost) -> tuple[str, ...]:
     return (*(f"{count:,}" for count in counts), f"{cost.saved_bytes / 1e6:.3f}")
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: str, numeric: Collection[int]) -> None:
-    """Prints a table; columns with these indices are right-aligned, and the one named ``wrap`` may wrap."""
-    _print(_table(columns, rows, wrap, numeric))
-
-
 def paragraph(text: str) -> None:
     """Prints a note as a list item, wrapped at the width of the terminal."""
     Console(highlight=False).print(f"- {escape(printable(text))}", soft_wrap=not Console().is_terminal)
 
 
-def _table(
+def table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], wrap: str = "", numeric: Collection[int] | None = None
-) -> Table:
+) -> None:
+    """Prints a table as wide as the terminal, or wider if it would be cut off.
+
+    Columns with the indices ``numeric`` are right-aligned, by default those of numbers; the one named ``wrap`` may wrap.
+    """
     rows = [[printable(cell) for cell in row] for row in rows]
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
     if numeric is None:
         numeric = {index for index in range(1, len(columns)) if all(_is_number(row[index]) for row in rows)}
     for index, column in enumerate(columns):
@@ -255,22 +254,17 @@ def _table(
         texts = [*column.splitlines(), *(row[index] for row in rows)]
         width = _WRAP_WIDTH if column == wrap else max(map(cell_len, texts))
         justify: Literal["left", "right"] = "right" if index in numeric else "left"
-        table.add_column(column, justify=justify, no_wrap=column != wrap, overflow="fold", min_width=width)
+        drawn.add_column(column, justify=justify, no_wrap=column != wrap, overflow="fold", min_width=width)
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    return table
+        drawn.add_row(*(escape(cell) for cell in row))
+    console = Console(highlight=False)
+    needed = Measurement.get(Console(width=1000), console.options.update(max_width=1000), drawn).minimum
+    console.width = max(console.width if console.is_terminal else _FILE_WIDTH, needed)
+    console.print(drawn, soft_wrap=False, crop=False)
 
 
 def _is_number(text: str) -> bool:
     return text.replace(",", "").replace(".", "").isdigit()
-
-
-def _print(table: Table) -> None:
-    """Prints a table as wide as the terminal, or wider if it would be cut off."""
-    console = Console(highlight=False)
-    needed = Measurement.get(Console(width=1000), console.options.update(max_width=1000), table).minimum
-    console.width = max(console.width if console.is_terminal else _FILE_WIDTH, needed)
-    console.print(table, soft_wrap=False, crop=False)
 
 
 def _echo(text: Any) -> None:

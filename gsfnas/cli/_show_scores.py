@@ -18,7 +18,7 @@ def tested(found: Tested, *, is_trained: bool = False) -> None:
     ]
     if (product := scores.product()) is not None:
         rows.append(("action, verb x noun", f"{product.accuracy():.1%}", f"{product.accuracy(5):.1%}", "-"))
-    _show.table(("task", "top-1", "top-5", "mean class"), rows, wrap="", numeric={1, 2, 3})
+    _show.table(("task", "top-1", "top-5", "mean class"), rows, numeric={1, 2, 3})
     gmacs = gmacs_of(found.trained)
     views = found.protocol.views
     times = f" = {views} x {gmacs:.4g}" if views > 1 else ""
@@ -40,7 +40,7 @@ def tested_study(name: str, found: TestedStudy) -> None:
         )
         for one in found.scores
     ]
-    _show.table(("candidate", "top-1", "top-5", "mean class", "GMACs a video"), rows, wrap="", numeric={1, 2, 3, 4})
+    _show.table(("candidate", "top-1", "top-5", "mean class", "GMACs a video"), rows, numeric={1, 2, 3, 4})
     where = f"the records are in the study; gsfnas report build {name} shows them"
     print(f"{found.data.name} {found.split}, {found.protocol}: {where}")
     if found.num_new:
