@@ -73,8 +73,14 @@ def test_what_full_yaml_says_of_one_wide_site() -> None:
         ({"insertions": "gsf"}, "must list at least one insertion, but got 'gsf'"),
         ({"insertions": ["gsf"]}, "an insertion must be a mapping with a `module`, but got 'gsf'"),
         ({"insertions": [{"module": []}]}, "must list at least one insertion, but each has an empty list"),
-        ({"sites": {"role": "conv9"}}, r"asks for sites conv9, but the backbone has none \(roles: block, consensus, conv1, conv2, default, stage\)"),
-        ({"sites": {"role": "conv1", "kind": "consensus"}}, "asks for sites conv1 of kind consensus, but the backbone has none"),
+        (
+            {"sites": {"role": "conv9"}},
+            r"asks for sites conv9, but the backbone has none \(roles: block, consensus, conv1, conv2, default, stage\)",
+        ),
+        (
+            {"sites": {"role": "conv1", "kind": "consensus"}},
+            "asks for sites conv1 of kind consensus, but the backbone has none",
+        ),
         ({"sites": {"pattern": "layer9.*"}}, r"no site of space .* matches layer9\.\*"),
         ({"insertions": [{"module": "gsff"}]}, r"unknown module 'gsff'; did you mean 'gsf'\?"),
         (
