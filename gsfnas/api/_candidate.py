@@ -19,15 +19,15 @@ def find_candidate(given: str, runs: Path) -> Candidate:
     """The candidate given as JSON text, ``-`` (JSON on standard input), a JSON file, ``REPORT:ROW``, or a key.
 
     REPORT is a report's folder and ROW a rank in its table. A key, or the beginning of one, is looked up in the studies under
-    ``runs``. A user's own backbone is trusted if it is named in the JSON text itself, but not if the name comes from standard
-    input or a file. Raises UserError if ``given`` is none of these.
+    ``runs``. A user's own backbone and modules are trusted if they are named in the JSON text itself, but not if the names come
+    from standard input or a file. Raises UserError if ``given`` is none of these.
     """
     if given == "-":
         return Candidate.from_json(sys.stdin.read(_MAX_CHARACTERS))
     if given.lstrip().startswith("{"):
         candidate = Candidate.from_json(given)
-        if is_outside(candidate.backbone.name):
-            trust(candidate.backbone.name)
+        named = (candidate.backbone.name, *(insertion.module for _, insertion in candidate.insertions))
+        trust(*filter(is_outside, named))
         return candidate
     path = Path(given)
     if _exists(path) and not path.is_dir():

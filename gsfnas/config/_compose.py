@@ -1,8 +1,9 @@
 """From the name of a study and overrides to frozen values."""
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,11 @@ def compose_study(name: str, overrides: Sequence[str] = (), config_root: Path | 
     for name in filter(is_outside, sections or ()):
         if any(override.lstrip("+").startswith("report.sections=") and name in override for override in overrides):
             trust(name)
+    space = Space.from_dict(_section(values, "space", path))
+    for name in filter(is_outside, space.modules):
+        given = any(override.lstrip("+").startswith("space.") and name in override for override in overrides)
+        if given or _is_of_config_root(partial(_asks_for_module, name), path, overrides, config_root):
+            trust(name)
     resolved = {
         "study": written["study"],
         "space": _section(found.written, "space", path),
@@ -134,7 +140,7 @@ def compose_study(name: str, overrides: Sequence[str] = (), config_root: Path | 
     }
     return StudyConfig(
         study=settings["study"],
-        space=Space.from_dict(_section(values, "space", path)),
+        space=space,
         backbone=backbone["name"],
         backbone_options={option: value for option, value in backbone.items() if option != "name"},
         data=settings["data"],
@@ -208,9 +214,12 @@ def load_space(name: str, config_root: Path | None = None) -> Space:
     if not values:
         raise UserError(f"{path} is empty; a space has sites and insertions, or rows")
     try:
-        return Space.from_dict({"name": path.stem, **values})
+        space = Space.from_dict({"name": path.stem, **values})
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    if config_root is not None and path.is_relative_to(config_root.resolve()):
+        trust(*filter(is_outside, space.modules))
+    return space
 
 
 def _study_file(name: str, roots: ConfigRoots) -> Path:
@@ -304,14 +313,24 @@ def _is_named_by_user(section: str, name: str, path: Path, overrides: Sequence[s
         return False
     if names_part(overrides, section, name):
         return True
+    return _is_of_config_root(lambda values: _section(values, section, path).get("name") == name, path, overrides, config_root)
+
+
+def _asks_for_module(name: str, values: Mapping[str, Any]) -> bool:
+    return name in Space.from_dict(values["space"]).modules
+
+
+def _is_of_config_root(
+    holds: Callable[[Mapping[str, Any]], bool], path: Path, overrides: Sequence[str], config_root: Path | None
+) -> bool:
+    """Whether something holds of the study as the files of the given config root have it, without the working directory's."""
     if config_root is None or not (path.is_relative_to(config_root.resolve()) or is_shipped(path)):
         return False
     try:
-        found = _compose_study(path, overrides, find_roots(config_root, with_working_directory=False))
+        return holds(_compose_study(path, overrides, find_roots(config_root, with_working_directory=False)).values)
     except UserError:
         # Files of the working directory take part.
         return False
-    return bool(_section(found.values, section, path).get("name") == name)
 
 
 def _name_of_data(values: Mapping[str, Any]) -> str:

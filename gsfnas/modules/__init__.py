@@ -7,7 +7,7 @@ from typing import Any
 from gsfnas.candidate import Insertion, Site
 from gsfnas.component import check_methods, find, is_outside, load
 from gsfnas.errors import UserError, shown, unknown
-from gsfnas.modules.base import ModuleCost, ModuleSpec, Output, plain_label, plain_options
+from gsfnas.modules.base import ModuleCost, ModuleSpec, Output, check_kind, plain_label, plain_options
 
 # Name -> spec of a module; candidates store these names.
 MODULES: Mapping[str, str] = {
@@ -99,4 +99,4 @@ def _known(name: str) -> ModuleSpec | None:
         return None
 
 
-__all__ = ["ALIASES", "MODULES", "ModuleCost", "ModuleSpec", "Output", "label", "options", "resolve", "spec_of"]
+__all__ = ["ALIASES", "MODULES", "ModuleCost", "ModuleSpec", "Output", "check_kind", "label", "options", "resolve", "spec_of"]

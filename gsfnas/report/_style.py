@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gsfnas.candidate import Candidate
-from gsfnas.modules import label
-from gsfnas.modules.gate_shift_fuse import FAMILY
+from gsfnas.modules import ALIASES, label
 
 if TYPE_CHECKING:
     from gsfnas.report._analysis import StudyAnalysis
@@ -35,9 +34,9 @@ def module_of(cell: str) -> str:
 
 
 def module_colours(analysis: "StudyAnalysis") -> dict[str, str]:
-    """Module -> colour, for the modules of a study; those of the gate-shift-fuse family come first."""
+    """Module -> colour, for the modules of a study; those with a short name come first."""
     cells = {cell for record in analysis.study.records for cell in strip_of(record.candidate, analysis.sites) if cell}
-    order = list(FAMILY)
+    order = list(ALIASES)
     modules = sorted({module_of(cell) for cell in cells}, key=lambda name: (order.index(name) if name in order else 99, name))
     return {module: PALETTE[index % len(PALETTE)] for index, module in enumerate(modules)}
 

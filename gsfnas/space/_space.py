@@ -102,6 +102,13 @@ class Space:
         }
         return tuple(site for site in sites if site in chosen)
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The distinct names of modules that the file asks for, in its order."""
+        rows = (placement.insertion for _, placements in self.rows for placement in placements)
+        names = (insertion.get("module") for insertion in (*self.insertions, *rows))
+        return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+
     def bind(
         self, backbone: BackboneRef, sites: Iterable[Site], *, frames: int, resolution: int, resolve: Resolve | None = None
     ) -> BoundSpace:

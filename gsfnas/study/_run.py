@@ -15,6 +15,7 @@ from gsfnas.component import blaming, fingerprint, is_outside, load
 from gsfnas.errors import UserError, one_line
 from gsfnas.evaluators.base import Evaluator
 from gsfnas.executors import Executor
+from gsfnas.modules import spec_of
 from gsfnas.record import Latency, StudyRecord
 from gsfnas.samplers import SAMPLERS, Sampler, chain, distinct_candidates, identity_of
 from gsfnas.seeds import digest
@@ -210,13 +211,19 @@ def _measure_latencies(
 
 
 def _identity(evaluator: Evaluator, space: BoundSpace) -> tuple[str, str]:
-    """The recipe and data fingerprints; the recipe includes those of an evaluator and a backbone from outside this package."""
+    """The recipe and data fingerprints; the recipe includes those of parts from outside: evaluator, backbone and modules."""
     identity = evaluator.identity
     codes = [
         fingerprint(evaluator),
         *([fingerprint(load(name, "backbone"))] if is_outside(name := space.backbone.name) else []),
+        *(fingerprint(spec_of(name)) for name in modules_of(space) if is_outside(name)),
     ]
     return "+".join([identity.recipe, *(code for code in codes if code)]), identity.data
+
+
+def modules_of(space: BoundSpace) -> list[str]:
+    """The sorted names of the modules that a space may insert."""
+    return sorted({option.module for options in space.options for option in options if option is not None})
 
 
 def _identity_of_study(job: Job, parts: Parts) -> dict[str, Any]:
