@@ -44,7 +44,7 @@ ALLOWED = {
     "convention": {"errors"},
     "metrics": set(),
     "modules": {"errors", "candidate", "component"},
-    "space": {"errors", "escape", "candidate", "modules"},
+    "space": {"errors", "escape", "candidate", "metrics", "modules"},
     "record": VALUES,
     "paper": {*VALUES, "record"},
     "backbone": VALUES,

@@ -3,14 +3,15 @@
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
 from gsfnas.errors import UserError
 from gsfnas.modules import label
+from gsfnas.space._bounds import Bound
 
 if TYPE_CHECKING:
     import optuna
@@ -31,6 +32,20 @@ class BoundSpace:
     def size(self) -> int:
         """The number of distinct candidates: exact, and instant for any number of sites."""
         return math.prod(len(options) for options in self.options)
+
+    @property
+    def size_interval(self) -> tuple[int, int] | None:
+        """The 95 % interval of ``size`` if that is an estimate; None if it is exact."""
+        return None
+
+    @property
+    def bounds(self) -> tuple[Bound, ...]:
+        """The bounds that all candidates are within."""
+        return ()
+
+    def is_within(self, candidate: Candidate) -> bool:
+        """Whether a candidate with insertions of this space is within its bounds, even if it does not belong to the space."""
+        return True
 
     @property
     def empty(self) -> Candidate:
@@ -100,6 +115,16 @@ class BoundSpace:
                 if index != indices[site.name]:
                     yield self.decode({**indices, site.name: index})
 
+    def extreme(
+        self, weight: Callable[[Site, Insertion | None], tuple[int, ...]], choose: Callable[..., Any] = min
+    ) -> Candidate:
+        """The candidate with the smallest sum of ``weight(site, option)``, a tuple; with ``choose=max``, the largest."""
+        chosen = []
+        for site, options in zip(self.sites, self.options, strict=True):
+            weights = [weight(site, option) for option in options]
+            chosen.append(options[choose(range(len(options)), key=weights.__getitem__)])
+        return self._candidate(chosen)
+
     def _candidate(self, choice: "list[Insertion | None] | tuple[Insertion | None, ...]") -> Candidate:
         held = ((site.name, insertion) for site, insertion in zip(self.sites, choice, strict=True) if insertion is not None)
         return Candidate(self.backbone, self.frames, self.resolution, tuple(sorted(held)))
@@ -109,10 +134,19 @@ class BoundSpace:
 class BoundRows(BoundSpace):
     """A list of named candidates instead of a product; two names may stand for the same candidate.
 
-    ``sites`` and ``options`` are collected from all rows, so that candidates are encoded as in any other space.
+    ``sites`` and ``options`` are collected from all rows, so that candidates are encoded as in any other space. ``kept_within``
+    are the bounds by which ``rows`` were chosen.
     """
 
     rows: tuple[tuple[str, Candidate], ...] = ()
+    kept_within: tuple[Bound, ...] = ()
+
+    @property
+    def bounds(self) -> tuple[Bound, ...]:
+        return self.kept_within
+
+    def is_within(self, candidate: Candidate) -> bool:
+        return not self.kept_within or candidate in self.candidates
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:

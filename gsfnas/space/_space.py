@@ -11,6 +11,8 @@ from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
 from gsfnas.errors import UserError, shown, unknown
 from gsfnas.escape import printable
 from gsfnas.space._bound import BoundRows, BoundSpace
+from gsfnas.space._restricted import RestrictedSpace
+from gsfnas.space._rules import Coupling, Rules, is_inside, parse_couplings
 from gsfnas.space._selection import FIELDS, Selection
 
 # Resolving a choice takes some 20 microseconds per site, and so does a placement.
@@ -34,8 +36,9 @@ class Space:
     """A product of choices, or a list of named rows.
 
     As a product, each site in ``sites`` holds one of ``insertions``, or nothing if ``optional``; the first insertion is the one
-    that the full candidate has at every site. As rows, each is a named candidate given as placements, where an empty list is
-    the plain network; ablation tables have this form.
+    that the full candidate has at every site. The rules of ``couple`` restrict the product, and so do layers that may be
+    replaced, since sites inside them are then empty. As rows, each is a named candidate given as placements, where an empty
+    list is the plain network; ablation tables have this form.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Space:
     sites: Selection = field(default_factory=Selection)
     optional: bool = True
     rows: tuple[tuple[str, tuple[Placement, ...]], ...] = ()
+    couple: tuple[Coupling, ...] = ()
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
@@ -54,13 +58,13 @@ class Space:
         """
         if not isinstance(data, Mapping):
             raise UserError(f"a space must be a mapping of name, sites and insertions, but got {type(data).__name__}")
-        fields = {"name", "sites", "insertions", "optional", "rows"}
+        fields = {"name", "sites", "insertions", "optional", "couple", "rows"}
         for field_name in data:
             if field_name not in fields:
                 raise unknown("field of a space", field_name if isinstance(field_name, str) else shown(field_name), fields)
         name = _name(data.get("name", "space"), "the name of a space")
         if "rows" in data:
-            others = data.keys() & {"sites", "insertions", "optional"}
+            others = data.keys() & {"sites", "insertions", "optional", "couple"}
             if others:
                 raise UserError(f"space {name!r} has rows, which name their own sites, so it cannot have `{sorted(others)[0]}`")
             return cls(name, rows=_parse_rows(name, data["rows"]))
@@ -87,7 +91,8 @@ class Space:
         expanded = tuple(
             dict(zip(choices, point, strict=True)) for choices in listed for point in itertools.product(*choices.values())
         )
-        return cls(name, expanded, Selection.from_dict(sites), optional)
+        couple = parse_couplings(name, [] if data.get("couple") is None else data["couple"])
+        return cls(name, expanded, Selection.from_dict(sites), optional, couple=couple)
 
     def select(self, sites: Iterable[Site]) -> tuple[Site, ...]:
         """The sites that this space selects, in the backbone's order. Raises UserError where a selection is empty."""
@@ -120,7 +125,7 @@ class Space:
         resolve, sites = resolve or modules.resolve, tuple(sites)
         chosen = self.select(sites)
         rows = [(row, self._row_insertions(row, placements, sites, resolve)) for row, placements in self.rows]
-        options = []
+        options, choices = [], []
         for site in chosen:
             if rows:
                 choices_here = [None, *(insertions.get(site.name) for _, insertions in rows)]
@@ -129,8 +134,16 @@ class Space:
                 choices_here += [None] if self.optional else []
             # None first, then the choices in the order of the file.
             options.append(tuple(sorted(dict.fromkeys(choices_here), key=lambda insertion: insertion is not None)))
+            choices.append(tuple(options[-1].index(choice) for choice in choices_here[: len(self.insertions)]))
         if not rows:
-            return BoundSpace(self.name, backbone, frames, resolution, chosen, tuple(options))
+            product = (self.name, backbone, frames, resolution, chosen, tuple(options))
+            groups = tuple(
+                group
+                for number, coupling in enumerate(self.couple, start=1)
+                for group in coupling.groups(chosen, f"rule {number} of `couple` of space {self.name!r}")
+            )
+            is_restricted = groups or Rules(chosen, tuple(options)).inside
+            return RestrictedSpace(*product, tuple(choices), self.optional, groups) if is_restricted else BoundSpace(*product)
         candidates = tuple(
             (row, Candidate(backbone, frames, resolution, tuple(insertions.items()))) for row, insertions in rows
         )
@@ -148,6 +161,11 @@ class Space:
                     raise UserError(f"row {name!r} of space {self.name!r} has two modules for site {site.name}")
                 if insertion is not None:
                     insertions_by_site[site.name] = insertion
+        held = [site for site in sites if site.name in insertions_by_site]
+        for outer, inner in itertools.permutations(held, 2):
+            if is_inside(outer, inner):
+                where = f"{inner.name}, which is inside {outer.layer}, but that is replaced"
+                raise UserError(f"row {name!r} of space {self.name!r} has a module at {where}")
         return insertions_by_site
 
 

@@ -117,7 +117,7 @@ def refusal(space: dict[str, Any]) -> str:
     return ""
 
 
-@pytest.mark.parametrize("field", ["name", "sites", "insertions", "optional", "rows"])
+@pytest.mark.parametrize("field", ["name", "sites", "insertions", "optional", "couple", "rows"])
 def test_a_field_of_a_wrong_type_is_one_line_at_once(field: str) -> None:
     said = [refusal({"name": "s", "insertions": [GSF], field: value}) for value in WRONG]
     assert sum(map(bool, said)) > len(WRONG) / 2
