@@ -109,7 +109,8 @@ class StudyRecord:
 
     ``records`` has one record per distinct candidate, ``replicates`` the same candidates with other seeds. ``environments`` and
     ``configurations`` are keyed by hash; each record has the hashes of its own. ``study_yaml`` is the resolved configuration.
-    ``rows`` are the (name, candidate key) pairs of a space of rows, as of the start of the study.
+    ``rows`` are the (name, candidate key) pairs of a space of rows, as of the start of the study. ``space_size`` counts the
+    candidates within ``bounds``; ``space_interval`` is its 95 % interval if it is an estimate.
     """
 
     name: str
@@ -125,6 +126,8 @@ class StudyRecord:
     configurations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     study_yaml: str = ""
     rows: tuple[tuple[str, str], ...] = ()
+    space_interval: tuple[int, int] | None = None
+    bounds: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         found = best(self.records)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gsfnas.api._space import bind_space as bind_space
     from gsfnas.api._space import num_classes as num_classes
     from gsfnas.api._space import open_space as open_space
+    from gsfnas.api._space import restrict as restrict
     from gsfnas.api._study import Study as Study
     from gsfnas.api._table import FoundTable as FoundTable
     from gsfnas.api._table import numbers_of as numbers_of
@@ -57,6 +58,7 @@ _MODULE_OF = {
     "num_classes": "gsfnas.api._space",
     "open_space": "gsfnas.api._space",
     "numbers_of": "gsfnas.api._table",
+    "restrict": "gsfnas.api._space",
     "summarise_study": "gsfnas.api._read",
     "tables": "gsfnas.api._table",
     "test": "gsfnas.api._train",

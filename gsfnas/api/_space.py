@@ -1,6 +1,7 @@
 """Binds spaces to backbones, and estimates costs and time of a study before it runs."""
 
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,15 @@ from gsfnas.api._data import open_and_say
 from gsfnas.api._parts import parts_of
 from gsfnas.api._watcher import Watcher
 from gsfnas.backbone import backbone_ref, backbone_sites
-from gsfnas.candidate import Candidate
+from gsfnas.candidate import Candidate, Insertion, Site
 from gsfnas.config import StudyConfig, load_space
 from gsfnas.cost import Cost, Pricer
 from gsfnas.data import tasks_of
 from gsfnas.executors.local import num_cores
-from gsfnas.space import BoundRows, BoundSpace, Space
+from gsfnas.samplers import anchors
+from gsfnas.space import BoundRows, BoundSpace, Space, parse_bounds
 from gsfnas.study import StudyPlan, plan_study
+from gsfnas.study._bounds import check_enough, within_bounds
 from gsfnas.train import estimate_seconds
 
 # The number of rows with which a few training steps are timed, to estimate the time of a study of rows.
@@ -74,6 +77,18 @@ def open_space(
     return bind_space(load_space(name, config_root), backbone, width_option(width), frames, resolution)
 
 
+def restrict(space: BoundSpace, bounds: Sequence[str], heads: Mapping[str, int]) -> BoundSpace:
+    """The candidates of a space within bounds such as ``params<=2e5``; ``heads`` are the (task -> classes) that are priced too.
+
+    Raises UserError for what is no bound, a metric that is not known before training, and bounds that no candidate is within.
+    """
+    found = parse_bounds(bounds)
+    if not found:
+        return space
+    pricer = Pricer(space.backbone, space.frames, space.resolution, heads)
+    return within_bounds(space, found, lambda candidate: pricer(candidate).as_record())
+
+
 def width_option(width: float | None) -> dict[str, Any]:
     """The options of a backbone that has no other option than its width."""
     return {} if width is None else {"width": width}
@@ -86,7 +101,10 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
     """
     space = bind(config)
     data = open_and_say(config.data, watcher)
-    pricer = Pricer(space.backbone, space.frames, space.resolution, {task: len(names) for task, names in data.tasks.items()})
+    heads = {task: len(names) for task, names in data.tasks.items()}
+    pricer = Pricer(space.backbone, space.frames, space.resolution, heads)
+    space = restrict(space, config.study.bounds, heads)
+    check_enough(space, config.study.trials)
     parts = parts_of(config)
     workers = parts.executor.workers
     threads = max(1, num_cores() // workers)
@@ -94,12 +112,15 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
         candidates = dict(space.rows)
         timed = space.candidates[:_TIMED_ROWS]
     else:
-        candidates = {"empty": space.empty, "full": space.full}
-        timed = (space.empty, space.full)
+        named = {"empty": space.empty, "full": space.full}
+        candidates = {name: candidate for name, candidate in named.items() if candidate in anchors(space)}
         for name, choose in (("cheapest", min), ("dearest", max)):
             extreme = _extreme(space, pricer, choose)
-            if extreme not in timed:
+            if extreme not in candidates.values() and space.is_within(extreme):
                 candidates[name] = extreme
+        if not candidates:
+            candidates = {"random": space.sample(random.Random(0))}
+        timed = tuple(candidates.values())[:2]
     is_timed = config.parts["evaluator"].name == "train"
     seconds = [estimate_seconds(candidate, config.train, data, threads=threads) for candidate in timed if is_timed]
     costs = {name: pricer(candidate) for name, candidate in candidates.items()}
@@ -117,15 +138,11 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
 
 
 def _extreme(space: BoundSpace, pricer: Pricer, choose: Any) -> Candidate:
-    """The candidate with the fewest or the most MACs. Costs are additive, so each site can be chosen independently."""
-    chosen: dict[str, int] = {}
-    for site, options in zip(space.sites, space.options, strict=True):
+    """The candidate with the fewest or the most MACs, and of these parameters, since costs add up over the sites."""
 
-        def cost(index: int, name: str = site.name, options: Any = options) -> tuple[int, int]:
-            insertion = options[index]
-            insertions = () if insertion is None else ((name, insertion),)
-            total = pricer(Candidate(space.backbone, space.frames, space.resolution, insertions)).total
-            return total.macs_fvcore, total.params
+    def cost(site: Site, insertion: Insertion | None) -> tuple[int, int]:
+        insertions = () if insertion is None else ((site.name, insertion),)
+        total = pricer(Candidate(space.backbone, space.frames, space.resolution, insertions)).total
+        return total.macs_fvcore, total.params
 
-        chosen[site.name] = choose(range(len(options)), key=cost)
-    return space.decode(chosen)
+    return space.extreme(cost, choose)

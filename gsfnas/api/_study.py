@@ -40,8 +40,9 @@ class Study:
 
     ``settings`` are the name and the size of the study (a string is the name alone). Each of ``sampler``, ``stopper``,
     ``executor`` and ``storage`` is a built-in name, ``package.module:object``, a class or an instance. ``sampler`` may also be
-    a list of samplers; then only these are asked, in this order. ``measures_latency`` is whether the latency of every candidate
-    is measured on this machine after the search; by default ``settings.latency``. Raises UserError for an invalid part.
+    a list of samplers; then only these are asked, in this order. ``bounds``, such as ``["params<=2e5"]``, restrict the space;
+    by default ``settings.bounds``. ``measures_latency`` is whether the latency of every candidate is measured on this machine
+    after the search; by default ``settings.latency``. Raises UserError for an invalid part.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Study:
         stopper: Any = "none",
         executor: Any = "local",
         storage: Any = "journal",
+        bounds: Sequence[str] | None = None,
         device: str = "auto",
         measures_latency: bool | None = None,
         watcher: Watcher | None = None,
@@ -62,6 +64,8 @@ class Study:
             raise UserError(f"`space` must be a space on a backbone, as gsfnas.api.bind_space makes it, but got {shown(space)}")
         self.space = space
         self.settings = StudySettings(settings) if isinstance(settings, str) else settings
+        if bounds is not None:
+            self.settings = dataclasses.replace(self.settings, bounds=tuple(bounds))
         is_chain = isinstance(sampler, list | tuple)
         self.parts = Parts(
             evaluator=part("evaluator", evaluator),
@@ -178,7 +182,8 @@ class Study:
     def _configuration(self) -> Mapping[str, Any]:
         if self.config is not None:
             return self.config.resolved
-        return {"study": dataclasses.asdict(self.settings), "executor": {"workers": self.parts.executor.workers}}
+        study = {name: value for name, value in dataclasses.asdict(self.settings).items() if value != ()}
+        return {"study": study, "executor": {"workers": self.parts.executor.workers}}
 
     def _afterwards(self, data: VideoData | None, device_name: str) -> Afterwards:
         with blaming(self.parts.evaluator, "evaluator"):

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +22,7 @@ from gsfnas.convention import COLUMNS, Convention, cells
 from gsfnas.escape import csv_cell, printable
 from gsfnas.modules import ModuleCost, label
 from gsfnas.record import Record, StudyRecord, best_of
-from gsfnas.space import BoundRows, BoundSpace
+from gsfnas.space import BoundRows, BoundSpace, limits_text
 
 if TYPE_CHECKING:
     from gsfnas.api import DryRun, Measured
@@ -67,14 +68,24 @@ def space(bound: BoundSpace) -> None:
     if isinstance(bound, BoundRows):
         named = [(name, str(len(candidate.insertions)), _placement(candidate)) for name, candidate in bound.rows]
         table(("row", "modules", "holds"), named, wrap="holds")
-        _echo(f"{bound.size:,} candidates in {len(bound.rows)} rows, on {bound.backbone}")
+        _echo(_count(bound, f"in {len(bound.rows)} rows,"))
         return
     shared: dict[tuple[str, ...], list[str]] = {}
     for site, options in zip(bound.sites, bound.options, strict=True):
         shared.setdefault(tuple(label(option) for option in options), []).append(site.name)
     rows = [(", ".join(sites), str(len(options)), "  ".join(options)) for options, sites in shared.items()]
     table(("sites", "choices", "each one of"), rows, wrap="each one of")
-    _echo(f"{bound.size:,} candidates of {len(bound.sites)} sites on {bound.backbone}")
+    _echo(_count(bound, f"of {len(bound.sites)} sites"))
+
+
+def _count(bound: BoundSpace, where: str) -> str:
+    """The number of candidates; if it is an estimate, with its interval."""
+    within = f" within {limits_text(bound.bounds)}" if bound.bounds else ""
+    if bound.size_interval is None:
+        return f"{bound.size:,} candidates {where} on {bound.backbone}{within}"
+    # A space may hold more candidates than a float counts.
+    size, low, high = (f"{Decimal(number):.3g}" for number in (bound.size, *bound.size_interval))
+    return f"about {size} candidates {where} on {bound.backbone}{within} (95 % interval {low} to {high})"
 
 
 def checked(found: "Check", path: Path) -> None:
@@ -179,7 +190,7 @@ def plan(config: StudyConfig, dry: "DryRun") -> None:
     table(("candidate", *_COST_COLUMNS), [(name, *_cost_cells(cost.total)) for name, cost in dry.costs.items()])
     study = dry.study
     how = f"{study.anchors} anchors, {study.design} balanced, {study.search} searched"
-    timed = "the empty and the full candidate"
+    timed = " and ".join(f"the {name}" for name in list(dry.costs)[:2]) + " candidate"
     if study.rows:
         how, timed = "every row", "each row"
     _echo(

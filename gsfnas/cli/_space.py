@@ -17,12 +17,24 @@ Width = Annotated[
 ]
 Frames = Annotated[int, typer.Option(help="Frames a clip.")]
 Resolution = Annotated[int, typer.Option(help="Pixels of a frame's side.")]
+Bounds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bound",
+        metavar="BOUND",
+        help="Only candidates within it, such as 'params<=2e5'; may be repeated.",
+        show_default=False,
+    ),
+]
+Classes = Annotated[int, typer.Option(min=1, help="With --bound: classes of the head, which is priced too.")]
 
 _SIZE_EXAMPLES = """Examples
 
 - `gsfnas space size placement`
 
 - `gsfnas space size full --backbone resnet50 --resolution 224`
+
+- `gsfnas space size placement --bound "macs_fvcore<=1.94e7" --classes 24`
 """
 
 
@@ -52,13 +64,16 @@ def size(
     width: Width = None,
     frames: Frames = 8,
     resolution: Resolution = 32,
+    bound: Bounds = None,
+    classes: Classes = 1000,
     config_root: ConfigRoot = None,
 ) -> None:
-    """How many candidates a space holds on a backbone, and each site's choices."""
+    """How many candidates a space holds on a backbone, and each site's choices; with --bound, how many are within it."""
     from gsfnas import api
     from gsfnas.cli import _show
 
-    _show.space(api.open_space(name, backbone, width, frames, resolution, config_root))
+    found = api.open_space(name, backbone, width, frames, resolution, config_root)
+    _show.space(api.restrict(found, bound or (), {"class": classes}))
 
 
 @app.command(epilog="Example: `gsfnas space sample full -n 3 --seed 1`")
@@ -70,6 +85,8 @@ def sample(
     width: Width = None,
     frames: Frames = 8,
     resolution: Resolution = 32,
+    bound: Bounds = None,
+    classes: Classes = 1000,
     config_root: ConfigRoot = None,
 ) -> None:
     """Random candidates of a space, one JSON a line, which `gsfnas cost` and `build_model` accept."""
@@ -77,7 +94,8 @@ def sample(
 
     from gsfnas import api
 
-    bound = api.open_space(name, backbone, width, frames, resolution, config_root)
+    space = api.open_space(name, backbone, width, frames, resolution, config_root)
+    found = api.restrict(space, bound or (), {"class": classes})
     generator = random.Random(seed)
     for _ in range(count):
-        typer.echo(bound.sample(generator).to_json())
+        typer.echo(found.sample(generator).to_json())

@@ -354,8 +354,8 @@ def _written(settings: Mapping[str, Any], found: Resolved) -> dict[str, dict[str
         section: {
             name: found.written[section][name] if (section, name) in found.from_environment else escaped(value)
             for name, value in dataclasses.asdict(values).items()
-            # Options are those of a data set from outside.
-            if (section, name) != ("data", "options") or value
+            # Options are those of a data set from outside, and few studies have bounds.
+            if (section, name) not in (("data", "options"), ("study", "bounds")) or value
         }
         for section, values in settings.items()
     }

@@ -1,5 +1,7 @@
 """Pieces of sentences that several sections share: counts, spreads over seeds, effects."""
 
+from decimal import Decimal
+
 from gsfnas.metrics import METRICS, NOT_RUN, Metric
 from gsfnas.record import Record
 from gsfnas.report._analysis import Spread, StudyAnalysis
@@ -26,7 +28,7 @@ def big(number: int) -> str:
     """A large count as text: all digits below 10^9, a power of ten above."""
     if number < 10**9:
         return f"{number:,}"
-    mantissa, _, exponent = f"{number:.1e}".partition("e+")
+    mantissa, _, exponent = f"{Decimal(number):.1e}".partition("e+")
     return f"{mantissa} × 10{str(int(exponent)).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 

@@ -9,13 +9,22 @@ from gsfnas.space import BoundRows, BoundSpace
 
 
 def anchors(space: BoundSpace) -> tuple[Candidate, ...]:
-    """The empty and the full candidate, or one if they are the same. A list of named candidates has no anchors."""
-    return () if isinstance(space, BoundRows) else tuple(dict.fromkeys([space.empty, space.full]))
+    """The empty and the full candidate, or one if they are the same, as far as they are within the space's bounds.
+
+    A list of named candidates has no anchors.
+    """
+    if isinstance(space, BoundRows):
+        return ()
+    return tuple(candidate for candidate in dict.fromkeys([space.empty, space.full]) if space.is_within(candidate))
 
 
 def distinct_candidates(space: BoundSpace) -> int:
-    """The number of candidates that a study can evaluate: those of the space, and the empty one even if it is not in it."""
-    return space.size + sum(candidate not in space for candidate in anchors(space))
+    """The number of candidates that a study can evaluate: those of the space, and the empty one even if it is not in it.
+
+    At most that many if the size of the space is an estimate.
+    """
+    size = space.size if space.size_interval is None else space.size_interval[1]
+    return size + sum(candidate not in space for candidate in anchors(space))
 
 
 @dataclass(frozen=True)

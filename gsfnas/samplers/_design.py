@@ -7,9 +7,10 @@ from gsfnas.candidate import Candidate
 from gsfnas.errors import UserError, shown
 from gsfnas.samplers._anchors import anchors, distinct_candidates, first_new
 from gsfnas.samplers._balanced import balanced_design
+from gsfnas.samplers._exchange import exchange_design
 from gsfnas.samplers.base import History, Point, Proposal, Sampler
 from gsfnas.seeds import derive
-from gsfnas.space import BoundSpace
+from gsfnas.space import BoundSpace, RestrictedSpace
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Design(Sampler):
         taken = {_point(space, candidate) for candidate in {*seen, *anchors(space)} if candidate in space}
         levels = [len(options) for options in space.options]
         seed = derive("design", history.seed, len(points))
+        if isinstance(space, RestrictedSpace):
+            return points + exchange_design(space, missing, seed=seed, fixed=points, taken=taken - set(points))
         return points + balanced_design(levels, missing, seed=seed, fixed=points, taken=taken - set(points))
 
     def propose(self, history: History, asked: Collection[Proposal]) -> Proposal | None:

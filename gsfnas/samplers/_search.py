@@ -1,14 +1,15 @@
 """Optuna's samplers, restricted to new candidates.
 
-The sampler sees an in-memory copy of the study with its complete and running trials. If it suggests a candidate again, it is
-asked again, so duplicates are never recorded, trained or counted.
+The sampler sees an in-memory copy of the study with its complete and running trials. If it suggests a candidate again, or one
+that the rules or the bounds of the space do not allow, that trial fails and it is asked again, so neither is ever recorded,
+trained or counted.
 """
 
 import itertools
 import random
 import warnings
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,33 +19,36 @@ from gsfnas.record import Record, pareto_front
 from gsfnas.samplers._anchors import distinct_candidates
 from gsfnas.samplers.base import History, Proposal, Sampler
 from gsfnas.seeds import derive
-from gsfnas.space import BoundSpace
+from gsfnas.space import BoundSpace, RestrictedSpace
 
 if TYPE_CHECKING:
     import optuna
 
 _ASKS = 20
+# Draws from a space whose size is an estimate, before it counts as exhausted.
+_DRAWS = 2000
 
 
 class OptunaSampler(Sampler, Protocol):
     """Asks a sampler of Optuna, which a subclass creates.
 
-    With fewer than two complete runs, a random sampler is asked instead. If all suggestions are repetitions, the proposal is a
-    random neighbour of the Pareto front, or else a random new candidate.
+    With fewer than two complete runs, a random sampler is asked instead. If no suggestion is new and in the space, the proposal
+    is a random neighbour of the Pareto front, or else a random new candidate.
     """
 
     def propose(self, history: History, asked: Collection[Proposal]) -> Proposal | None:
         seen = {proposal.candidate for proposal in asked}
         if not history.wants_candidates or len(seen) >= distinct_candidates(history.space):
             return None
-        return Proposal(self._ask(history, seen) or _unseen(history, seen), 0, history.budget)
+        found = self._ask(history, seen) or _unseen(history, seen)
+        return None if found is None else Proposal(found, 0, history.budget)
 
     @abstractmethod
     def make(self, seed: int, complete: int) -> "optuna.samplers.BaseSampler":
         """Creates the sampler for one proposal, which has its own ``seed``; ``complete`` (at least 2) counts complete runs."""
 
     def _ask(self, history: History, seen: set[Candidate]) -> Candidate | None:
-        """The first new candidate that the sampler suggests; None if it only repeats candidates in ``_ASKS`` tries."""
+        """The first new candidate of the space that the sampler suggests; None if there is none in ``_ASKS`` tries."""
         import optuna
         from optuna.trial import TrialState
 
@@ -60,7 +64,7 @@ class OptunaSampler(Sampler, Protocol):
         for _ in range(_ASKS):
             trial = study.ask()
             candidate = space.suggest(trial)
-            if candidate not in seen:
+            if candidate not in seen and candidate in space:
                 return candidate
             study.tell(trial, state=TrialState.FAIL)
         return None
@@ -68,7 +72,13 @@ class OptunaSampler(Sampler, Protocol):
 
 @dataclass(frozen=True)
 class Random(OptunaSampler):
-    """Samples uniformly from the space."""
+    """Samples uniformly from the space, also within its rules and bounds."""
+
+    def _ask(self, history: History, seen: set[Candidate]) -> Candidate | None:
+        if not isinstance(history.space, RestrictedSpace):
+            return super()._ask(history, seen)
+        generator = random.Random(derive("proposal", history.seed, len(seen)))
+        return next(_new_draws(history.space, generator, seen), None)
 
     def make(self, seed: int, complete: int) -> "optuna.samplers.BaseSampler":
         from optuna import samplers
@@ -142,8 +152,8 @@ def _trial(record: Record, space: BoundSpace) -> "optuna.trial.FrozenTrial":
     )
 
 
-def _unseen(history: History, seen: set[Candidate]) -> Candidate:
-    """A new neighbour of the Pareto front, or else any new candidate, of which there must be one."""
+def _unseen(history: History, seen: set[Candidate]) -> Candidate | None:
+    """A new neighbour of the Pareto front, or else any new candidate; None if none is found."""
     space = history.space
     generator = random.Random(derive("neighbour", history.seed, len(seen)))
     for record in sorted(pareto_front(history.records), key=lambda record: -record.top1):
@@ -151,5 +161,13 @@ def _unseen(history: History, seen: set[Candidate]) -> Candidate:
             fresh = [candidate for candidate in space.neighbours(record.candidate) if candidate not in seen]
             if fresh:
                 return generator.choice(fresh)
-    tries = (space.sample(generator) for _ in range(_ASKS))
-    return next(candidate for candidate in itertools.chain(tries, space) if candidate not in seen)
+    if space.size_interval is not None:
+        # Listing what is within the bounds could take forever.
+        return next(_new_draws(space, generator, seen, _DRAWS), None)
+    return next(itertools.chain(_new_draws(space, generator, seen), (one for one in space if one not in seen)))
+
+
+def _new_draws(space: BoundSpace, generator: random.Random, seen: set[Candidate], number: int = _ASKS) -> Iterator[Candidate]:
+    """Those of a number of random candidates that are new."""
+    draws = (space.sample(generator) for _ in range(number))
+    return (candidate for candidate in draws if candidate not in seen)

@@ -25,7 +25,8 @@ CONFIGURATION = "configuration:"
 class Header:
     """What a study searches, written once when it begins. ``identity`` has its recipe, data, budget, space and sites.
 
-    ``rows`` are the (name, candidate key) pairs of a space of rows.
+    ``rows`` are the (name, candidate key) pairs of a space of rows. ``space_interval`` is the 95 % interval of the size if that
+    is an estimate. ``bounds`` are those of the study.
     """
 
     space: str
@@ -34,6 +35,8 @@ class Header:
     classes: int
     identity: Mapping[str, Any]
     rows: tuple[tuple[str, str], ...] = ()
+    space_interval: tuple[int, int] | None = None
+    bounds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def header_to_attribute(space: BoundSpace, classes: int, identity: Mapping[str, 
         "version": version,
         "space": space.name,
         "space_size": space.size,
+        **({} if space.size_interval is None else {"space_interval": list(space.size_interval)}),
         "sites": [_site_to_attribute(site) for site in space.sites],
         "classes": classes,
         "identity": dict(identity),
@@ -64,17 +68,20 @@ def header_from_attribute(value: Any) -> Header:
     for name in ("recipe", "data"):
         checked.text(checked.field(identity, name), f"identity.{name}")
     checked.integer(checked.field(identity, "budget"), "identity.budget")
-    size = checked.field(values, "space_size")
-    # Checked here, since the size of a space may exceed 64 bits.
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise checked.refused("space_size", "an integer of at least 0", size)
+    interval = values.get("space_interval")
+    if interval is not None and len(checked.items(interval, "space_interval")) != 2:
+        raise checked.refused("space_interval", "two integers", interval)
     return Header(
         space=checked.text(checked.field(values, "space"), "space"),
-        space_size=size,
+        space_size=_size(checked.field(values, "space_size"), "space_size"),
         sites=tuple(_site(site) for site in checked.items(checked.field(values, "sites"), "sites")),
         classes=checked.integer(checked.field(values, "classes"), "classes"),
         identity=identity,
         rows=tuple(_row(row) for row in checked.items(values.get("rows", []), "rows")),
+        space_interval=None
+        if interval is None
+        else (_size(interval[0], "space_interval"), _size(interval[1], "space_interval")),
+        bounds=tuple(checked.text(bound, "a bound") for bound in checked.items(identity.get("bounds", []), "identity.bounds")),
     )
 
 
@@ -110,6 +117,13 @@ def check_attribute(name: str, value: Any) -> None:
         design_from_attribute(value)
     elif name.startswith((ENVIRONMENT, CONFIGURATION)):
         checked.mapping(value, name)
+
+
+def _size(value: Any, what: str) -> int:
+    """The size of a space, which may exceed 64 bits."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise checked.refused(what, "an integer of at least 0", value)
+    return value
 
 
 # The size of an output that is that of its input.

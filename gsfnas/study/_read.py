@@ -182,6 +182,8 @@ def read_study(storage: StudyStorage) -> StudyRecord:
         configurations=storage.configurations,
         study_yaml=storage.asked.study_yaml if storage.asked else "",
         rows=header.rows,
+        space_interval=header.space_interval,
+        bounds=header.bounds,
     )
 
 

@@ -19,11 +19,12 @@ from gsfnas.modules import spec_of
 from gsfnas.record import Latency, StudyRecord
 from gsfnas.samplers import SAMPLERS, Sampler, chain, distinct_candidates, identity_of
 from gsfnas.seeds import digest
-from gsfnas.space import BoundRows, BoundSpace
+from gsfnas.space import BoundRows, BoundSpace, RestrictedSpace, parse_bounds
 from gsfnas.stoppers import STOPPERS, NoStopper, Stopper
 from gsfnas.storages import Storage
 from gsfnas.storages._attributes import ASKED, CONFIGURATION, DESIGN, ENDED, ENVIRONMENT
 from gsfnas.storages.base import StudyStorage
+from gsfnas.study._bounds import check_enough, left_out, within_bounds
 from gsfnas.study._checkpoints import disk_full, is_disk_full
 from gsfnas.study._configuration import differences, refuse
 from gsfnas.study._job import Job, Price
@@ -89,6 +90,7 @@ def run_study(
 ) -> StudyRecord:
     """Runs a study to its end and returns its record; if the study is complete already, it is only read.
 
+    ``space`` is restricted to the candidates within ``settings.bounds``; anchors and named candidates outside are not run.
     Raises UserError if another process is running the study, the name is taken by a study with another configuration, the
     journal is damaged or not of gsfnas, the disk is full, the folder cannot be written, or the first candidates all fail. After
     a KeyboardInterrupt the same call resumes the study; a printed line says so, which is also the exception's message.
@@ -100,6 +102,9 @@ def run_study(
         with blaming(parts.evaluator, "evaluator"):
             heads = tuple(parts.evaluator.heads.items())
             recipe, data = _identity(parts.evaluator, space)
+        price = parts.price or Price(heads)
+        asked_for, space = space, within_bounds(space, parse_bounds(settings.bounds), price)
+        check_enough(space, settings.trials)
         given = parts.sampler
         samplers = given if isinstance(given, tuple) else chain(space, given, settings.initial_fraction)
         job = Job(
@@ -109,7 +114,7 @@ def run_study(
             evaluator=parts.evaluator,
             stopper=parts.stopper,
             storage=parts.storage,
-            price=parts.price or Price(heads),
+            price=price,
             budget=parts.evaluator.budget,
             recipe=recipe,
             data=data,
@@ -121,6 +126,8 @@ def run_study(
             # Checked before anything is written under the study's name.
             with blaming(parts.executor, "executor"):
                 parts.executor.check(Work(job))
+        for line in left_out(asked_for, space):
+            console.print(line, highlight=False, markup=False)
         folder.mkdir(parents=True, exist_ok=True)
         with parts.storage.running(folder, settings.name):
             storage = parts.storage.open(folder, settings.name, "create")
@@ -239,6 +246,8 @@ def _identity_of_study(job: Job, parts: Parts) -> dict[str, Any]:
         proposals["stopper"] = [type(parts.stopper).__qualname__, str(parts.stopper), fingerprint(parts.stopper)]
     space = job.space
     identity = {"recipe": job.recipe, "data": job.data, "budget": job.budget, "space": space.name, "sites": _sites(space)}
+    if space.bounds:
+        identity["bounds"] = [str(bound) for bound in space.bounds]
     sampler = ", ".join(_name_of(one, SAMPLERS) for one in (given if isinstance(given, tuple) else (given,)))
     stopper = _name_of(parts.stopper, STOPPERS)
     return {**identity, "study": {"proposals": digest(proposals), "sampler": sampler, "stopper": stopper}}
@@ -275,5 +284,7 @@ def _sites(space: BoundSpace) -> str:
     options = {site.name: [str(option) for option in here] for site, here in zip(space.sites, space.options, strict=True)}
     if isinstance(space, BoundRows):
         options["rows"] = [[name, candidate.key] for name, candidate in space.rows]
+    if isinstance(space, RestrictedSpace) and space.groups:
+        options["couple"] = [[group.same, [space.sites[position].name for position in group.sites]] for group in space.groups]
     backbone = f"{space.backbone}, {space.frames} frames at {space.resolution} px"
     return f"{len(space.sites)} sites of {backbone} ({digest(options)})"

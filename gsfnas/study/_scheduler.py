@@ -231,7 +231,8 @@ def _ask(sampler: Sampler, history: History, asked: set[Proposal], job: Job) -> 
         raise UserError(
             f"{_name(sampler)} proposed {key} with {shown(found.budget)} epochs, but every run of this study has {job.budget}"
         )
-    if found.candidate not in job.space and found.candidate != job.space.empty:
+    is_empty = found.candidate == job.space.empty and job.space.is_within(found.candidate)
+    if found.candidate not in job.space and not is_empty:
         raise UserError(f"{_name(sampler)} proposed {key}, which is not in space {job.space.name!r}")
     complete = (record.candidate for record in history.records if record.outcome == "complete")
     if found.replicate and found.candidate not in complete:

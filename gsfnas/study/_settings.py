@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsfnas.errors import UserError, shown
+from gsfnas.space import parse_bounds
 
 # (minimum, maximum). Counts above are more than a study could hold; a seed above does not fit a signed 64-bit integer.
 _RANGES: Mapping[str, tuple[int, int]] = {
@@ -32,7 +33,8 @@ class StudySettings:
     design. ``hours`` limits the search of one call: no candidate starts later. The search proposes from the results of all runs
     but the latest ``lag``, so at most ``lag`` + 1 of its runs are evaluated in parallel. ``replicates`` is the number of seeds
     for the two anchors and the best candidate. ``latency`` is whether the latency of every candidate is measured after the
-    search, on this machine. ``runs`` is the folder that holds the studies. Raises UserError for a value out of range.
+    search, on this machine. ``runs`` is the folder that holds the studies. ``bounds``, such as ``params<=2e5``, restrict the
+    candidates to those within them. Raises UserError for a value out of range.
     """
 
     name: str
@@ -44,6 +46,7 @@ class StudySettings:
     replicates: int = 3
     latency: bool = True
     runs: str = "runs"
+    bounds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -61,6 +64,8 @@ class StudySettings:
             raise UserError(f"`study.latency` must be true or false, but got {shown(self.latency)}")
         if not isinstance(self.runs, str) or not self.runs or "\0" in self.runs:
             raise UserError(f"`study.runs` must be a folder, but got {shown(self.runs)}")
+        # One text is a list too: Hydra's grammar has no `<` in a list, so it comes as text from the command line.
+        object.__setattr__(self, "bounds", tuple(str(bound) for bound in parse_bounds(self.bounds)))
 
     @property
     def folder(self) -> Path:

@@ -13,15 +13,16 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gsfnas.candidate import BackboneRef, Candidate, Site
+from gsfnas.candidate import BackboneRef, Candidate, Insertion, Kind, Site
 from gsfnas.evaluators import Context, Evaluator, Identity, Measurement
 from gsfnas.seeds import derive
-from gsfnas.space import BoundSpace, Space
+from gsfnas.space import BoundSpace, Space, parse_bounds
+from gsfnas.study._bounds import within_bounds
 
 BUDGET = 3
 
@@ -128,6 +129,27 @@ def fake_price(candidate: Candidate) -> dict[str, int]:
 
 def make_sites(number: int) -> tuple[Site, ...]:
     return tuple(Site(f"s{i}", f"s{i}", f"b{i}", "conv1", "after", 16, 8, 8, is_default=True) for i in range(number))
+
+
+def make_coupled_space() -> BoundSpace:
+    """Three blocks that may be replaced, each with two convolutions that hold the same module, or of which one is empty."""
+    inner: tuple[tuple[str, Kind], ...] = (("", "replace"), (".c1", "after"), (".c2", "after"))
+    layers = [(f"b{block}{layer}", kind) for block in range(3) for layer, kind in inner]
+    sites = [Site(layer, layer, layer[:2], layer[3:] or "block", kind, 16, 8, 8, True) for layer, kind in layers]
+    rules = [{"role": ["c1", "c2"], "same": "module", "within": "block"}, {"role": "c2", "same": "choice"}]
+    insertions = [{"module": "gsf", "ratio": [0.25, 0.5]}]
+    by_name = {"pattern": [site.name for site in sites]}
+    space = Space.from_dict({"name": "coupled", "sites": by_name, "insertions": insertions, "couple": rules})
+
+    def resolve(site: Site, insertion: Mapping[str, Any]) -> Insertion:
+        return Insertion.of("gate_shift_fuse", {"channels": int(site.channels * insertion["ratio"])})
+
+    return space.bind(BackboneRef("micro"), sites, frames=8, resolution=32, resolve=resolve)
+
+
+def make_bounded_space(sites: int = 6, ratios: tuple[float, ...] = (0.25,), *bounds: str) -> BoundSpace:
+    """``make_space`` within bounds on what ``fake_price`` gives."""
+    return within_bounds(make_space(sites, ratios), parse_bounds(bounds), fake_price)
 
 
 def make_space(sites: int = 6, ratios: tuple[float, ...] = (0.25,), *, optional: bool = True) -> BoundSpace:

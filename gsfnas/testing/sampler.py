@@ -11,7 +11,7 @@ The suite takes about a second, since nothing is trained.
 import copy
 import pickle
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -25,10 +25,16 @@ from gsfnas.samplers.base import Sees
 from gsfnas.space import BoundSpace
 from gsfnas.study._scheduler import before_lag
 from gsfnas.testing._small import Step, Threads, comparable, default_chain, fake_record, run_small, steps
-from gsfnas.testing.fake import make_space
+from gsfnas.testing.fake import make_bounded_space, make_coupled_space, make_space
 
 _LAG = 3
-_SPACES = {"64 candidates": (6, (0.25,)), "9 candidates": (2, (0.25, 0.5))}
+_SPACES: Mapping[str, Callable[[], BoundSpace]] = {
+    "64 candidates": lambda: make_space(6, (0.25,)),
+    "9 candidates": lambda: make_space(2, (0.25, 0.5)),
+    "coupled sites": make_coupled_space,
+    "42 candidates within a bound": lambda: make_bounded_space(6, (0.25,), "macs_fvcore<=1.15e9"),
+    "11 candidates within a bound": lambda: make_bounded_space(4, (0.25,), "macs_fvcore<=1.1e9"),
+}
 
 
 class SamplerConformance:
@@ -40,9 +46,8 @@ class SamplerConformance:
 
     @pytest.fixture(params=_SPACES)
     def space(self, request: pytest.FixtureRequest) -> BoundSpace:
-        """The spaces to search: one that is too large to be exhausted by the tests, and a small one."""
-        sites, ratios = _SPACES[request.param]
-        return make_space(sites, ratios)
+        """The spaces to search: some too large to be exhausted by the tests, small ones, and some with rules or bounds."""
+        return _SPACES[request.param]()
 
     @pytest.fixture
     def chain(self, sampler: Sampler) -> Sequence[Sampler]:
@@ -66,7 +71,8 @@ class SamplerConformance:
             candidate, replicate, budget = step.proposal
             first = {record.candidate for record in step.history.records}
             assert step.proposal not in step.asked, f"it proposed {candidate.key}, seed {replicate + 1} once more"
-            assert candidate in space or candidate == space.empty, f"it proposed {candidate.key}, which is not in the space"
+            is_allowed = candidate in space or (candidate == space.empty and space.is_within(candidate))
+            assert is_allowed, f"it proposed {candidate.key}, which is not in the space, or not within its rules and bounds"
             assert budget == step.history.budget, f"it proposed {budget} epochs, but a run has {step.history.budget}"
             assert replicate == 0 or candidate in first, f"it proposed a further seed of {candidate.key} before the first"
         assert proposed, "it never proposed anything"

@@ -112,6 +112,37 @@ def test_every_shipped_study_can_be_dry_run(gsfnas, name, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_space_within_bounds_is_counted_as_enumeration_counts_it(gsfnas):
+    bounds = ("params<=2.02e5", "macs_fvcore<=1.93e7")
+    space = api.bind_space(compose_study("placement").space, "micro", {}, 8, 32)
+    costs = {candidate: price(candidate, {"class": 24}).total for candidate in space}
+    within = {candidate for candidate, cost in costs.items() if cost.params <= 202_000 and cost.macs_fvcore <= 19_300_000}
+    assert 0 < len(within) < len(costs) == 256
+    options = [part for bound in bounds for part in ("--bound", bound)]
+    _, out, _ = gsfnas("space", "size", "placement", *options, "--classes", 24)
+    line = out.splitlines()[-1]
+    assert line == f"{len(within)} candidates of 8 sites on micro within params<=202000 and macs_fvcore<=19300000"
+    _, out, _ = gsfnas("space", "sample", "placement", "-n", 300, *options, "--classes", 24)
+    assert {Candidate.from_json(line) for line in out.splitlines()} <= within
+
+
+def test_a_dry_run_within_bounds_prices_only_what_is_within_them(gsfnas, tmp_path):
+    space = api.bind(compose_study("placement", [*SMALL]))
+    costs = sorted(price(candidate, {"class": 24}).total.macs_fvcore for candidate in space)
+    bound = f"study.bounds=[macs_fvcore<={costs[99]}]"
+    code, out, _ = gsfnas("study", "run", "placement", "--dry-run", bound, *SMALL)
+    assert code == 0
+    assert f"{sum(cost <= costs[99] for cost in costs)} candidates of 8 sites on micro(width=0.25) within" in out
+    assert "24 candidates (1 anchors, 12 balanced, 11 searched)" in out
+    assert [line.split()[0] for line in out.splitlines() if line.startswith(("empty", "full", "dearest"))] == [
+        "empty",
+        "dearest",
+    ]
+    assert f"{costs[99]:,}" in out
+    assert "of the empty and the dearest candidate" in out
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_dry_run_prices_the_extremes_of_a_space():
     config = compose_study("full", [*SMALL])
     space = api.bind(config)

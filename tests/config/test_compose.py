@@ -120,6 +120,26 @@ def test_every_setting_can_be_overridden_by_its_name():
     assert compose_study("placement", same) == config
 
 
+@pytest.mark.parametrize(
+    "override",
+    ["[params<=2.02e5,macs_fvcore>1.93e7]", "['params<=202000', 'macs_fvcore>1.93e7']", "params<=2.02e5, macs_fvcore>19.3e6"],
+)
+def test_bounds_are_written_as_in_a_shell_or_as_a_list(override, tmp_path):
+    config = compose_study("placement", [f"study.bounds={override}"])
+    assert config.study.bounds == ("params<=202000", "macs_fvcore>19300000")
+    path = tmp_path / "again.yaml"
+    path.write_text(config.yaml)
+    assert compose_study(str(path)).study.bounds == config.study.bounds
+    assert "bounds" not in compose_study("placement").resolved["study"]
+
+
+def test_rules_are_part_of_the_space():
+    config = compose_study("placement", ["++space.couple=[{same: module, within: block}]"])
+    (rule,) = config.space.couple
+    assert (rule.same, rule.within) == ("module", "block")
+    assert "couple" in config.yaml
+
+
 def test_the_settings_of_data_alone():
     assert compose_data("twins", ["data.difficulty=1", "data.frames=4"]).frames == 4
     with pytest.raises(UserError, match="unknown data set 'twinz'; did you mean 'twins'"):

@@ -70,7 +70,9 @@ def _percent(part: int, whole: int) -> int:
 
 def _tried(analysis: StudyAnalysis) -> str:
     study, done = analysis.study, len(analysis.ranked)
-    space = f"the space `{study.space}` has {big(study.space_size)} candidates"
+    size = big(study.space_size) if study.space_interval is None else f"about {big(study.space_size)}"
+    within = f" within {' and '.join(study.bounds)}" if study.bounds else ""
+    space = f"the space `{study.space}` has {size} candidates{within}"
     if not study.records:
         return f"Nothing has run yet: {space}."
     if not done:
@@ -85,7 +87,7 @@ def _tried(analysis: StudyAnalysis) -> str:
     again = f", and {count(len(study.replicates), 'run')} repeated some of them with other seeds" if study.replicates else ""
     verb = "trained and tested" if analysis.is_trained else "evaluated"
     return (
-        f"Of the {big(study.space_size)} candidates of the space `{study.space}`, {done:,}{share} "
+        f"Of the {size} candidates of the space `{study.space}`{within}, {done:,}{share} "
         f"{'was' if done == 1 else 'were'} {verb} ({where}){again}{missing}."
     )
 
