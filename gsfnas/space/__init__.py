@@ -3,7 +3,6 @@
 from gsfnas.space._bound import BoundRows, BoundSpace
 from gsfnas.space._bounds import KNOWN_BEFORE, Bound, Limit, is_within, limits_text, parse_bounds
 from gsfnas.space._restricted import RestrictedSpace, restricted
-from gsfnas.space._rules import is_inside
 from gsfnas.space._space import Space
 
 __all__ = [
@@ -14,7 +13,6 @@ __all__ = [
     "Limit",
     "RestrictedSpace",
     "Space",
-    "is_inside",
     "is_within",
     "limits_text",
     "parse_bounds",

@@ -80,11 +80,6 @@ def parse_couplings(space: str, data: Any) -> tuple[Coupling, ...]:
     return tuple(Coupling.from_dict(rule) for rule in data)
 
 
-def is_inside(outer: Site, inner: Site) -> bool:
-    """Whether ``inner`` is a site within the layer that ``outer`` replaces, so that it is gone once ``outer`` has a module."""
-    return outer.kind == "replace" and inner.layer.startswith(f"{outer.layer}.")
-
-
 @dataclass(frozen=True)
 class Rules:
     """The rules of a space on a backbone.
@@ -104,7 +99,7 @@ class Rules:
         """The pairs of positions (a site that may be replaced, a site inside it) of which only one may have a module."""
         filled = [position for position, options in enumerate(self.options) if any(option is not None for option in options)]
         outer = [position for position in filled if self.sites[position].kind == "replace"]
-        return [(one, other) for one in outer for other in filled if is_inside(self.sites[one], self.sites[other])]
+        return [(one, other) for one in outer for other in filled if self.sites[one].holds(self.sites[other])]
 
     def broken_by(self, point: Point) -> str | None:
         """What is wrong with a point of the product (an option for each site) in words; None if it keeps all rules."""

@@ -12,7 +12,7 @@ from gsfnas.errors import UserError, shown, unknown
 from gsfnas.escape import printable
 from gsfnas.space._bound import BoundRows, BoundSpace
 from gsfnas.space._restricted import RestrictedSpace
-from gsfnas.space._rules import Coupling, Rules, is_inside, parse_couplings
+from gsfnas.space._rules import Coupling, Rules, parse_couplings
 from gsfnas.space._selection import FIELDS, Selection
 
 # Resolving a choice takes some 20 microseconds per site, and so does a placement.
@@ -36,9 +36,10 @@ class Space:
     """A product of choices, or a list of named rows.
 
     As a product, each site in ``sites`` holds one of ``insertions``, or nothing if ``optional``; the first insertion is the one
-    that the full candidate has at every site. The rules of ``couple`` restrict the product, and so do layers that may be
-    replaced, since sites inside them are then empty. As rows, each is a named candidate given as placements, where an empty
-    list is the plain network; ablation tables have this form.
+    that the full candidate has at every site. An insertion may be for sites of its own, ``places``, instead of ``sites``. The
+    rules of ``couple`` restrict the product, and so do layers that may be replaced, since sites inside them are then empty. As
+    rows, each is a named candidate given as placements, where an empty list is the plain network; ablation tables have this
+    form.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Space:
     optional: bool = True
     rows: tuple[tuple[str, tuple[Placement, ...]], ...] = ()
     couple: tuple[Coupling, ...] = ()
+    places: tuple[Selection | None, ...] = ()
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
@@ -77,6 +79,7 @@ class Space:
         insertions = data.get("insertions")
         if not _is_list(insertions) or not insertions:
             raise UserError(f"space {name!r} must list at least one insertion, but got {shown(insertions)}")
+        own = [_own_sites(name, insertion) for insertion in insertions]
         listed = [_choices(insertion) for insertion in insertions]
         count = sum(math.prod(len(values) for values in choices.values()) for choices in listed)
         if not count:
@@ -88,24 +91,32 @@ class Space:
         for choices in listed:
             for field_name, values in choices.items():
                 _check_values(field_name, values)
-        expanded = tuple(
-            dict(zip(choices, point, strict=True)) for choices in listed for point in itertools.product(*choices.values())
-        )
+        expanded, places = [], []
+        for place, choices in zip(own, listed, strict=True):
+            points = list(itertools.product(*choices.values()))
+            expanded += [dict(zip(choices, point, strict=True)) for point in points]
+            places += [place] * len(points)
         couple = parse_couplings(name, [] if data.get("couple") is None else data["couple"])
-        return cls(name, expanded, Selection.from_dict(sites), optional, couple=couple)
+        return cls(name, tuple(expanded), Selection.from_dict(sites), optional, couple=couple, places=tuple(places))
 
     def select(self, sites: Iterable[Site]) -> tuple[Site, ...]:
         """The sites that this space selects, in the backbone's order. Raises UserError where a selection is empty."""
         sites = tuple(sites)
         if not self.rows:
-            return self.sites.of(sites, f"space {self.name!r}")
-        chosen = {
-            site
-            for row, placements in self.rows
-            for placement in placements
-            for site in placement.sites.of(sites, f"row {row!r} of space {self.name!r}")
-        }
+            chosen = {site for places in self._sites_by_insertion(sites) for site in places}
+        else:
+            chosen = {
+                site
+                for row, placements in self.rows
+                for placement in placements
+                for site in placement.sites.of(sites, f"row {row!r} of space {self.name!r}")
+            }
         return tuple(site for site in sites if site in chosen)
+
+    def _sites_by_insertion(self, sites: tuple[Site, ...]) -> list[tuple[Site, ...]]:
+        """For each insertion the sites that may hold it."""
+        places = self.places or (None,) * len(self.insertions)
+        return [(place or self.sites).of(sites, f"space {self.name!r}") for place in places]
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -125,16 +136,21 @@ class Space:
         resolve, sites = resolve or modules.resolve, tuple(sites)
         chosen = self.select(sites)
         rows = [(row, self._row_insertions(row, placements, sites, resolve)) for row, placements in self.rows]
+        places = [] if rows else [set(places) for places in self._sites_by_insertion(sites)]
         options, choices = [], []
         for site in chosen:
             if rows:
                 choices_here = [None, *(insertions.get(site.name) for _, insertions in rows)]
             else:
-                choices_here = [resolve(site, insertion) for insertion in self.insertions]
-                choices_here += [None] if self.optional else []
+                resolved = [
+                    (resolve(site, insertion),) if site in here else ()
+                    for insertion, here in zip(self.insertions, places, strict=True)
+                ]
+                choices_here = [*itertools.chain(*resolved), *([None] if self.optional else [])]
             # None first, then the choices in the order of the file.
             options.append(tuple(sorted(dict.fromkeys(choices_here), key=lambda insertion: insertion is not None)))
-            choices.append(tuple(options[-1].index(choice) for choice in choices_here[: len(self.insertions)]))
+            # Of an insertion that is for other sites, any will do: rules couple only sites of the same insertions.
+            choices.append(() if rows else tuple(options[-1].index(one[0]) if one else 0 for one in resolved))
         if not rows:
             product = (self.name, backbone, frames, resolution, chosen, tuple(options))
             groups = tuple(
@@ -142,6 +158,11 @@ class Space:
                 for number, coupling in enumerate(self.couple, start=1)
                 for group in coupling.groups(chosen, f"rule {number} of `couple` of space {self.name!r}")
             )
+            for group in groups:
+                first, *others = ([chosen[position] in here for here in places] for position in sorted(group.sites))
+                if any(other != first for other in others):
+                    where = chosen[min(group.sites)].name
+                    raise UserError(f"{group.rule} couples sites that may hold different insertions, such as {where}")
             is_restricted = groups or Rules(chosen, tuple(options)).inside
             return RestrictedSpace(*product, tuple(choices), self.optional, groups) if is_restricted else BoundSpace(*product)
         candidates = tuple(
@@ -163,7 +184,7 @@ class Space:
                     insertions_by_site[site.name] = insertion
         held = [site for site in sites if site.name in insertions_by_site]
         for outer, inner in itertools.permutations(held, 2):
-            if is_inside(outer, inner):
+            if outer.holds(inner):
                 where = f"{inner.name}, which is inside {outer.layer}, but that is replaced"
                 raise UserError(f"row {name!r} of space {self.name!r} has a module at {where}")
         return insertions_by_site
@@ -205,7 +226,16 @@ def _choices(insertion: Any) -> dict[str, Sequence[Any]]:
     for name in insertion:
         if not isinstance(name, str):
             raise UserError(f"a parameter of an insertion must have a name, but got {shown(name)}")
-    return {name: value if _is_list(value) else [value] for name, value in insertion.items()}
+    return {name: value if _is_list(value) else [value] for name, value in insertion.items() if name != "sites"}
+
+
+def _own_sites(space: str, insertion: Any) -> Selection | None:
+    """The sites that an insertion of a space names for itself."""
+    own = insertion.get("sites") if isinstance(insertion, Mapping) else None
+    if own is not None and not isinstance(own, Mapping):
+        fields = ", ".join(FIELDS)
+        raise UserError(f"`sites` of an insertion of space {space!r} must be a mapping of {fields}, but got {shown(own)}")
+    return None if own is None else Selection.from_dict(own)
 
 
 def _check_values(name: str, values: Sequence[Any]) -> None:

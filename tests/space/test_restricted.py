@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
 from gsfnas.errors import UserError
-from gsfnas.space import BoundSpace, Limit, RestrictedSpace, Space, _members, is_inside, parse_bounds, restricted
+from gsfnas.space import BoundSpace, Limit, RestrictedSpace, Space, _members, parse_bounds, restricted
 from gsfnas.space._selection import Selection
 
 BACKBONE = BackboneRef("x")
@@ -95,7 +95,7 @@ def spaces(draw: st.DrawFn) -> tuple[BoundSpace, set[Candidate]]:
     for point in itertools.product(*options):
         held = dict(zip(sites, point, strict=True))
         filled = [one for one in sites if held[one] is not None]
-        if any(is_inside(one, other) for one, other in itertools.permutations(filled, 2)):
+        if any(one.holds(other) for one, other in itertools.permutations(filled, 2)):
             continue
         if all(keeps(sites, held, eighths, rule, optional) for rule in rules):
             found.add(Candidate(BACKBONE, 8, 32, tuple((one.name, held[one]) for one in filled)))  # type: ignore[misc]
