@@ -42,7 +42,7 @@ ALLOWED = {
     "seeds": set(),
     "candidate": {"errors", "files"},
     "convention": {"errors"},
-    "metrics": set(),
+    "metrics": {"errors"},
     "modules": {"errors", "candidate", "component"},
     "space": {"errors", "escape", "candidate", "metrics", "modules"},
     "record": VALUES,
