@@ -1,14 +1,16 @@
 """Records of runs as values, and their conversion to and from the attributes of a storage."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from operator import le
 from typing import Any, Literal, get_args
 
 from gsfnas import checked
 from gsfnas.candidate import Candidate, Site
 from gsfnas.errors import UserError
 from gsfnas.escape import printable
+from gsfnas.metrics import DEFAULT_OBJECTIVES, Metric, accuracy_of, cost_of
 
 # Why a run was made: for an anchor (empty, full), the balanced design, the search, a row of a space of rows, or as a replicate
 # with another seed.
@@ -30,6 +32,7 @@ class Record:
     """One run of one candidate.
 
     ``cost``: ``params``, ``macs_fvcore``, ``macs_ptflops``, ``activations``, ``saved_bytes``, integers for one clip.
+    ``estimates``: costs that are predicted from measurements, such as ``latency_estimate_ms``; only where the study needs them.
     ``metrics``: the final ``val_top1``, ``test_top1`` (fractions) and any others that were measured; empty unless complete.
     ``error``: one line if the outcome is ``failed``, or ``stopped`` before the last epoch.
     ``source``: the study from which the run was reused; None for a run of this study.
@@ -51,16 +54,12 @@ class Record:
     environment: str = ""
     configuration: str = ""
     source: str | None = None
+    estimates: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def top1(self) -> float:
-        """Validation top-1, which the search maximises."""
-        return self.metrics["val_top1"]
-
-    @property
-    def gmacs(self) -> float:
-        """fvcore's MACs for one clip, in units of 10^9, which the search minimises."""
-        return self.cost["macs_fvcore"] / 1e9
+    def value(self, metric: Metric | str) -> float | None:
+        """The value of a metric, as it is stored: a cost, an estimate, or a final metric; None if the run does not have it."""
+        key = metric if isinstance(metric, str) else metric.key
+        return next((values[key] for values in (self.cost, self.estimates, self.metrics) if key in values), None)
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,8 @@ class StudyRecord:
     ``records`` has one record per distinct candidate, ``replicates`` the same candidates with other seeds. ``environments`` and
     ``configurations`` are keyed by hash; each record has the hashes of its own. ``study_yaml`` is the resolved configuration.
     ``rows`` are the (name, candidate key) pairs of a space of rows, as of the start of the study. ``space_size`` counts the
-    candidates within ``bounds``; ``space_interval`` is its 95 % interval if it is an estimate.
+    candidates within ``bounds``; ``space_interval`` is its 95 % interval if it is an estimate. ``objectives`` are the metrics
+    that the study searches for.
     """
 
     name: str
@@ -128,38 +128,63 @@ class StudyRecord:
     rows: tuple[tuple[str, str], ...] = ()
     space_interval: tuple[int, int] | None = None
     bounds: tuple[str, ...] = ()
+    objectives: tuple[Metric, ...] = DEFAULT_OBJECTIVES
 
     def __repr__(self) -> str:
-        found = best(self.records)
-        said = "" if found is None else f", best validation top-1 {100 * found.top1:.1f} % of {found.candidate.key}"
+        found, metric = best(self.records, self.objectives), accuracy_of(self.objectives)
+        said = ""
+        if found is not None:
+            value = f"{metric.text(found.value(metric))} {metric.unit}".strip()
+            said = f", best {metric.noun} {value} of {found.candidate.key}"
         return f"<study {self.name!r}: {len(self.records)} candidates of space {self.space!r}{said}>"
 
 
-def best(records: Iterable[Record]) -> Record | None:
-    """The complete record with the highest validation top-1, the cheapest one if several are equal; None if there is none."""
+def best(records: Iterable[Record], objectives: Sequence[Metric] = DEFAULT_OBJECTIVES) -> Record | None:
+    """The complete record that is best in the accuracy that the objectives name first; None if there is none.
+
+    Of equal ones, it is the best in the other objectives, in their order, and then the cheapest one.
+    """
     complete = [record for record in records if record.outcome == "complete"]
-    return min(complete, key=lambda record: (-record.top1, record.gmacs, record.candidate.key), default=None)
+    return min(complete, key=lambda record: rank(record, objectives), default=None)
 
 
 def best_of(study: StudyRecord) -> Record:
     """The best record of a study. Raises UserError if no candidate is complete."""
-    found = best(study.records)
+    found = best(study.records, study.objectives)
     if found is None:
         raise UserError(f"study {study.name!r} has no complete candidate yet")
     return found
 
 
-def pareto_front(records: Iterable[Record]) -> tuple[Record, ...]:
-    """The complete records not dominated in validation top-1 and GMACs, cheapest first; records with equal values are kept."""
-    complete = sorted(
-        (record for record in records if record.outcome == "complete"), key=lambda record: (record.gmacs, -record.top1)
-    )
-    front: list[Record] = []
-    for record in complete:
-        ties = bool(front) and (record.gmacs, record.top1) == (front[-1].gmacs, front[-1].top1)
-        if not front or record.top1 > front[-1].top1 or ties:
-            front.append(record)
-    return tuple(front)
+def rank(record: Record, objectives: Sequence[Metric]) -> tuple[tuple[float, ...], str]:
+    """The sort key of ``best``: lower is better."""
+    metrics = (accuracy_of(objectives), *objectives, cost_of(objectives))
+    return tuple(metric.loss(record.value(metric)) for metric in metrics), record.candidate.key
+
+
+def pareto_front(records: Iterable[Record], objectives: Sequence[Metric] = DEFAULT_OBJECTIVES) -> tuple[Record, ...]:
+    """The complete records that no other one dominates: none is as good in all objectives and better in one.
+
+    Cheapest first, by the first objective that is known before a run. Records with equal values are all kept.
+    """
+    ordered = sorted(objectives, key=lambda metric: metric.known != "before")
+    complete = [record for record in records if record.outcome == "complete"]
+    losses = [tuple(metric.loss(record.value(metric)) for metric in ordered) for record in complete]
+    front: list[int] = []
+    # In this order, a record can only be dominated by one before it.
+    for index in sorted(range(len(complete)), key=losses.__getitem__):
+        mine = losses[index]
+        if not any(losses[other] != mine and all(map(le, losses[other], mine)) for other in front):
+            front.append(index)
+    return tuple(complete[index] for index in front)
+
+
+def values_for_optuna(record: Record, objectives: Sequence[Metric]) -> list[float]:
+    """The values of a complete record's objectives, as its trial has them: costs in their unit (GMACs), others as measured."""
+    values = [(metric, record.value(metric)) for metric in objectives]
+    missing = [metric.key for metric, value in values if value is None]
+    assert not missing, f"a complete record has all objectives, but lacks {missing}"
+    return [metric.exact(value) if metric.known == "before" else value for metric, value in values if value is not None]
 
 
 # The attributes of a trial: those known at the start are written when it is created, each epoch adds one, and the rest follow
@@ -172,7 +197,8 @@ _EPOCH = "epoch:"
 def start_attributes(record: Record) -> dict[str, Any]:
     """The attributes written when the run starts: all but the curve and those of ``end_attributes``."""
     attributes: dict[str, Any] = {name: getattr(record, name) for name in _AT_START}
-    return attributes | {"key": record.candidate.key, "candidate": record.candidate.to_dict(), "cost": dict(record.cost)}
+    attributes |= {"key": record.candidate.key, "candidate": record.candidate.to_dict(), "cost": dict(record.cost)}
+    return attributes | ({"estimates": dict(record.estimates)} if record.estimates else {})
 
 
 def epoch_attribute(epoch: Epoch) -> tuple[str, dict[str, Any]]:
@@ -213,6 +239,7 @@ def from_attributes(attributes: Mapping[str, Any], outcome: Outcome) -> Record:
             name: checked.integer(count, f"cost.{name}")
             for name, count in checked.mapping(checked.field(attributes, "cost"), "cost").items()
         },
+        estimates=_numbers(attributes.get("estimates", {}), "estimates"),
         curve=tuple(sorted(curve, key=lambda epoch: epoch.epoch)),
         **ends,
     )

@@ -32,6 +32,7 @@ from gsfnas.study import (
     run_study,
     summarise_study,
 )
+from gsfnas.study._configuration import without_defaults
 from gsfnas.train import resolve_device
 
 
@@ -42,7 +43,8 @@ class Study:
     ``executor`` and ``storage`` is a built-in name, ``package.module:object``, a class or an instance. ``sampler`` may also be
     a list of samplers; then only these are asked, in this order. ``bounds``, such as ``["params<=2e5"]``, restrict the space;
     by default ``settings.bounds``. ``measures_latency`` is whether the latency of every candidate is measured on this machine
-    after the search; by default ``settings.latency``. Raises UserError for an invalid part.
+    after the search; by default ``settings.latency``. ``objectives`` replaces those of ``settings``. Raises UserError for an
+    invalid part.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Study:
         device: str = "auto",
         measures_latency: bool | None = None,
         watcher: Watcher | None = None,
+        objectives: Sequence[str] | None = None,
     ) -> None:
         if not isinstance(space, BoundSpace):
             raise UserError(f"`space` must be a space on a backbone, as gsfnas.api.bind_space makes it, but got {shown(space)}")
@@ -66,6 +69,8 @@ class Study:
         self.settings = StudySettings(settings) if isinstance(settings, str) else settings
         if bounds is not None:
             self.settings = dataclasses.replace(self.settings, bounds=tuple(bounds))
+        if objectives is not None:
+            self.settings = dataclasses.replace(self.settings, objectives=tuple(objectives))
         is_chain = isinstance(sampler, list | tuple)
         self.parts = Parts(
             evaluator=part("evaluator", evaluator),
@@ -153,7 +158,7 @@ class Study:
         return summarise_study(self.settings.runs, self.settings.name, self.parts.storage)
 
     def best(self) -> Record:
-        """The record with the best validation accuracy. Raises UserError if no candidate is complete."""
+        """The record that is best in the first accuracy among the objectives. Raises UserError if no candidate is complete."""
         return best_of(self.record())
 
     def report(self, reports: str | Path = "reports", sections: Sequence[SectionLike] | None = None) -> Path:
@@ -182,7 +187,8 @@ class Study:
     def _configuration(self) -> Mapping[str, Any]:
         if self.config is not None:
             return self.config.resolved
-        study = {name: value for name, value in dataclasses.asdict(self.settings).items() if value != ()}
+        study = without_defaults("study", dataclasses.asdict(self.settings))
+        study = {name: value for name, value in study.items() if value != []}
         return {"study": study, "executor": {"workers": self.parts.executor.workers}}
 
     def _afterwards(self, data: VideoData | None, device_name: str) -> Afterwards:

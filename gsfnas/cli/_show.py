@@ -20,6 +20,7 @@ from gsfnas.candidate import Candidate
 from gsfnas.config import StudyConfig
 from gsfnas.convention import COLUMNS, Convention, cells
 from gsfnas.escape import csv_cell, printable
+from gsfnas.metrics import accuracy_of, cost_of, counterpart
 from gsfnas.modules import ModuleCost, label
 from gsfnas.record import Record, StudyRecord, best_of
 from gsfnas.space import BoundRows, BoundSpace, limits_text
@@ -44,14 +45,15 @@ def files(kind: str, headlines: Mapping[str, str]) -> None:
 
 def summaries(studies: Sequence["StudySummary"]) -> None:
     """Lists studies that were begun; for those that cannot be read, a line below the table says why."""
-    columns = ("begun", "status", "candidates", "failed", "best val", "changed")
+    is_usual = all(accuracy_of(study.objectives).brief == "val" for study in studies)
+    columns = ("begun", "status", "candidates", "failed", "best val" if is_usual else "best", "changed")
     rows = [
         (
             study.name,
             study.status,
             "-" if study.problem else f"{study.done} of {study.asked}",
             "-" if study.problem else str(study.failed),
-            f"{study.best.top1:.1%}" if study.best else "-",
+            _best_of_summary(study),
             f"{study.changed:%Y-%m-%d %H:%M}",
         )
         for study in studies
@@ -209,9 +211,9 @@ def result(study: StudyRecord) -> None:
     """Shows the best candidate and the baseline without modules. Raises UserError if no candidate is complete."""
     top = best_of(study)
     baseline = next((record for record in study.records if not record.candidate.insertions), None)
-    _echo(f"best      {_described(top)}")
+    _echo(f"best      {_described(top, study)}")
     if baseline is not None and baseline.outcome == "complete":
-        _echo(f"baseline  {_described(baseline)}")
+        _echo(f"baseline  {_described(baseline, study)}")
 
 
 def progress(text: str) -> None:
@@ -234,9 +236,20 @@ def _placement(candidate: Candidate) -> str:
     return ", ".join(f"{site} {label(insertion)}" for site, insertion in candidate.insertions) or "no modules"
 
 
-def _described(record: Record) -> str:
-    test = f", test {record.metrics['test_top1']:.1%}" if "test_top1" in record.metrics else ""
-    return f"{record.candidate.key}  val {record.top1:.1%}{test}, {record.gmacs:.4g} GMACs: {_placement(record.candidate)}"
+def _described(record: Record, study: StudyRecord) -> str:
+    """The accuracy, on test too, the other objectives, the cost, and the modules of a candidate."""
+    accuracy, cost = accuracy_of(study.objectives), cost_of(study.objectives)
+    test = counterpart(accuracy)
+    metrics = [accuracy, *([test] if test is not None and test.key in record.metrics else []), *study.objectives, cost]
+    said = ", ".join(dict.fromkeys(metric.said(record.value(metric)) for metric in metrics))
+    return f"{record.candidate.key}  {said}: {_placement(record.candidate)}"
+
+
+def _best_of_summary(study: "StudySummary") -> str:
+    accuracy = accuracy_of(study.objectives)
+    if study.best is None:
+        return "-"
+    return accuracy.said(study.best.value(accuracy)).removeprefix("val ")
 
 
 def _cost_cells(cost: ModuleCost) -> tuple[str, ...]:

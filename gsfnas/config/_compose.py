@@ -22,7 +22,7 @@ from gsfnas.samplers import SAMPLERS
 from gsfnas.space import Space
 from gsfnas.stoppers import STOPPERS
 from gsfnas.storages import STORAGES
-from gsfnas.study._configuration import RENAMED
+from gsfnas.study._configuration import RENAMED, without_defaults
 from gsfnas.study._settings import StudySettings
 from gsfnas.train._protocol import ProtocolSettings
 from gsfnas.train._settings import TrainSettings
@@ -353,7 +353,7 @@ def _written(settings: Mapping[str, Any], found: Resolved) -> dict[str, dict[str
     return {
         section: {
             name: found.written[section][name] if (section, name) in found.from_environment else escaped(value)
-            for name, value in dataclasses.asdict(values).items()
+            for name, value in without_defaults(section, dataclasses.asdict(values)).items()
             # Options are those of a data set from outside, and few studies have bounds.
             if (section, name) not in (("data", "options"), ("study", "bounds")) or value
         }

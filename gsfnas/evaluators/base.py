@@ -111,8 +111,9 @@ class Evaluator(Protocol):
     ) -> Iterator[Measurement]:
         """Yields a measurement after each of ``budget`` epochs; resumes the run if a checkpoint is given.
 
-        The last measurement has ``is_last=True`` and the metric ``val_top1``, a fraction, which the search maximises. A run
-        writes below ``<context.folder>/<key>-<seed>/``. Raises FloatingPointError if the loss is no longer finite.
+        The last measurement has ``is_last=True`` and the metrics that are objectives of the study: ``val_top1``, a fraction,
+        unless the study has others. A run writes below ``<context.folder>/<key>-<seed>/``. Raises FloatingPointError if the
+        loss is no longer finite.
         """
         ...
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from gsfnas import plain_yaml
 from gsfnas.candidate import Candidate, Site
 from gsfnas.errors import UserError
+from gsfnas.metrics import Metric, accuracy_of, cost_of, counterpart
 from gsfnas.modules import label
-from gsfnas.record import Latency, Record, StudyRecord, pareto_front
+from gsfnas.record import Latency, Record, StudyRecord, pareto_front, rank
 
 # pandas and scipy take seconds to import, so they are imported where they are used.
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ TAIL = ("error", "device", "run_id", "source", "environment", "configuration", "
 
 @dataclass(frozen=True)
 class Spread:
-    """One candidate's accuracy over its seeds, as fractions; ``std`` is the sample standard deviation, None for one seed."""
+    """One candidate's accuracy over its seeds; ``std`` is the sample standard deviation, None for one seed."""
 
     seeds: int
     mean: float
@@ -42,7 +43,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Noise:
-    """Variation between seeds of the same candidate: pooled standard deviation (a fraction) and its degrees of freedom."""
+    """Variation between seeds of the same candidate: pooled standard deviation and its degrees of freedom."""
 
     std: float
     freedom: int
@@ -61,16 +62,41 @@ class StudyAnalysis:
 
     study: StudyRecord
 
+    @property
+    def objectives(self) -> tuple[Metric, ...]:
+        """The metrics that the study searches for."""
+        return self.study.objectives
+
+    @cached_property
+    def accuracy(self) -> Metric:
+        """The accuracy that the report is about: the first objective that is known after a run only."""
+        return accuracy_of(self.objectives)
+
+    @cached_property
+    def test(self) -> Metric | None:
+        """The same accuracy on the test split; None if the accuracy is not one of the validation split."""
+        return counterpart(self.accuracy)
+
+    @property
+    def accuracies(self) -> tuple[Metric, ...]:
+        """The accuracy, and the same on the test split."""
+        return (self.accuracy, *([] if self.test is None else [self.test]))
+
+    @cached_property
+    def cost(self) -> Metric:
+        """The cost that the report is about: the first objective that is known before a run, or else the MACs."""
+        return cost_of(self.objectives)
+
     @cached_property
     def ranked(self) -> tuple[Record, ...]:
-        """The complete records, best validation accuracy first; ties are broken by cost, then by key."""
-        done = [record for record in self.study.records if _is_complete(record)]
-        return tuple(sorted(done, key=lambda one: (-one.top1, one.cost.get("macs_fvcore", math.inf), one.candidate.key)))
+        """The complete records, best accuracy first; ties are broken by the other objectives, by cost, then by key."""
+        done = [record for record in self.study.records if self._is_complete(record)]
+        return tuple(sorted(done, key=lambda record: rank(record, self.objectives)))
 
     @cached_property
     def unfinished(self) -> tuple[Record, ...]:
         """Records and replicates without a final accuracy."""
-        return tuple(record for record in (*self.study.records, *self.study.replicates) if not _is_complete(record))
+        return tuple(record for record in (*self.study.records, *self.study.replicates) if not self._is_complete(record))
 
     @cached_property
     def baseline(self) -> Record | None:
@@ -84,22 +110,23 @@ class StudyAnalysis:
 
     @property
     def best(self) -> Record | None:
-        """The first of the ranking, which looks at the validation accuracy of the first seed only."""
+        """The first of the ranking, which looks at the accuracy of the first seed only."""
         return self.ranked[0] if self.ranked else None
 
     @cached_property
     def front(self) -> tuple[Record, ...]:
-        """The Pareto front of validation accuracy and MACs, cheapest first."""
-        return pareto_front(self.ranked)
+        """The Pareto front of the objectives, cheapest first."""
+        return pareto_front(self.ranked, self.objectives)
 
     @cached_property
     def spreads(self) -> Mapping[tuple[str, str], Spread]:
         """(key, metric) -> spread over the first run and the complete replicates."""
         values: dict[tuple[str, str], list[float]] = {}
-        for record in (*self.ranked, *(one for one in self.study.replicates if _is_complete(one))):
-            for metric in ("val_top1", "test_top1"):
-                if math.isfinite(record.metrics.get(metric, math.nan)):
-                    values.setdefault((record.candidate.key, metric), []).append(record.metrics[metric])
+        for record in (*self.ranked, *(one for one in self.study.replicates if self._is_complete(one))):
+            for metric in self.accuracies:
+                value = record.value(metric)
+                if value is not None and math.isfinite(value):
+                    values.setdefault((record.candidate.key, metric.key), []).append(value)
         return {
             name: Spread(len(found), fmean(found), stdev(found) if len(found) > 1 else None) for name, found in values.items()
         }
@@ -108,9 +135,13 @@ class StudyAnalysis:
         """The spread of a record's candidate; None if there is none."""
         return None if record is None else self.spreads.get((record.candidate.key, metric))
 
-    def noise(self, metric: str = "val_top1") -> Noise | None:
-        """Variation between seeds, pooled over all candidates that ran with several; None if none did."""
-        several = [spread for (_, name), spread in self.spreads.items() if name == metric and spread.std is not None]
+    def noise(self, metric: str | None = None) -> Noise | None:
+        """Variation of a metric (by default the accuracy) between seeds, pooled over all candidates that ran with several.
+
+        None if none did.
+        """
+        wanted = metric or self.accuracy.key
+        several = [spread for (_, name), spread in self.spreads.items() if name == wanted and spread.std is not None]
         freedom = sum(spread.seeds - 1 for spread in several)
         if not freedom:
             return None
@@ -142,11 +173,14 @@ class StudyAnalysis:
         from gsfnas.report._effects import Run, effects_of
 
         runs = [
-            Run(record.candidate, record.metrics, record.phase in ("anchor", "design"))
+            Run(record.candidate, self._accuracies_of(record), record.phase in ("anchor", "design"))
             for record in sorted(self.ranked, key=lambda one: one.number)
         ]
         sites: Mapping[str, Site | None] = dict.fromkeys(self.sites) | {one.name: one for one in self.study.sites}
-        return {metric: effects_of(runs, sites, metric) for metric in ("val_top1", "test_top1")}
+        return {metric.key: effects_of(runs, sites, metric.key) for metric in self.accuracies}
+
+    def _accuracies_of(self, record: Record) -> dict[str, float]:
+        return {metric.key: value for metric in self.accuracies if (value := record.value(metric)) is not None}
 
     @cached_property
     def named(self) -> Mapping[str, Record]:
@@ -184,7 +218,7 @@ class StudyAnalysis:
         front = {record.candidate.key for record in self.front}
         ordered = [
             *self.ranked,
-            *(record for record in self.study.records if not _is_complete(record)),
+            *(record for record in self.study.records if not self._is_complete(record)),
             *self.study.replicates,
         ]
         rows = [
@@ -198,8 +232,9 @@ class StudyAnalysis:
                 **{name: record.cost.get(name) for name in COSTS},
                 **self._latency_row(record.candidate.key),
                 "epochs": len(record.curve),
+                **record.estimates,
                 **{name: value for name, value in record.metrics.items() if name not in COLUMNS},
-                **{name: record.metrics.get(name) for name in ("val_top1", "test_top1")},
+                **{name: record.metrics.get(name) for name in COLUMNS[-2:]},
                 **{name: getattr(record, name) or None for name in TAIL[:-1]},
                 "candidate": record.candidate.to_json(),
             }
@@ -209,6 +244,10 @@ class StudyAnalysis:
         frame = pd.DataFrame(rows, columns=[*COLUMNS, *others, *TAIL])
         whole = ["rank", *COSTS, "latency_threads"]
         return frame.astype(dict.fromkeys(whole, "Int64"))
+
+    def _is_complete(self, record: Record) -> bool:
+        value = record.value(self.accuracy)
+        return record.outcome == "complete" and value is not None and math.isfinite(value)
 
     def _latency_row(self, key: str) -> dict[str, float | int | str | None]:
         latency = self.latencies.get(key)
@@ -249,10 +288,6 @@ class StudyAnalysis:
 def held_text(candidate: Candidate) -> str:
     """The insertions of a candidate on one line, as ``site=module``; ``none`` for the plain network."""
     return " ".join(f"{site}={label(insertion)}" for site, insertion in candidate.insertions) or "none"
-
-
-def _is_complete(record: Record) -> bool:
-    return record.outcome == "complete" and math.isfinite(record.metrics.get("val_top1", math.nan))
 
 
 def _conditions(latency: Latency) -> tuple[str, int, str, int]:

@@ -1,8 +1,9 @@
 """Pieces of sentences that several sections share: counts, spreads over seeds, effects."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
-from gsfnas.metrics import METRICS, NOT_RUN, Metric
+from gsfnas.metrics import NOT_RUN, Metric
 from gsfnas.record import Record
 from gsfnas.report._analysis import Spread, StudyAnalysis
 from gsfnas.report._effects import Effect
@@ -40,9 +41,40 @@ def spread_text(spread: Spread | None, metric: Metric) -> str:
     return f"{metric.text(spread.mean)}{deviation} ({spread.seeds})"
 
 
-def effect_text(effect: Effect) -> str:
+def where_ranked(analysis: StudyAnalysis) -> str:
+    """``on validation``: where the best is the best; ``by score`` if the accuracy is not one of the validation split."""
+    return f"by {analysis.accuracy.noun}" if analysis.test is None else "on validation"
+
+
+def quantity(analysis: StudyAnalysis) -> str:
+    """``top-1``: the accuracy without its split."""
+    return analysis.accuracy.noun.removeprefix("validation ")
+
+
+def with_unit(text: str, unit: str) -> str:
+    """``74.1 %``; the text alone if there is no unit."""
+    return f"{text} {unit}" if unit else text
+
+
+def in_difference_unit(metric: Metric) -> str:
+    """`` (points)``, for the heading of a column of differences; empty if there is no unit."""
+    unit = metric.difference_unit or metric.unit
+    return f" ({unit})" if unit else ""
+
+
+def in_points(analysis: StudyAnalysis) -> str:
+    """``points of top-1``: what effects on the accuracy are measured in."""
+    unit = analysis.accuracy.difference_unit or analysis.accuracy.unit
+    return f"{unit} of {quantity(analysis)}" if unit else quantity(analysis)
+
+
+def joined(names: Sequence[str]) -> str:
+    """``a, b and c``"""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def effect_text(effect: Effect, metric: Metric) -> str:
     """``+9.1 [+4.2, +14.0] *`` in points; the star if the interval excludes zero."""
-    metric = METRICS["val_top1"]
     if effect.value is None:
         return NOT_RUN
     interval = "" if effect.low is None else f" [{metric.difference(effect.low)}, {metric.difference(effect.high)}]"

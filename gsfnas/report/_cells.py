@@ -1,6 +1,7 @@
 """Cells that occur in several tables."""
 
 from gsfnas.candidate import Candidate
+from gsfnas.metrics import METRICS, Metric
 from gsfnas.record import Record
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._captions import effect_text
@@ -11,8 +12,15 @@ from gsfnas.report._table import Cell
 PER_RUN = ("params", "macs_fvcore", "macs_ptflops", "activations", "latency_median_ms")
 
 
-def effect_cell(effect: Effect) -> Cell:
-    return Cell(effect_text(effect), effect.value)
+def costs_of(analysis: StudyAnalysis) -> tuple[Metric, ...]:
+    """The metrics that tables show beside the accuracy: the usual costs, then the other objectives."""
+    shown = [*(METRICS[key] for key in PER_RUN), *analysis.objectives]
+    accuracies = {metric.key for metric in analysis.accuracies}
+    return tuple({metric.key: metric for metric in shown if metric.key not in accuracies}.values())
+
+
+def effect_cell(effect: Effect, metric: Metric) -> Cell:
+    return Cell(effect_text(effect, metric), effect.value)
 
 
 def key_cell(record: Record, mark: str = "") -> Cell:
@@ -33,4 +41,4 @@ def value_of(analysis: StudyAnalysis, record: Record | None, key: str) -> float 
     if key == "latency_median_ms":
         latency = analysis.latencies.get(record.candidate.key)
         return None if latency is None else latency.median_ms
-    return record.cost[key] if key in record.cost else record.metrics.get(key)
+    return record.value(key)

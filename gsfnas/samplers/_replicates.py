@@ -27,7 +27,7 @@ class Replicates(Sampler):
         return max(0, named * (history.num_seeds - 1) - len(history.replicates))
 
     def _missing(self, history: History, asked: Collection[Proposal]) -> Iterator[Proposal]:
-        top = best(history.records)
+        top = best(history.records, history.objectives)
         named = dict.fromkeys([*anchors(history.space), *([top.candidate] if top else [])])
         return _proposals(list(named), history, asked)
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from gsfnas.candidate import Candidate
 from gsfnas.errors import UserError, shown
-from gsfnas.record import Record, pareto_front
+from gsfnas.metrics import accuracy_of
+from gsfnas.record import Record, pareto_front, values_for_optuna
 from gsfnas.samplers._anchors import distinct_candidates
 from gsfnas.samplers.base import History, Proposal, Sampler
 from gsfnas.seeds import derive
@@ -56,11 +57,13 @@ class OptunaSampler(Sampler, Protocol):
         seed = derive("proposal", history.seed, len(seen))
         complete = sum(record.outcome == "complete" for record in history.records)
         sampler = optuna.samplers.RandomSampler(seed=seed) if complete < 2 else self.make(seed, complete)
-        study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+        maximize, minimize = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
+        directions = [maximize if metric.better == "higher" else minimize for metric in history.objectives]
+        study = optuna.create_study(directions=directions, sampler=sampler)
         known = (
             record for record in history.records if record.outcome in ("complete", "running") and record.candidate in space
         )
-        study.add_trials(_trial(record, space) for record in known)
+        study.add_trials(_trial(record, history) for record in known)
         for _ in range(_ASKS):
             trial = study.ask()
             candidate = space.suggest(trial)
@@ -134,15 +137,16 @@ def _check_at_least(least: int, name: str, value: int) -> None:
         raise UserError(f"`{name}` must be an integer of at least {least}, but got {shown(value)}")
 
 
-def _trial(record: Record, space: BoundSpace) -> "optuna.trial.FrozenTrial":
+def _trial(record: Record, history: History) -> "optuna.trial.FrozenTrial":
     from optuna.distributions import CategoricalDistribution
     from optuna.samplers import NSGAIISampler
     from optuna.trial import TrialState, create_trial
 
     is_complete = record.outcome == "complete"
+    space = history.space
     return create_trial(
         state=TrialState.COMPLETE if is_complete else TrialState.RUNNING,
-        values=[record.top1, record.gmacs] if is_complete else None,
+        values=values_for_optuna(record, history.objectives) if is_complete else None,
         params=space.encode(record.candidate),
         distributions={
             site.name: CategoricalDistribution(tuple(range(len(options))))
@@ -156,7 +160,9 @@ def _unseen(history: History, seen: set[Candidate]) -> Candidate | None:
     """A new neighbour of the Pareto front, or else any new candidate; None if none is found."""
     space = history.space
     generator = random.Random(derive("neighbour", history.seed, len(seen)))
-    for record in sorted(pareto_front(history.records), key=lambda record: -record.top1):
+    accuracy = accuracy_of(history.objectives)
+    front = pareto_front(history.records, history.objectives)
+    for record in sorted(front, key=lambda record: accuracy.loss(record.value(accuracy))):
         if record.candidate in space:
             fresh = [candidate for candidate in space.neighbours(record.candidate) if candidate not in seen]
             if fresh:

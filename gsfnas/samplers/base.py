@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from gsfnas.candidate import Candidate
+from gsfnas.metrics import DEFAULT_OBJECTIVES, Metric
 from gsfnas.record import Phase, Record
 from gsfnas.space import BoundSpace
 
@@ -29,7 +30,8 @@ class History:
     ``records`` are the first runs of all candidates and ``replicates`` the other runs, each in the order in which they began.
     For a sampler with ``sees = "lagged"``, the latest ``lag`` of ``records`` are shown as running even if they have ended.
     ``trials`` is the number of candidates requested, ``num_seeds`` the number of seeds of a replicated candidate, ``budget``
-    the epochs of a run. ``points`` are those planned by ``Sampler.plan``, as indices into ``space.options``.
+    the epochs of a run. ``points`` are those planned by ``Sampler.plan``, as indices into ``space.options``. ``objectives`` are
+    one to four metrics, each better ``higher`` or ``lower``; ``record.value(metric)`` is the value of a run.
     """
 
     space: BoundSpace
@@ -40,6 +42,7 @@ class History:
     records: Sequence[Record] = ()
     replicates: Sequence[Record] = ()
     points: Sequence[Point] = ()
+    objectives: Sequence[Metric] = DEFAULT_OBJECTIVES
 
     @property
     def wants_candidates(self) -> bool:

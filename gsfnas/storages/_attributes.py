@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from gsfnas import checked
 from gsfnas.candidate import Kind, Site
+from gsfnas.metrics import DEFAULT_OBJECTIVES, Metric, objectives_of
 from gsfnas.samplers.base import Point
 from gsfnas.space import BoundRows, BoundSpace
 
@@ -26,7 +27,7 @@ class Header:
     """What a study searches, written once when it begins. ``identity`` has its recipe, data, budget, space and sites.
 
     ``rows`` are the (name, candidate key) pairs of a space of rows. ``space_interval`` is the 95 % interval of the size if that
-    is an estimate. ``bounds`` are those of the study.
+    is an estimate. ``bounds`` are those of the study, ``objectives`` the metrics that it searches for.
     """
 
     space: str
@@ -37,6 +38,7 @@ class Header:
     rows: tuple[tuple[str, str], ...] = ()
     space_interval: tuple[int, int] | None = None
     bounds: tuple[str, ...] = ()
+    objectives: tuple[Metric, ...] = DEFAULT_OBJECTIVES
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,14 @@ def header_from_attribute(value: Any) -> Header:
         if interval is None
         else (_size(interval[0], "space_interval"), _size(interval[1], "space_interval")),
         bounds=tuple(checked.text(bound, "a bound") for bound in checked.items(identity.get("bounds", []), "identity.bounds")),
+        objectives=objectives_of_identity(identity),
     )
+
+
+def objectives_of_identity(identity: Mapping[str, Any]) -> tuple[Metric, ...]:
+    """The objectives of the study with this identity, which names them only where they are not the default ones."""
+    study = checked.mapping(identity.get("study", {}), "identity.study")
+    return objectives_of(study["objectives"], "`identity.study.objectives`") if "objectives" in study else DEFAULT_OBJECTIVES
 
 
 def asked_from_attribute(value: Any) -> Asked:

@@ -9,11 +9,13 @@ Optuna records in each line which storage object wrote it (``worker_id``): that 
 study. A worker evaluates one run at a time, in order, and writes no more of a run that another worker has resumed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gsfnas import checked
 from gsfnas.errors import UserError
+from gsfnas.metrics import Metric
 from gsfnas.record import (
     Epoch,
     Outcome,
@@ -25,7 +27,16 @@ from gsfnas.record import (
     latency_from_attributes,
     protocol_from_attributes,
 )
-from gsfnas.storages._attributes import ASKED, CONFIGURATION, DESIGN, ENDED, ENVIRONMENT, HEADER, check_attribute
+from gsfnas.storages._attributes import (
+    ASKED,
+    CONFIGURATION,
+    DESIGN,
+    ENDED,
+    ENVIRONMENT,
+    HEADER,
+    check_attribute,
+    header_from_attribute,
+)
 from gsfnas.storages._journal_file import Journal
 
 # Optuna's codes of operations and of trial states.
@@ -86,6 +97,7 @@ class _History:
         self._main, self._later = name, f"{name}.measurements"
         self._studies: list[str] = []
         self._attributes: dict[str, Any] = {}
+        self._objectives: tuple[Metric, ...] = ()
         self._trials: list[_Trial] = []
         # (key, replicate) of all runs, (key, seed) of the complete ones, keys of the complete first runs.
         self._begun: set[tuple[str, int]] = set()
@@ -169,6 +181,8 @@ class _History:
         check_attribute(name, value)
         if name == HEADER and (HEADER in self._attributes or self._later not in self._studies):
             raise UserError("the study begins a second time, or before both parts of it are there")
+        if name == HEADER:
+            self._objectives = header_from_attribute(value).objectives
         if name in (ASKED, DESIGN, ENDED) or name.startswith((ENVIRONMENT, CONFIGURATION)):
             self._require(HEADER, *([ASKED] if name == DESIGN else []))
         if name in _STUDY_ORDER:
@@ -224,8 +238,9 @@ class _History:
         return _Trial(None, "running" if entry.get("state", _RUNNING) == _RUNNING else "complete")
 
     def _check_new(self, record: Record, *, is_main: bool) -> None:
-        if "macs_fvcore" not in record.cost:
-            raise UserError("`cost.macs_fvcore` is missing")
+        for metric in self._objectives:
+            if metric.known == "before" and record.value(metric) is None:
+                raise UserError(f"`cost.{metric.key}` is missing")
         key = record.candidate.key
         if is_main != (record.phase != "replicate") or is_main != (record.replicate == 0):
             raise UserError(f"phase {record.phase} and replicate {record.replicate} do not go together")
@@ -256,7 +271,7 @@ class _History:
         if missing:
             raise UserError(f"it ends, but {missing[0]!r} is missing before it")
         if outcome == "complete":
-            _check_result(trial)
+            _check_result(trial, self._objectives)
             self._complete.add((record.candidate.key, record.seed))
             self._evaluated.update([] if record.replicate else [record.candidate.key])
         self._num_open -= 1
@@ -287,11 +302,12 @@ def _add(trial: _Trial, name: str, value: Any) -> None:
         trial.stage = _END_ORDER.index(name)
 
 
-def _check_result(trial: _Trial) -> None:
-    """Raises UserError unless the final metrics equal those of the last epoch."""
+def _check_result(trial: _Trial, objectives: Sequence[Metric]) -> None:
+    """Raises UserError unless the final metrics equal those of the last epoch and have the objectives known after it."""
     metrics = trial.said["metrics"]
-    if "val_top1" not in metrics:
-        raise UserError("`metrics.val_top1` is missing")
+    for metric in objectives:
+        if metric.known == "after" and metric.key not in metrics:
+            raise UserError(f"`metrics.{metric.key}` is missing")
     last = max(trial.epochs, default=0)
     if not last or trial.epochs[last].metrics != metrics:
         raise UserError("it is complete, but its last epoch is missing")

@@ -8,7 +8,7 @@ candidate in one line, so a kill never leaves half of one.
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import gsfnas
 from gsfnas import checked
 from gsfnas.errors import UserError
+from gsfnas.metrics import Metric, accuracy_of
 from gsfnas.record import (
     Epoch,
     Latency,
@@ -32,6 +33,7 @@ from gsfnas.record import (
     protocol_from_attributes,
     protocol_to_attributes,
     start_attributes,
+    values_for_optuna,
 )
 from gsfnas.samplers.base import Point
 from gsfnas.space import BoundSpace
@@ -51,6 +53,7 @@ from gsfnas.storages._attributes import (
     header_from_attribute,
     header_to_attribute,
     named_from_attributes,
+    objectives_of_identity,
 )
 from gsfnas.storages._journal_file import JOURNAL, Journal, open_for_writing
 from gsfnas.storages._locks import FileLock, JournalLock, exclusive, is_running, study_lock
@@ -103,18 +106,16 @@ class JournalStudy(StudyStorage):
         journal = Journal(self.path)
         self._storage = journal.replay()
         found = {study.study_name: study._study_id for study in self._storage.get_all_studies()}
-        wanted: dict[Part, str] = {"main": name, "measurements": f"{name}.measurements"}
-        missing = [study for study in wanted.values() if study not in found]
-        if missing and (access != "create" or not found.keys() <= set(wanted.values())):
+        self._names: dict[Part, str] = {"main": name, "measurements": f"{name}.measurements"}
+        is_missing = not set(self._names.values()) <= found.keys()
+        if is_missing and (access != "create" or not found.keys() <= set(self._names.values())):
             has = ", ".join(sorted(found)) or "nothing"
             raise UserError(f"{self.path} holds no gsfnas study {name!r} (it has: {has})")
-        self._ids = {part: found[study] for part, study in wanted.items() if study in found}
+        self._ids = {part: found[study] for part, study in self._names.items() if study in found}
         self._check_format(is_new=access == "create")
         _history.check(journal, name)
         if access != "read":
             self._storage = open_for_writing(self.path, JournalLock(self.path))
-            self._create(missing)
-            self._ids = {part: self._storage.get_study_id_from_name(study) for part, study in wanted.items()}
 
     def _check_format(self, *, is_new: bool) -> None:
         """Raises UserError if the study's header is missing or has another format."""
@@ -130,17 +131,22 @@ class JournalStudy(StudyStorage):
                 f"{gsfnas.__version__} with format {FORMAT}; use that version, or another study.name"
             )
 
-    def _create(self, names: list[str]) -> None:
+    def _create(self, objectives: Sequence[Metric]) -> None:
+        """Creates the two Optuna studies, or those that a killed process has not; Optuna wants to know their directions."""
         from optuna.study import StudyDirection
 
-        for name in names:
-            both = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
-            self._storage.create_new_study(both if name == self.name else both[:1], name)
+        of_part: dict[Part, Sequence[Metric]] = {"main": objectives, "measurements": [accuracy_of(objectives)]}
+        for part, metrics in of_part.items():
+            directions = [StudyDirection.MAXIMIZE if one.better == "higher" else StudyDirection.MINIMIZE for one in metrics]
+            if part not in self._ids:
+                self._ids[part] = self._storage.create_new_study(directions, self._names[part])
+            elif self._storage.get_study_directions(self._ids[part]) != directions:
+                raise UserError(f"{self.path} was begun with other objectives; remove it, or choose another study.name")
 
     @property
     def attributes(self) -> dict[str, Any]:
         """The attributes of the study, as stored in the journal."""
-        return self._storage.get_study_user_attrs(self._ids["main"])
+        return self._storage.get_study_user_attrs(self._ids["main"]) if "main" in self._ids else {}
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Writes an attribute of the study, unless it has this value already."""
@@ -155,6 +161,7 @@ class JournalStudy(StudyStorage):
 
     def write_header(self, space: BoundSpace, classes: int, identity: Mapping[str, Any]) -> None:
         """Writes the header, see ``header``."""
+        self._create(objectives_of_identity(identity))
         header = header_to_attribute(space, classes, identity, gsfnas.__version__)
         self._storage.set_study_user_attr(self._ids["main"], HEADER, header)
 
@@ -273,8 +280,10 @@ class JournalStudy(StudyStorage):
         elif record.outcome == "stopped":
             self._storage.set_trial_state_values(run.trial, TrialState.PRUNED)
         else:
-            values = [record.top1, record.gmacs] if run.part == "main" else [record.top1]
-            self._storage.set_trial_state_values(run.trial, TrialState.COMPLETE, values)
+            header = self.header
+            assert header is not None
+            objectives = header.objectives if run.part == "main" else [accuracy_of(header.objectives)]
+            self._storage.set_trial_state_values(run.trial, TrialState.COMPLETE, values_for_optuna(record, objectives))
 
     def add_latency(self, latency: Latency) -> None:
         from optuna.trial import create_trial
@@ -291,7 +300,7 @@ class JournalStudy(StudyStorage):
         self._storage.create_new_trial(self._ids["measurements"], trial)
 
     def _trials(self, part: Part) -> list[Any]:
-        return self._storage.get_all_trials(self._ids[part], deepcopy=False)
+        return self._storage.get_all_trials(self._ids[part], deepcopy=False) if part in self._ids else []
 
 
 def _run(part: Part, trial: Any) -> Run:

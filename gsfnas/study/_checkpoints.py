@@ -2,22 +2,23 @@
 
 import errno
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gsfnas.candidate import Candidate
 from gsfnas.errors import UserError
+from gsfnas.metrics import Metric
 from gsfnas.record import Record, pareto_front
 from gsfnas.storages.base import Run
 
 WEIGHTS = "weights.safetensors"
 
 
-def clean(folder: Path, runs: Iterable[Run], anchors: Iterable[Candidate]) -> None:
+def clean(folder: Path, runs: Iterable[Run], anchors: Iterable[Candidate], objectives: Sequence[Metric]) -> None:
     """Removes the checkpoints of ended runs under ``folder``, except for the weights of the Pareto front and the anchors."""
     runs = list(runs)
     main = [run.record for run in runs if run.part == "main"]
-    wanted = {*anchors, *(record.candidate for record in pareto_front(main))}
+    wanted = {*anchors, *(record.candidate for record in pareto_front(main, objectives))}
     for run in runs:
         place = folder / run.folder_name
         if run.record.outcome == "running" or not place.exists():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gsfnas.errors import UserError
+from gsfnas.metrics import DEFAULT_OBJECTIVES
 
 # Patterns of dotted keys that may change when a study is resumed: they affect how much is run and where, not the results.
 MAY_DIFFER = (
@@ -40,6 +41,9 @@ RENAMED: Mapping[str, str] = {
     "study.design_share": "study.initial_fraction",
 }
 
+# Settings that are left out of configurations and identities where they have these values, as they were before they existed.
+LEFT_OUT: Mapping[str, Any] = {"study.objectives": tuple(metric.objective for metric in DEFAULT_OBJECTIVES)}
+
 _SHOWN = 4
 _PROPOSALS = "study.proposals"
 # The sections whose settings have defaults.
@@ -57,9 +61,16 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def without_defaults(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a section as plain values, without those of ``LEFT_OUT`` that have the value stated there."""
+    kept = {name: value for name, value in values.items() if LEFT_OUT.get(f"{section}.{name}", ...) != value}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """``dotted.key: old -> new`` for each changed key that must not change."""
-    before, after = ({RENAMED.get(key, key): value for key, value in flatten(one).items()} for one in (old, new))
+    implied = {key: list(value) for key, value in LEFT_OUT.items()}
+    before, after = (implied | {RENAMED.get(key, key): value for key, value in flatten(one).items()} for one in (old, new))
     # Settings that a later version added. If they change results, the fingerprints of recipe and data differ too.
     later = {key for key in after.keys() - before.keys() if key.partition(".")[0] in _SECTIONS}
     keys = [key for key in sorted({*before, *after} - later) if not any(fnmatchcase(key, pattern) for pattern in MAY_DIFFER)]

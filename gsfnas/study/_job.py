@@ -33,7 +33,7 @@ class Job:
 
     ``budget`` is in epochs. ``recipe`` and ``data`` are fingerprints; ``environment`` and ``configuration`` are the hashes that
     the study stores them under. ``deadline`` is in seconds since the Unix epoch. ``call`` is a unique id of this call of the
-    study.
+    study. ``price`` computes ``Record.cost``, and ``estimate``, if there is one, ``Record.estimates``.
     """
 
     settings: StudySettings
@@ -49,6 +49,7 @@ class Job:
     environment: str
     configuration: str
     deadline: float | None = None
+    estimate: Callable[[Candidate], Mapping[str, float]] | None = None
     call: str = field(default_factory=lambda: uuid4().hex)
 
     @property
@@ -75,4 +76,5 @@ def history_of(job: Job, storage: StudyStorage, runs: list[Run], trials: int | N
         records=tuple(run.record for run in runs if run.part == "main"),
         replicates=tuple(run.record for run in runs if run.part == "measurements"),
         points=storage.design,
+        objectives=job.settings.metrics,
     )

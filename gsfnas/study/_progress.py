@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from gsfnas.metrics import DEFAULT_OBJECTIVES, Metric, accuracy_of
 from gsfnas.record import Record, best
 from gsfnas.study._worker import Event
 
@@ -27,9 +28,10 @@ class StudyProgress:
         num_left: Callable[[Sequence[Record]], int],
         workers: int,
         names: Mapping[str, str],
+        objectives: Sequence[Metric] = DEFAULT_OBJECTIVES,
     ) -> None:
         self.console = console
-        self._names = names
+        self._names, self._objectives = names, objectives
         self._known = {(record.candidate, record.seed): record for record in records}
         self._num_left, self._workers = num_left, workers
         self._began: dict[int, float] = {}
@@ -86,7 +88,7 @@ class StudyProgress:
         result = record.error or ""
         if record.outcome == "complete":
             took = f"{record.seconds:.0f} s" if record.source is None else f"from study {record.source}"
-            result = f"val {record.top1:6.1%}  {record.gmacs:.4g} GMACs  {took}"
+            result = "  ".join([*(metric.said(record.value(metric), width=6) for metric in self._objectives), took])
         parts = [f"[{ended}/{ended + left}] {self._title(record)}: {result}", self._best(), self._time_left(left)]
         return "; ".join(part for part in parts if part)
 
@@ -97,8 +99,9 @@ class StudyProgress:
         return f"{record.phase}{replicate} {name} ({modules} module{'' if modules == 1 else 's'})"
 
     def _best(self) -> str:
-        top = best(record for record in self._known.values() if record.phase != "replicate")
-        return f"best val {top.top1:.1%}" if top else ""
+        top = best((record for record in self._known.values() if record.phase != "replicate"), self._objectives)
+        accuracy = accuracy_of(self._objectives)
+        return f"best {accuracy.said(top.value(accuracy))}" if top else ""
 
     def _time_left(self, left: int) -> str:
         seconds = self.seconds_left

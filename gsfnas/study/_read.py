@@ -10,6 +10,7 @@ from typing import Literal
 
 from gsfnas.component import find
 from gsfnas.errors import UserError, unknown
+from gsfnas.metrics import DEFAULT_OBJECTIVES, Metric
 from gsfnas.record import Record, StudyRecord, best
 from gsfnas.samplers import Design, anchors, distinct_candidates
 from gsfnas.seeds import run_id, training_seed
@@ -38,6 +39,7 @@ class StudySummary:
     best: Record | None
     changed: datetime
     problem: str | None = None
+    objectives: tuple[Metric, ...] = DEFAULT_OBJECTIVES
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,16 @@ def summarise_study(runs: str | Path, name: str, kept_in: Storage | None = None)
     status: Status = "running" if keeper.is_running(storage.folder) else "complete" if storage.is_complete else "unfinished"
     changed = datetime.fromtimestamp(storage.last_change() or time.time()).astimezone()
     num_failed = sum(run.outcome == "failed" for run in ended)
-    return StudySummary(name, status, len(ended), num_failed, asked, best(record.records), changed)
+    return StudySummary(
+        name,
+        status,
+        len(ended),
+        num_failed,
+        asked,
+        best(record.records, record.objectives),
+        changed,
+        objectives=record.objectives,
+    )
 
 
 def load_study(runs: str | Path, name: str, kept_in: Storage | None = None) -> StudyRecord:
@@ -184,6 +195,7 @@ def read_study(storage: StudyStorage) -> StudyRecord:
         rows=header.rows,
         space_interval=header.space_interval,
         bounds=header.bounds,
+        objectives=header.objectives,
     )
 
 

@@ -26,7 +26,7 @@ from gsfnas.storages._attributes import ASKED, CONFIGURATION, DESIGN, ENDED, ENV
 from gsfnas.storages.base import StudyStorage
 from gsfnas.study._bounds import check_enough, left_out, within_bounds
 from gsfnas.study._checkpoints import disk_full, is_disk_full
-from gsfnas.study._configuration import differences, refuse
+from gsfnas.study._configuration import differences, refuse, without_defaults
 from gsfnas.study._job import Job, Price
 from gsfnas.study._progress import StudyProgress
 from gsfnas.study._protocols import Measure, Protocol, measure_protocol
@@ -176,7 +176,7 @@ def _search(job: Job, storage: StudyStorage, executor: Executor, device: str, co
         if executor.workers > settings.lag + 1 and not is_named:
             line = f"study.lag={settings.lag} lets at most {settings.lag + 1} runs of the search go side by side"
             console.print(f"{line}; some of the {executor.workers} workers will wait", highlight=False)
-        progress = StudyProgress(console, records, scheduler.num_left, executor.workers, names)
+        progress = StudyProgress(console, records, scheduler.num_left, executor.workers, names, settings.metrics)
         with progress, blaming(executor, "executor"):
             executor.run(Work(job), device, progress.on_event, progress.say)
     main = sum(run.part == "main" for run in storage.runs())
@@ -249,8 +249,8 @@ def _identity_of_study(job: Job, parts: Parts) -> dict[str, Any]:
     if space.bounds:
         identity["bounds"] = [str(bound) for bound in space.bounds]
     sampler = ", ".join(_name_of(one, SAMPLERS) for one in (given if isinstance(given, tuple) else (given,)))
-    stopper = _name_of(parts.stopper, STOPPERS)
-    return {**identity, "study": {"proposals": digest(proposals), "sampler": sampler, "stopper": stopper}}
+    study = {"proposals": digest(proposals), "sampler": sampler, "stopper": _name_of(parts.stopper, STOPPERS)}
+    return {**identity, "study": study | without_defaults("study", {"objectives": settings.objectives})}
 
 
 def _name_of(part: Sampler | Stopper, shipped: Mapping[str, str]) -> str:

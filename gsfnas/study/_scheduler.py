@@ -132,6 +132,7 @@ class Scheduler:
             seed=seed,
             replicate=replicate,
             cost=dict(job.price(candidate)),
+            estimates=dict(job.estimate(candidate)) if job.estimate is not None else {},
             run_id=run_id(candidate.key, seed, job.recipe, job.data),
             environment=job.environment,
             configuration=job.configuration,
@@ -165,7 +166,7 @@ class Scheduler:
         self._clean(self.storage.runs())
 
     def _clean(self, runs: list[Run]) -> None:
-        clean(self.job.checkpoints, runs, anchors(self.job.space))
+        clean(self.job.checkpoints, runs, anchors(self.job.space), self.job.settings.metrics)
 
 
 @dataclass(frozen=True)

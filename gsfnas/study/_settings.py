@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsfnas.errors import UserError, shown
+from gsfnas.metrics import DEFAULT_OBJECTIVES, Metric, objectives_of
 from gsfnas.space import parse_bounds
 
 # (minimum, maximum). Counts above are more than a study could hold; a seed above does not fit a signed 64-bit integer.
@@ -34,7 +35,8 @@ class StudySettings:
     but the latest ``lag``, so at most ``lag`` + 1 of its runs are evaluated in parallel. ``replicates`` is the number of seeds
     for the two anchors and the best candidate. ``latency`` is whether the latency of every candidate is measured after the
     search, on this machine. ``runs`` is the folder that holds the studies. ``bounds``, such as ``params<=2e5``, restrict the
-    candidates to those within them. Raises UserError for a value out of range.
+    candidates to those within them. ``objectives`` are one to four names of metrics (``gsfnas.metrics``). Raises UserError for
+    a value out of range.
     """
 
     name: str
@@ -47,8 +49,10 @@ class StudySettings:
     latency: bool = True
     runs: str = "runs"
     bounds: tuple[str, ...] = ()
+    objectives: tuple[str, ...] = tuple(metric.objective for metric in DEFAULT_OBJECTIVES)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "objectives", tuple(metric.objective for metric in objectives_of(self.objectives)))
         check_name(self.name)
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
@@ -66,6 +70,11 @@ class StudySettings:
             raise UserError(f"`study.runs` must be a folder, but got {shown(self.runs)}")
         # One text is a list too: Hydra's grammar has no `<` in a list, so it comes as text from the command line.
         object.__setattr__(self, "bounds", tuple(str(bound) for bound in parse_bounds(self.bounds)))
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The objectives as metrics."""
+        return objectives_of(self.objectives)
 
     @property
     def folder(self) -> Path:

@@ -77,6 +77,7 @@ class Work:
                         is_prepared = True
                         prepare(job, Context(job.checkpoints, device, threads, _progress(tell)))
                     record = evaluate(job, storage, assignment, device)
+                record = with_objectives(job, storage, record)
                 scheduler.finish(assignment, record)
                 tell(Event("end", record))
         except OSError as error:
@@ -114,6 +115,21 @@ def reuse(job: Job, storage: StudyStorage, assignment: Assignment, cached: Cache
     told = cached.record
     record = replace(assignment.run.record, outcome="complete", metrics=told.metrics, curve=told.curve, source=told.source)
     return replace(record, device=told.device, seconds=told.seconds)
+
+
+def with_objectives(job: Job, storage: StudyStorage, record: Record) -> Record:
+    """The record, as failed if it is complete but lacks an objective.
+
+    Raises UserError if no run of the study has had all objectives, since then none ever will.
+    """
+    missing = [metric.key for metric in job.settings.metrics if record.value(metric) is None]
+    if record.outcome != "complete" or not missing:
+        return record
+    given = ", ".join(sorted(record.metrics)) or "nothing"
+    reason = f"the evaluator measured no {missing[0]}, an objective of the study; it measured {given}"
+    if any(run.record.outcome == "complete" for run in storage.runs()):
+        return failed(record, reason, metrics={})
+    raise UserError(f"{reason}; choose study.objectives among these, with another study.name or without {job.folder}")
 
 
 def evaluate(job: Job, storage: StudyStorage, assignment: Assignment, device: str) -> Record:
@@ -173,8 +189,6 @@ def _measure(job: Job, storage: StudyStorage, run: Run) -> Measurement:
         raise RuntimeError(f"the evaluator yielded no last measurement: that of epoch {last.epoch} says no is_last=True")
     if last is None or not last.is_last:
         raise RuntimeError(f"the evaluator ended after {last.epoch if last else 0} of {job.budget} epochs")
-    if "val_top1" not in last.metrics:
-        raise RuntimeError("the evaluator measured no val_top1")
     return last
 
 

@@ -16,6 +16,7 @@ from gsfnas.candidate import Candidate
 from gsfnas.evaluators import Evaluator, Measurement
 from gsfnas.executors import Task
 from gsfnas.executors.base import Executor
+from gsfnas.metrics import DEFAULT_OBJECTIVES, Metric
 from gsfnas.record import Epoch, Outcome, Record, StudyRecord
 from gsfnas.samplers import Anchors, History, Proposal, Random, Replicates, Sampler
 from gsfnas.seeds import derive, training_seed
@@ -78,10 +79,12 @@ def run_small(
     trials: int = 10,
     replicates: int = 2,
     lag: int = 3,
+    objectives: Sequence[str] = ("val_top1", "macs_fvcore"),
 ) -> StudyRecord:
     """Runs a complete study below ``folder``; by default, with the fake evaluator and one worker."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = StudySettings("small", trials=trials, replicates=replicates, lag=lag, runs=str(folder / "runs"))
+    settings = replace(settings, objectives=tuple(objectives))
     parts = Parts(
         evaluator or UnevenEvaluator(folder),
         Random() if sampler is None else sampler,
@@ -144,13 +147,20 @@ class Step:
 
 
 def steps(
-    samplers: Sequence[Sampler], space: BoundSpace, *, trials: int, num_seeds: int = 2, seed: int = 0, lag: int = 3
+    samplers: Sequence[Sampler],
+    space: BoundSpace,
+    *,
+    trials: int,
+    num_seeds: int = 2,
+    seed: int = 0,
+    lag: int = 3,
+    objectives: Sequence[Metric] = DEFAULT_OBJECTIVES,
 ) -> Iterator[Step]:
     """Simulates a study with one worker, and yields every call of a sampler until none of them proposes anything.
 
     Every third run fails. The simulation also ends if a sampler repeats a proposal.
     """
-    history = History(space, seed, trials, num_seeds, BUDGET)
+    history = History(space, seed, trials, num_seeds, BUDGET, objectives=objectives)
     for sampler in samplers:
         history = replace(history, points=tuple(sampler.plan(history)))
     while True:

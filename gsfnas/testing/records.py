@@ -207,7 +207,7 @@ def placement_study(noise: float = 1.2) -> StudyRecord:
                 )
             )
     done = [one for one in records if one.outcome == "complete"]
-    best = max(done, key=lambda one: one.top1)
+    best = max(done, key=lambda one: one.metrics["val_top1"])
     replicates = [
         record(100 + 2 * number + again, anchor, "replicate", replicate=again + 1, noise=noise, top1=top1)
         for number, (anchor, top1) in enumerate([(empty, None), (full, 69.0), (best.candidate, None)])

@@ -19,6 +19,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from gsfnas.metrics import DEFAULT_OBJECTIVES, Metric, objectives_of
 from gsfnas.record import Phase
 from gsfnas.samplers import Sampler, distinct_candidates
 from gsfnas.samplers.base import Sees
@@ -28,6 +29,7 @@ from gsfnas.testing._small import Step, Threads, comparable, default_chain, fake
 from gsfnas.testing.fake import make_bounded_space, make_coupled_space, make_space
 
 _LAG = 3
+_OBJECTIVES = ("macs_fvcore", "train_loss", "max:test_top1", "val_top1")
 _SPACES: Mapping[str, Callable[[], BoundSpace]] = {
     "64 candidates": lambda: make_space(6, (0.25,)),
     "9 candidates": lambda: make_space(2, (0.25, 0.5)),
@@ -124,6 +126,20 @@ class SamplerConformance:
                 again = sampler.propose(before_lag(other, _LAG), step.asked)
                 assert again == step.proposal, f"it proposes {again} if the latest runs are {outcome}"
 
+    @pytest.mark.parametrize("number", range(1, 5))
+    def test_it_takes_any_number_of_objectives(
+        self, sampler: Sampler, chain: Sequence[Sampler], space: BoundSpace, number: int
+    ) -> None:
+        """One to four, to be minimised or maximised, the first of which may be a cost."""
+        objectives = objectives_of(_OBJECTIVES[:number])
+        found = list(_calls_of(sampler, chain, space, 10, objectives))
+        proposals = [step.proposal for step in found if step.proposal is not None]
+        assert proposals, "it never proposed anything"
+        for proposal in proposals:
+            assert proposal.candidate in space or proposal.candidate == space.empty
+        for step in found[-3:]:
+            assert sampler.propose(step.history, step.asked) == step.proposal, "asked once more, it proposes another run"
+
     def test_it_does_not_change_its_arguments(self, sampler: Sampler, chain: Sequence[Sampler], space: BoundSpace) -> None:
         for step in _calls_of(sampler, chain, space, 10):
             history, asked = copy.deepcopy(step.history), set(step.asked)
@@ -148,10 +164,16 @@ class SamplerConformance:
         assert all(record.outcome == "complete" for record in one.records)
 
 
-def _calls_of(sampler: Sampler, chain: Sequence[Sampler], space: BoundSpace, trials: int) -> "list[Step]":
+def _calls_of(
+    sampler: Sampler,
+    chain: Sequence[Sampler],
+    space: BoundSpace,
+    trials: int,
+    objectives: Sequence[Metric] = DEFAULT_OBJECTIVES,
+) -> "list[Step]":
     """All calls of ``sampler`` in a study with this chain. Fails if there are too many."""
     found = []
-    for step in steps(chain, space, trials=trials, lag=_LAG):
+    for step in steps(chain, space, trials=trials, lag=_LAG, objectives=objectives):
         if step.sampler is sampler:
             found.append(step)
         assert len(found) < 300, "it proposes runs without end"

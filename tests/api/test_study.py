@@ -53,7 +53,7 @@ def test_a_study_is_made_of_values_and_tells_how_it_stands(tmp_path):
     assert len(record.records) == 6
     assert study.record() == record == load_study(tmp_path / "runs", "mine")
     assert (study.status().status, study.status().done) == ("complete", 6)
-    assert study.best().top1 == max(one.top1 for one in record.records)
+    assert study.best().value("val_top1") == max(one.value("val_top1") for one in record.records)
     assert study.report(tmp_path / "reports") == tmp_path / "reports" / "mine" / "report.html"
 
 

@@ -33,7 +33,7 @@ def test_front_is_what_nothing_dominates_on_validation() -> None:
     analysis = StudyAnalysis(synthetic.placement_study())
     front = {record.number for record in analysis.front}
     for one, other in product(analysis.ranked, repeat=2):
-        if other.top1 >= one.top1 and other.gmacs < one.gmacs:
+        if other.value("val_top1") >= one.value("val_top1") and other.value("macs_fvcore") < one.value("macs_fvcore"):
             assert one.number not in front
 
 

@@ -32,7 +32,7 @@ def test_one_candidate_with_two_names_is_one_point() -> None:
 
 def test_strips_are_sorted_by_validation() -> None:
     rows = strips.strips(StudyAnalysis(synthetic.placement_study())).rows
-    assert [strip.val_top1 for strip in rows] == sorted((strip.val_top1 for strip in rows), reverse=True)
+    assert [strip.accuracy for strip in rows] == sorted((strip.accuracy for strip in rows), reverse=True)
     assert rows[-1].cells == ("",) * 8
 
 

@@ -68,7 +68,7 @@ def count(analysis: StudyAnalysis) -> Shown | None:
     """A section as a function, with a figure of Plotly's own."""
     if not analysis.ranked:
         return None
-    bar = go.Figure(go.Bar(y=[one.top1 for one in analysis.ranked]), layout={"template": "none"})
+    bar = go.Figure(go.Bar(y=[one.value("val_top1") for one in analysis.ranked]), layout={"template": "none"})
     return Shown("Count", paragraphs=(f"{len(analysis.ranked)} runs",), figure=Figure("count", "Bars", bar))
 
 

@@ -59,7 +59,7 @@ def test_a_space_within_bounds_is_searched_to_its_end(lab):
 def test_rules_hold_in_a_study(lab):
     space = make_coupled_space()
     study = lab.run(space, trials=30, replicates=1, bounds=("macs_fvcore<=1.25e9",))
-    assert all(record.candidate in space and record.gmacs <= 1.25 for record in study.records)
+    assert all(record.candidate in space and record.value("macs_fvcore") <= 1.25e9 for record in study.records)
     assert len(study.records) == 30
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from gsfnas.metrics import METRICS, NOT_RUN
+from gsfnas.metrics import NOT_RUN
 from gsfnas.report._contents import Contents
 from gsfnas.report._plotly import to_json
 from gsfnas.report._style import module_of
@@ -36,8 +36,6 @@ def page(contents: Contents, images: Mapping[str, bytes]) -> str:
             script=_resource("page.js"),
             library=Markup(get_plotlyjs()),
             plots=Markup(f"{{{plots}}}"),
-            percent=METRICS["val_top1"],
-            gmacs=METRICS["macs_fvcore"],
             not_run=NOT_RUN,
             long=LONG,
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from gsfnas.errors import UserError, shown
+from gsfnas.metrics import METRICS, Metric
 from gsfnas.report._table import Table, check_name
 
 if TYPE_CHECKING:
@@ -24,22 +25,35 @@ Plot = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class StripRow:
-    """One candidate: ``cells`` holds the module's label for each site in depth order, or an empty text."""
+    """One candidate: ``cells`` holds the module's label for each site in depth order, or an empty text.
+
+    ``accuracy`` and ``cost`` are values of the chart's two metrics.
+    """
 
     key: str
     names: tuple[str, ...]
-    val_top1: float
-    macs: float
+    accuracy: float | None
+    cost: float | None
     cells: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class StripChart:
-    """Candidates as rows of coloured cells, one per site, best candidate first; ``colours`` maps module -> colour."""
+    """Candidates as rows of coloured cells, one per site, best candidate first; ``colours`` maps module -> colour.
+
+    ``accuracy`` and ``cost`` are the metrics that stand beside each row.
+    """
 
     sites: tuple[str, ...]
     rows: tuple[StripRow, ...]
     colours: Mapping[str, str]
+    accuracy: Metric = METRICS["val_top1"]
+    cost: Metric = METRICS["macs_fvcore"]
+
+    @property
+    def decimals(self) -> int:
+        """The number of decimals of the costs."""
+        return self.cost.decimals(row.cost for row in self.rows if row.cost is not None)
 
 
 @dataclass(frozen=True)

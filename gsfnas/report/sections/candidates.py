@@ -1,10 +1,10 @@
-"""A table of all candidates, ranked by validation accuracy."""
+"""A table of all candidates, ranked by accuracy."""
 
 from collections.abc import Mapping
 
 from gsfnas.metrics import METRICS
 from gsfnas.report._analysis import StudyAnalysis
-from gsfnas.report._cells import PER_RUN, key_cell, strip_cell, value_of
+from gsfnas.report._cells import costs_of, key_cell, strip_cell, value_of
 from gsfnas.report._style import module_signs
 from gsfnas.report._table import Cell, Column, Table
 from gsfnas.report.sections.base import Section, Shown
@@ -24,10 +24,10 @@ class Candidates(Section):
 
 
 def candidates(analysis: StudyAnalysis) -> Table:
-    """One row per candidate, ranked by validation accuracy; candidates without a result come last."""
+    """One row per candidate, ranked by accuracy; candidates without a result come last."""
     records = [*analysis.ranked, *(one for one in analysis.unfinished if one.phase != "replicate")]
     front = {record.candidate.key for record in analysis.front}
-    metrics = [METRICS[key] for key in (*PER_RUN, "val_top1", "test_top1")]
+    metrics = [*analysis.accuracies, *costs_of(analysis)]
     values = {metric.key: [value_of(analysis, record, metric.key) for record in records] for metric in metrics}
     decimals = {metric.key: metric.decimals(v for v in values[metric.key] if v is not None) for metric in metrics}
     rows, marked = [], set()
@@ -45,8 +45,7 @@ def candidates(analysis: StudyAnalysis) -> Table:
                 Cell("copy", copy=record.candidate.to_json()),
                 strip_cell(analysis, record.candidate),
                 Cell(", ".join(analysis.titles(record)) if analysis.is_of_rows else record.phase),
-                *measured[-2:],
-                *measured[:-2],
+                *measured,
                 Cell(str(len(record.curve)), float(len(record.curve))),
                 Cell(f"{record.seconds:,.0f}", record.seconds),
                 Cell(str(record.seed), float(record.seed)),
@@ -55,14 +54,14 @@ def candidates(analysis: StudyAnalysis) -> Table:
         )
     return Table(
         name="candidates",
-        caption="Every candidate, ranked by the validation top-1 of its first seed. ◆ marks the Pareto front.",
+        caption=f"Every candidate, ranked by the {analysis.accuracy.noun} of its first seed. ◆ marks the Pareto front.",
         columns=(
             Column("#", True),
             Column("Candidate"),
             Column("JSON", is_copy=True),
             Column("Sites"),
             Column("Row" if analysis.is_of_rows else "Phase"),
-            *(Column(metric.short_heading, True) for metric in (*metrics[-2:], *metrics[:-2])),
+            *(Column(metric.short_heading, True) for metric in metrics),
             Column(METRICS["epochs"].heading, True),
             Column(METRICS["seconds"].heading, True),
             Column("Seed", True),

@@ -1,11 +1,8 @@
 """Reservations about the numbers: noise, selection, length of training, the data set."""
 
-from gsfnas.metrics import METRICS
 from gsfnas.report._analysis import StudyAnalysis
-from gsfnas.report._captions import count
+from gsfnas.report._captions import count, where_ranked, with_unit
 from gsfnas.report.sections.base import Section, Shown
-
-_PERCENT = METRICS["val_top1"]
 
 
 class Caveats(Section):
@@ -19,13 +16,7 @@ def caveats(analysis: StudyAnalysis) -> list[str]:
     """The reservations that apply to this study, a sentence or two each."""
     found = [_noise(analysis)]
     if analysis.ranked:
-        found += [
-            "The best and the front are selected on validation accuracy, which is therefore optimistic for them: the first of "
-            "a ranking owes part of its lead to luck. Compare on test.",
-            "Test accuracy was scored once a run and seen neither by the sampler nor by the selection."
-            if not analysis.is_of_rows
-            else "Test accuracy was scored once a run and selected nothing.",
-        ]
+        found += _selection(analysis)
         epochs = sorted({len(record.curve) for record in analysis.ranked})
         length = count(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"
         found.append(
@@ -46,15 +37,34 @@ def caveats(analysis: StudyAnalysis) -> list[str]:
     return found
 
 
+def _selection(analysis: StudyAnalysis) -> list[str]:
+    """That the selection is optimistic, and whether the test split was kept out of it."""
+    luck = "which is therefore optimistic for them: the first of a ranking owes part of its lead to luck."
+    if analysis.test is None:
+        return [f"The best and the front are selected {where_ranked(analysis)}, {luck}"]
+    if analysis.test.key in {metric.key for metric in analysis.objectives}:
+        return [f"The front is selected on test accuracy too, {luck} Nothing here was kept out of the selection."]
+    return [
+        f"The best and the front are selected on validation accuracy, {luck} Compare on test.",
+        "Test accuracy was scored once a run and seen neither by the sampler nor by the selection."
+        if not analysis.is_of_rows
+        else "Test accuracy was scored once a run and selected nothing.",
+    ]
+
+
 def _noise(analysis: StudyAnalysis) -> str:
     noise = analysis.noise()
     if noise is None:
         return "No candidate ran with several seeds: the noise between seeds is unknown, so do not trust small differences."
     keys = {record.candidate.key for record in analysis.ranked}
-    single = sum(analysis.spreads[key, "val_top1"].seeds == 1 for key in keys)
+    metric = analysis.accuracy
+    single = sum(analysis.spreads[key, metric.key].seeds == 1 for key in keys)
+    unit = metric.difference_unit or metric.unit
+    std, smallest = (with_unit(metric.text(value), unit) for value in (noise.std, noise.smallest_difference))
+    where = where_ranked(analysis)
     return (
         f"{single} of {len(keys)} candidates ran with one seed. The standard deviation between seeds is "
-        f"{_PERCENT.text(noise.std)} points on validation ({count(noise.freedom, 'degree')} of freedom), so the smallest "
-        f"difference between two single runs that means something (95 % level) is {_PERCENT.text(noise.smallest_difference)} "
-        "points; among many pairs some differ by more by chance."
+        f"{std} {where} ({count(noise.freedom, 'degree')} of freedom), so the smallest "
+        f"difference between two single runs that means something (95 % level) is {smallest}; "
+        "among many pairs some differ by more by chance."
     )

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from gsfnas.metrics import METRICS, NOT_RUN
 from gsfnas.report._analysis import StudyAnalysis
-from gsfnas.report._captions import spread_text
-from gsfnas.report._cells import PER_RUN, key_cell, strip_cell, value_of
+from gsfnas.report._captions import spread_text, where_ranked, with_unit
+from gsfnas.report._cells import costs_of, key_cell, strip_cell, value_of
 from gsfnas.report._table import Cell, Column, Table
 from gsfnas.report.sections.base import Section, Shown
 
@@ -37,17 +37,16 @@ def comparison(analysis: StudyAnalysis) -> Table:
             Cell(""),
         ),
     ]
-    for metric in (METRICS["val_top1"], METRICS["test_top1"]):
+    for metric in analysis.accuracies:
         spreads = {name: analysis.spread(named.get(name), metric.key) for name in names}
         first, last = spreads["baseline"], spreads["best"]
         gap = None if first is None or last is None else last.mean - first.mean
-        text = NOT_RUN if gap is None else f"{metric.difference(gap)} {metric.difference_unit}"
+        text = NOT_RUN if gap is None else with_unit(metric.difference(gap), metric.difference_unit)
         rows.append((Cell(metric.heading), *(Cell(spread_text(spreads[name], metric)) for name in names), Cell(text)))
-    for key in PER_RUN:
-        metric = METRICS[key]
-        values = {name: value_of(analysis, named.get(name), key) for name in names}
+    for metric in costs_of(analysis):
+        values = {name: value_of(analysis, named.get(name), metric.key) for name in names}
         decimals = metric.decimals(value for value in values.values() if value is not None)
-        before, after = value_of(analysis, baseline, key), value_of(analysis, best, key)
+        before, after = value_of(analysis, baseline, metric.key), value_of(analysis, best, metric.key)
         text = NOT_RUN
         if before is not None and after is not None:
             share = f" ({METRICS['val_top1'].difference(after / before - 1)} %)" if before else ""
@@ -55,7 +54,7 @@ def comparison(analysis: StudyAnalysis) -> Table:
         rows.append((Cell(metric.heading), *(Cell(metric.text(values[name], decimals)) for name in names), Cell(text)))
     return Table(
         name="comparison",
-        caption=f"{_listed(names)} on validation. Accuracies: mean ± standard deviation over the seeds in brackets.",
+        caption=f"{_listed(names)} {where_ranked(analysis)}. Accuracies: mean ± standard deviation over the seeds in brackets.",
         columns=(
             Column(""),
             *(Column(name.capitalize(), True) for name in names),

@@ -58,7 +58,7 @@ def curves(analysis: StudyAnalysis, metric: str) -> tuple[Curve, ...]:
 
 def _panels(analysis: StudyAnalysis) -> list[tuple[Metric, tuple[Curve, ...]]]:
     """The metrics to be drawn and their curves, without metrics that have none."""
-    found = [(METRICS[key], curves(analysis, key)) for key in ("val_top1", "train_loss")]
+    found = [(metric, curves(analysis, metric.key)) for metric in (analysis.accuracy, METRICS["train_loss"])]
     return [(metric, drawn) for metric, drawn in found if drawn]
 
 

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from gsfnas.metrics import METRICS, NOT_RUN
+from gsfnas.metrics import METRICS, NOT_RUN, Metric
 from gsfnas.report._analysis import StudyAnalysis
-from gsfnas.report._captions import count
+from gsfnas.report._captions import count, in_difference_unit, in_points, quantity, with_unit
 from gsfnas.report._cells import effect_cell
 from gsfnas.report._effects import Effects
 from gsfnas.report._matplotlib import INK, QUIET, say
@@ -16,8 +16,6 @@ from gsfnas.report.sections.base import Figure, Section, Shown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-_PERCENT = METRICS["val_top1"]
-
 
 class SiteEffects(Section):
     """Applies to all studies but those of named rows, which have no design."""
@@ -26,13 +24,13 @@ class SiteEffects(Section):
         return not analysis.is_of_rows
 
     def show(self, analysis: StudyAnalysis) -> Shown:
-        effects = analysis.effects["val_top1"]
+        effects, metric = analysis.effects[analysis.accuracy.key], analysis.accuracy
         has_values = any(effect.value is not None for effect in effects.sites)
         figure = Figure(
             name="site_effects",
             alt="Main effect of each site with its 95 % interval",
-            interactive=plot(effects) if has_values else None,
-            draw=lambda canvas: draw(canvas, effects),
+            interactive=plot(effects, metric) if has_values else None,
+            draw=lambda canvas: draw(canvas, effects, metric),
             size=(7.5, 1.4 + 0.34 * max(3, len(effects.sites))),
             is_empty=not has_values,
         )
@@ -46,42 +44,46 @@ class SiteEffects(Section):
 
 
 def sites(analysis: StudyAnalysis) -> Table:
-    """One row per site: its effect on validation and on test, in points."""
+    """One row per site: its effect on the accuracy, and on that of the test split."""
     known = {site.name: site for site in analysis.study.sites}
     rows = []
-    for val, test in zip(analysis.effects["val_top1"].sites, analysis.effects["test_top1"].sites, strict=True):
-        site = known.get(val.name)
+    for effects in zip(*(analysis.effects[metric.key].sites for metric in analysis.accuracies), strict=True):
+        first = effects[0]
+        site = known.get(first.name)
         where = f"{site.channels} × {site.height} × {site.width}" if site else NOT_RUN
         rows.append(
             (
-                Cell(val.name, is_code=True),
+                Cell(first.name, is_code=True),
                 Cell(where),
-                Cell(f"{val.held} of {val.runs}"),
-                *(effect_cell(effect) for effect in (val, test)),
+                Cell(f"{first.held} of {first.runs}"),
+                *(effect_cell(effect, metric) for effect, metric in zip(effects, analysis.accuracies, strict=True)),
             )
         )
     columns = (
         Column("Site"),
         Column("Channels × height × width", True),
         Column("Held by", True),
-        Column("Validation top-1 (points)", True),
-        Column("Test top-1 (points)", True),
+        *(Column(f"{metric.label}{in_difference_unit(metric)}", True) for metric in analysis.accuracies),
     )
-    caption = "A module at the site rather than nothing, in points of top-1 with the 95 % interval; * where it leaves out zero."
+    unit = in_points(analysis)
+    caption = f"A module at the site rather than nothing, in {unit} with the 95 % interval; * where it leaves out zero."
     return Table("sites", caption, columns, tuple(rows), width="middle")
 
 
 def effects_note(analysis: StudyAnalysis) -> str:
     """How the effects were computed, and how to read them."""
-    effects = analysis.effects["val_top1"]
+    metric = analysis.accuracy
+    effects = analysis.effects[metric.key]
     if not effects.runs:
         return "No run is complete, so nothing can be said about the sites."
     if effects.is_least_squares:
+        deviation = with_unit(metric.text(effects.residual_std), metric.difference_unit or metric.unit)
         return (
             f"Main effects by least squares over the {effects.runs} runs of {effects.source}, in which the sampler had no say: "
-            "how much top-1 changes, averaged over what stands elsewhere, with something at the site rather than nothing. "
+            f"how much {quantity(analysis)} changes, averaged over what stands elsewhere, with something at the site rather "
+            "than nothing. "
             f"95 % intervals from the t-distribution with {count(effects.freedom, 'degree')} of freedom (residual standard "
-            f"deviation {_PERCENT.text(effects.residual_std)} points). Interactions between sites are not in the model: they "
+            f"deviation {deviation}). Interactions between sites are not in the model: they "
             "widen the intervals."
         )
     if all(effect.value is None for effect in effects.sites):
@@ -102,7 +104,7 @@ def is_warned(effects: Effects) -> bool:
     return bool(effects.runs) and not effects.is_least_squares
 
 
-def draw(canvas: "Canvas", effects: Effects) -> None:
+def draw(canvas: "Canvas", effects: Effects, metric: Metric = METRICS["val_top1"]) -> None:
     """Draws the figure for paper: points with 95 % intervals, the first site on top."""
     axes = canvas.subplots()
     for row, effect in enumerate(effects.sites):
@@ -110,21 +112,32 @@ def draw(canvas: "Canvas", effects: Effects) -> None:
             continue
         colour = "#2a83c4" if effect.is_clear else QUIET
         if effect.low is not None and effect.high is not None:
-            axes.plot([100 * effect.low, 100 * effect.high], [row, row], color=colour, linewidth=2, solid_capstyle="round")
+            axes.plot(
+                [metric.shown(effect.low), metric.shown(effect.high)],
+                [row, row],
+                color=colour,
+                linewidth=2,
+                solid_capstyle="round",
+            )
         face = colour if effect.is_clear else "white"
-        axes.plot([100 * effect.value], [row], "o", color=colour, markerfacecolor=face, markersize=7)
+        axes.plot([metric.shown(effect.value)], [row], "o", color=colour, markerfacecolor=face, markersize=7)
     if not any(effect.value is not None for effect in effects.sites):
         say(axes, NOT_RUN)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(effects.sites)), [effect.name for effect in effects.sites])
     axes.set_ylim(len(effects.sites) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("Validation top-1: something at the site rather than nothing (points, 95 % interval)", fontsize=9)
+    unit = metric.difference_unit or metric.unit
+    axes.set_xlabel(
+        f"{metric.label}: something at the site rather than nothing ({unit}{', ' if unit else ''}95 % interval)", fontsize=9
+    )
 
 
-def plot(effects: Effects) -> dict[str, Any]:
+def plot(effects: Effects, metric: Metric = METRICS["val_top1"]) -> dict[str, Any]:
     """The interactive figure: points with 95 % intervals, the first site on top."""
     traces: list[dict[str, Any]] = []
+    form = ".4g" if metric.digits is None else f".{metric.digits}f"
+    unit = plain(with_unit("", metric.difference_unit or metric.unit).rstrip())
     for is_clear, name, colour, symbol in (
         (True, "interval leaves out zero", "#2a83c4", "circle"),
         (False, "interval holds zero", SOFT, "circle-open"),
@@ -132,9 +145,9 @@ def plot(effects: Effects) -> dict[str, Any]:
         chosen = [effect for effect in effects.sites if effect.value is not None and effect.is_clear == is_clear]
         if not chosen:
             continue
-        values = [100 * (effect.value or 0.0) for effect in chosen]
-        upper = [100 * ((effect.high if effect.high is not None else effect.value) or 0.0) for effect in chosen]
-        lower = [100 * ((effect.low if effect.low is not None else effect.value) or 0.0) for effect in chosen]
+        values = [metric.shown(effect.value or 0.0) for effect in chosen]
+        upper = [metric.shown((effect.high if effect.high is not None else effect.value) or 0.0) for effect in chosen]
+        lower = [metric.shown((effect.low if effect.low is not None else effect.value) or 0.0) for effect in chosen]
         traces.append(
             {
                 "type": "scatter",
@@ -153,14 +166,15 @@ def plot(effects: Effects) -> dict[str, Any]:
                 },
                 "marker": {"size": 10, "color": colour, "symbol": symbol, "line": {"width": 2, "color": colour}},
                 "customdata": [[low, high, effect.held] for low, high, effect in zip(lower, upper, chosen, strict=True)],
-                "hovertemplate": "<b>%{y}</b><br>%{x:+.1f} points, 95 % interval %{customdata[0]:+.1f} to "
-                "%{customdata[1]:+.1f}<br>held by %{customdata[2]} of " + str(effects.runs) + "<extra></extra>",
+                "hovertemplate": f"<b>%{{y}}</b><br>%{{x:+{form}}}{unit}, 95 % interval %{{customdata[0]:+{form}}} to "
+                f"%{{customdata[1]:+{form}}}<br>held by %{{customdata[2]}} of {effects.runs}<extra></extra>",
             }
         )
     names = [plain(effect.name) for effect in effects.sites]
     layout = layout_of(height=140 + 30 * max(3, len(names)), legend=True)
     layout |= {
-        "xaxis": axis("Validation top-1 (points)") | {"zeroline": True, "zerolinewidth": 1.5, "zerolinecolor": SOFT},
+        "xaxis": axis(plain(f"{metric.label}{in_difference_unit(metric)}"))
+        | {"zeroline": True, "zerolinewidth": 1.5, "zerolinecolor": SOFT},
         "yaxis": axis("")
         | {
             "categoryorder": "array",

@@ -1,8 +1,10 @@
 """The effect of each option of an insertion: gate, fusion, share of the channels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from gsfnas.metrics import Metric
 from gsfnas.report._analysis import StudyAnalysis
+from gsfnas.report._captions import in_difference_unit, in_points
 from gsfnas.report._cells import effect_cell
 from gsfnas.report._effects import Factor
 from gsfnas.report._table import Cell, Column, Table
@@ -26,21 +28,22 @@ class Options(Section):
 
 def options(analysis: StudyAnalysis) -> Table:
     """One row per level of each option, compared with the reference level; without rows if no option varies."""
-    pairs = zip(analysis.effects["val_top1"].factors, analysis.effects["test_top1"].factors, strict=False)
-    rows = [row for val, test in pairs for row in _option_rows(val, test)]
+    groups = zip(*(analysis.effects[metric.key].factors for metric in analysis.accuracies), strict=False)
+    rows = [row for factors in groups for row in _option_rows(factors, analysis.accuracies)]
     columns = (
         Column("Option"),
         Column("Level"),
         Column("Compared with"),
         Column("Held by", True),
-        Column("Validation top-1 (points)", True),
-        Column("Test top-1 (points)", True),
+        *(Column(f"{metric.label}{in_difference_unit(metric)}", True) for metric in analysis.accuracies),
     )
-    caption = "One insertion at this level rather than at the other, in points of top-1, with the 95 % interval."
+    caption = f"One insertion at this level rather than at the other, in {in_points(analysis)}, with the 95 % interval."
     return Table("options", caption, columns, tuple(rows), width="middle")
 
 
-def _option_rows(val: Factor, test: Factor) -> Iterable[tuple[Cell, ...]]:
-    for first, second in zip(val.effects, test.effects, strict=True):
+def _option_rows(factors: Sequence[Factor], metrics: Sequence[Metric]) -> Iterable[tuple[Cell, ...]]:
+    for effects in zip(*(factor.effects for factor in factors), strict=True):
+        first = effects[0]
         held = Cell(f"{first.held} of {first.runs}")
-        yield (Cell(val.name), Cell(first.name), Cell(val.reference), held, effect_cell(first), effect_cell(second))
+        cells = [effect_cell(effect, metric) for effect, metric in zip(effects, metrics, strict=True)]
+        yield (Cell(factors[0].name), Cell(first.name), Cell(factors[0].reference), held, *cells)

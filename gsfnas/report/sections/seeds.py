@@ -1,6 +1,5 @@
 """Candidates that ran with several seeds, and the result of each seed."""
 
-from gsfnas.metrics import METRICS
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._captions import spread_text
 from gsfnas.report._cells import key_cell
@@ -25,13 +24,13 @@ def seeds(analysis: StudyAnalysis) -> Table:
     for record in (one for one in analysis.ranked if one.candidate.key in again):
         names = ", ".join(analysis.titles(record))
         cells = [key_cell(record), Cell(names)]
-        for key in ("val_top1", "test_top1"):
+        for metric in analysis.accuracies:
             runs = [record, *(one for one in analysis.study.replicates if one.candidate.key == record.candidate.key)]
-            each = ", ".join(METRICS[key].text(run.metrics.get(key)) for run in runs)
-            cells += [Cell(spread_text(analysis.spread(record, key), METRICS[key])), Cell(each)]
+            each = ", ".join(metric.text(run.value(metric)) for run in runs)
+            cells += [Cell(spread_text(analysis.spread(record, metric.key), metric)), Cell(each)]
         rows.append(tuple(cells))
     columns = [Column("Candidate"), Column("Name")]
-    for key in ("val_top1", "test_top1"):
-        columns += [Column(METRICS[key].heading, True), Column("each seed", True)]
+    for metric in analysis.accuracies:
+        columns += [Column(metric.heading, True), Column("each seed", True)]
     caption = "Candidates that ran with several seeds: mean ± standard deviation (number of seeds)."
     return Table("seeds", caption, tuple(columns), tuple(rows), width="wide")

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.patches import Patch, Rectangle
 
-from gsfnas.metrics import METRICS
 from gsfnas.report._analysis import StudyAnalysis
+from gsfnas.report._captions import where_ranked, with_unit
 from gsfnas.report._matplotlib import say
 from gsfnas.report._style import module_colours, module_of, strip_of
 from gsfnas.report.sections.base import Figure, Section, Shown, StripChart, StripRow
@@ -38,24 +38,27 @@ def strips(analysis: StudyAnalysis) -> StripChart:
         StripRow(
             key=record.candidate.key,
             names=analysis.titles(record),
-            val_top1=record.top1,
-            macs=record.gmacs * 1e9,
+            accuracy=record.value(analysis.accuracy),
+            cost=record.value(analysis.cost),
             cells=strip_of(record.candidate, analysis.sites),
         )
         for record in analysis.ranked[:MAX_STRIPS]
     )
-    return StripChart(analysis.sites, rows, module_colours(analysis))
+    return StripChart(analysis.sites, rows, module_colours(analysis), analysis.accuracy, analysis.cost)
 
 
 def strips_note(analysis: StudyAnalysis) -> str:
     """How to read the rows and cells."""
     left_out = len(analysis.ranked) - MAX_STRIPS
     more = f" The best {MAX_STRIPS} are drawn; {left_out} more are in the table." if left_out > 0 else ""
-    return f"One row a candidate, best on validation first; one cell a site, from the input (left) to the head (right).{more}"
+    return (
+        f"One row a candidate, best {where_ranked(analysis)} first; one cell a site, from the input (left) to the head "
+        f"(right).{more}"
+    )
 
 
 def draw(canvas: "Canvas", chart: StripChart) -> None:
-    """Draws the figure for paper: rows of coloured cells, labelled with the validation top-1."""
+    """Draws the figure for paper: rows of coloured cells, labelled with the accuracy."""
     sites, rows = chart.sites, chart.rows
     axes = canvas.subplots()
     for row, strip in enumerate(rows):
@@ -64,8 +67,8 @@ def draw(canvas: "Canvas", chart: StripChart) -> None:
             axes.add_patch(Rectangle((column - 0.45, row - 0.4), 0.9, 0.8, facecolor=face, edgecolor="none"))
     axes.set_xlim(-0.6, max(1, len(sites)) - 0.4)
     axes.set_ylim(max(1, len(rows)) - 0.4, -0.6)
-    percent = METRICS["val_top1"]
-    labels = [f"{' = '.join(strip.names)}  {percent.text(strip.val_top1)} %".strip() for strip in rows]
+    accuracies = [with_unit(chart.accuracy.text(strip.accuracy), chart.accuracy.unit) for strip in rows]
+    labels = [f"{' = '.join(strip.names)}  {text}".strip() for strip, text in zip(rows, accuracies, strict=True)]
     axes.set_yticks(range(len(rows)), labels, fontsize=8)
     axes.set_xticks(range(len(sites)), sites, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
     axes.tick_params(length=0)

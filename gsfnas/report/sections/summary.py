@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 
-from gsfnas.metrics import METRICS, NOT_RUN
+from gsfnas.metrics import METRICS, NOT_RUN, Metric
 from gsfnas.record import Record
 from gsfnas.report._analysis import StudyAnalysis
-from gsfnas.report._captions import big, count, holding
+from gsfnas.report._captions import big, count, holding, joined, quantity, where_ranked, with_unit
 from gsfnas.report._effects import Effect
 from gsfnas.report.sections.base import Section, Shown
 
 _PERCENT = METRICS["val_top1"]
-_GMACS = METRICS["macs_fvcore"]
 
 
 class Summary(Section):
@@ -31,34 +30,42 @@ def front(analysis: StudyAnalysis) -> str:
     best, noise = analysis.best, analysis.noise()
     if best is None or len(analysis.ranked) < 3:
         return ""
-    size = len(analysis.front)
-    text = f"{count(size, 'candidate')} {'is' if size == 1 else 'are'} on the Pareto front of validation top-1 and MACs."
+    size, accuracy, cost = len(analysis.front), analysis.accuracy, analysis.cost
+    text = ""
+    if len(analysis.objectives) > 1:
+        names = joined([metric.noun for metric in analysis.objectives])
+        text = f"{count(size, 'candidate')} {'is' if size == 1 else 'are'} on the Pareto front of {names}."
     if noise is None:
         return text
-    close = [record for record in analysis.ranked if best.top1 - record.top1 <= noise.smallest_difference]
-    cheapest = min(close, key=lambda record: record.gmacs)
+    lead = accuracy.loss(best.value(accuracy))
+    close = [one for one in analysis.ranked if accuracy.loss(one.value(accuracy)) - lead <= noise.smallest_difference]
+    cheapest = min(close, key=lambda record: cost.loss(record.value(cost)))
     if cheapest is best:
         return text
     others = count(len(close) - 1, "other lies", "others lie")
+    within = with_unit(accuracy.text(noise.smallest_difference), accuracy.difference_unit or accuracy.unit)
     return (
-        f"{text} {others} within {_PERCENT.text(noise.smallest_difference)} points of the best on validation, which one run "
+        f"{text} {others} within {within} of the best {where_ranked(analysis)}, which one run "
         f"each cannot tell apart; the cheapest of them, `{cheapest.candidate.key}`, {holding(cheapest, len(analysis.sites))} "
-        f"and takes {_GMACS.text(cheapest.gmacs * 1e9)} GMACs."
-    )
+        f"and takes {cost.text(cheapest.value(cost))} {cost.brief}."
+    ).lstrip()
 
 
 def worth(analysis: StudyAnalysis) -> str:
     """The strongest sites by name; empty if there is no sufficient design."""
-    if analysis.is_of_rows or not analysis.effects["val_top1"].is_least_squares:
+    accuracy = analysis.accuracy
+    effects = analysis.effects[accuracy.key]
+    if analysis.is_of_rows or not effects.is_least_squares:
         return ""
-    effects = analysis.effects["val_top1"]
-    good = sorted((one for one in effects.sites if one.is_clear and (one.value or 0) > 0), key=lambda one: -(one.value or 0))
-    bad = sorted((one for one in effects.sites if one.is_clear and (one.value or 0) < 0), key=lambda one: one.value or 0)
+    clear = sorted((one for one in effects.sites if one.is_clear), key=lambda one: accuracy.loss(one.value))
+    good = [one for one in clear if accuracy.loss(one.value) < 0]
+    bad = [one for one in reversed(clear) if accuracy.loss(one.value) > 0]
+    where = where_ranked(analysis)
     sentences = []
     if good:
-        sentences.append(f"On validation a module clearly helps at {_listed(good[:4])}.")
+        sentences.append(f"{where[0].upper()}{where[1:]} a module clearly helps at {_listed(good[:4], accuracy)}.")
     if bad:
-        sentences.append(f"It clearly hurts at {_listed(bad[:4])}.")
+        sentences.append(f"It clearly hurts at {_listed(bad[:4], accuracy)}.")
     unclear = "No site's interval leaves out zero: this study cannot tell what a single site is worth; more candidates could."
     return " ".join(sentences) or unclear
 
@@ -106,58 +113,82 @@ def _best(analysis: StudyAnalysis) -> list[str]:
     best, baseline, full = analysis.best, analysis.baseline, analysis.full
     if best is None:
         return []
-    test, val = _accuracy(analysis, best, "test_top1"), _accuracy(analysis, best, "val_top1")
+    where, holds = where_ranked(analysis), holding(best, len(analysis.sites))
+    said = _both(analysis, best)
     if best is baseline:
         verdict = "No module helped: the" if len(analysis.ranked) > 1 else "The"
-        sentences = [f"{verdict} baseline without a module is the best on validation, with {val}, and {test} on test."]
+        sentences = [f"{verdict} baseline without a module is the best {where}, with {said['val']}{said['and test']}."]
     elif baseline is None:
-        sentences = [
-            f"The best on validation {holding(best, len(analysis.sites))} and reaches {test} on test, {val} on validation.",
-        ]
+        sentences = [f"The best {where} {holds} and reaches {said['test, val']}."]
         if not analysis.is_of_rows:
             sentences.append("The baseline without a module has no result yet.")
     else:
+        first, *rest = reversed(analysis.accuracies)
+        on = f" {quantity(analysis)} on test" if rest else ""
         sentences = [
-            f"The best on validation {holding(best, len(analysis.sites))} and reaches {test} top-1 on test, "
-            f"{_gap(analysis, best, baseline, 'test_top1')} the baseline without a module "
-            f"({_accuracy(analysis, baseline, 'test_top1')}), for {_costs(best, baseline)}.",
-            f"On validation it reaches {val}, {_gap(analysis, best, baseline, 'val_top1')} the baseline "
-            f"({_accuracy(analysis, baseline, 'val_top1')}).",
+            f"The best {where} {holds} and reaches {_accuracy(analysis, best, first)}{on}, "
+            f"{_gap(analysis, best, baseline, first)} the baseline without a module "
+            f"({_accuracy(analysis, baseline, first)}), for {_costs(best, baseline, analysis.cost)}.",
+            *(
+                f"On validation it reaches {_accuracy(analysis, best, metric)}, {_gap(analysis, best, baseline, metric)} the "
+                f"baseline ({_accuracy(analysis, baseline, metric)})."
+                for metric in rest
+            ),
         ]
     if full is not None and full is not best:
-        ours, theirs = _accuracy(analysis, full, "test_top1"), _accuracy(analysis, full, "val_top1")
-        sentences.append(f"The full candidate, a module at every site, reaches {ours} on test and {theirs} on validation.")
-    spread = analysis.spread(best, "val_top1")
+        sentences.append(f"The full candidate, a module at every site, reaches {_both(analysis, full)['test and val']}.")
+    spread = analysis.spread(best, analysis.accuracy.key)
     if spread is not None and spread.seeds > 1:
         sentences.append(f"(± is the standard deviation over {spread.seeds} seeds; the best was chosen by its first.)")
     return sentences
 
 
-def _accuracy(analysis: StudyAnalysis, record: Record, metric: str) -> str:
+def _both(analysis: StudyAnalysis, record: Record) -> dict[str, str]:
+    """The accuracy, with that on test where the accuracy is one of validation, in the forms that the sentences need."""
+    val = _accuracy(analysis, record, analysis.accuracy)
+    if analysis.test is None:
+        return {"val": val, "and test": "", "test, val": val, "test and val": val}
+    test = _accuracy(analysis, record, analysis.test)
+    return {
+        "val": val,
+        "and test": f", and {test} on test",
+        "test, val": f"{test} on test, {val} on validation",
+        "test and val": f"{test} on test and {val} on validation",
+    }
+
+
+def _accuracy(analysis: StudyAnalysis, record: Record, metric: Metric) -> str:
     """``74.1 ± 0.9 %``: mean and standard deviation over the seeds."""
-    spread = analysis.spread(record, metric)
+    spread = analysis.spread(record, metric.key)
     if spread is None:
         return NOT_RUN
-    deviation = "" if spread.std is None else f" ± {_PERCENT.text(spread.std)}"
-    return f"{_PERCENT.text(spread.mean)}{deviation} %"
+    deviation = "" if spread.std is None else f" ± {metric.text(spread.std)}"
+    return with_unit(f"{metric.text(spread.mean)}{deviation}", metric.unit)
 
 
-def _gap(analysis: StudyAnalysis, record: Record, other: Record, metric: str) -> str:
+def _gap(analysis: StudyAnalysis, record: Record, other: Record, metric: Metric) -> str:
     """``40.1 points above``: the difference of the means over seeds."""
-    ours, theirs = analysis.spread(record, metric), analysis.spread(other, metric)
+    ours, theirs = analysis.spread(record, metric.key), analysis.spread(other, metric.key)
     if ours is None or theirs is None:
         return "to be compared with"
     gap = ours.mean - theirs.mean
-    return f"{_PERCENT.text(abs(gap))} points {'above' if gap >= 0 else 'below'}"
+    size = with_unit(metric.text(abs(gap)), metric.difference_unit or metric.unit)
+    return f"{size} {'above' if gap >= 0 else 'below'}"
 
 
-def _costs(record: Record, other: Record) -> str:
+def _costs(record: Record, other: Record, metric: Metric) -> str:
     """``2.9 % more MACs (0.05268 instead of 0.05120 G)``"""
-    decimals = _GMACS.decimals([record.gmacs * 1e9, other.gmacs * 1e9])
-    both = " instead of ".join(_GMACS.text(one.gmacs * 1e9, decimals) for one in (record, other))
-    share = record.gmacs / other.gmacs - 1 if other.gmacs else 0.0
-    return f"{_PERCENT.text(abs(share))} % {'more' if share >= 0 else 'fewer'} MACs ({both} G)"
+    ours, theirs = record.value(metric), other.value(metric)
+    if ours is None or theirs is None:
+        return f"{metric.noun} that are not known"
+    decimals = metric.decimals([ours, theirs])
+    both = " instead of ".join(metric.text(one, decimals) for one in (ours, theirs))
+    share = ours / theirs - 1 if theirs else 0.0
+    # Operations have no unit of their own; their heading says GMACs.
+    unit = metric.unit or "G"
+    return f"{_PERCENT.text(abs(share))} % {'more' if share >= 0 else metric.less} {metric.noun} ({both} {unit})"
 
 
-def _listed(effects: Sequence[Effect]) -> str:
-    return ", ".join(f"`{one.name}` ({_PERCENT.difference(one.value)} points)" for one in effects)
+def _listed(effects: Sequence[Effect], metric: Metric) -> str:
+    unit = metric.difference_unit or metric.unit
+    return ", ".join(f"`{one.name}` ({with_unit(metric.difference(one.value), unit)})" for one in effects)
