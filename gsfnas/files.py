@@ -18,6 +18,14 @@ class CannotWriteError(UserError):
     """Raised if a file cannot be written, for example because the disk is full or permissions are missing."""
 
 
+def default_cache() -> Path:
+    """The platform's cache folder for gsfnas: ``$XDG_CACHE_HOME/gsfnas``, or ``~/.cache/gsfnas``, on Linux."""
+    # Imported late: most commands need no cache.
+    from platformdirs import user_cache_path
+
+    return user_cache_path("gsfnas", appauthor=False)
+
+
 def open_regular(path: Path, max_bytes: int | None = MAX_BYTES) -> IO[bytes]:
     """Opens a regular file for reading; never blocks.
 

@@ -3,7 +3,6 @@
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import gsfnas
@@ -15,6 +14,7 @@ def describe(device: str) -> dict[str, Any]:
     """Versions, processor, number of cores, and the name of the device that ``device`` resolves to."""
     import torch
 
+    from gsfnas.cost._latency import processor
     from gsfnas.train._device import resolve_device
 
     found = resolve_device(device)
@@ -22,22 +22,12 @@ def describe(device: str) -> dict[str, Any]:
         "gsfnas": gsfnas.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "device": torch.cuda.get_device_name(found) if found.type == "cuda" else found.type,
         "cuda": torch.version.cuda if found.type == "cuda" else None,
         "packages": {name: _version(name) for name in PACKAGES},
     }
-
-
-def _processor() -> str:
-    """The name of the CPU, which Python's ``platform`` does not give on Linux."""
-    listing = Path("/proc/cpuinfo")
-    if listing.is_file():
-        for line in listing.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _version(name: str) -> str:

@@ -4,9 +4,10 @@ import errno
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -15,6 +16,7 @@ from gsfnas.component import blaming, fingerprint, is_outside, load
 from gsfnas.errors import UserError, one_line
 from gsfnas.evaluators.base import Evaluator
 from gsfnas.executors import Executor
+from gsfnas.metrics import LATENCY_ESTIMATE
 from gsfnas.modules import spec_of
 from gsfnas.record import Latency, StudyRecord
 from gsfnas.samplers import SAMPLERS, Sampler, chain, distinct_candidates, identity_of
@@ -35,6 +37,9 @@ from gsfnas.study._scheduler import Scheduler
 from gsfnas.study._settings import StudySettings
 from gsfnas.study._worker import Work
 
+if TYPE_CHECKING:
+    from gsfnas.cost import LatencyEstimate, LatencyTable
+
 _LATENCY_ROUNDS = 5
 _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 
@@ -45,6 +50,7 @@ class Parts:
 
     ``sampler`` is either one sampler, which searches after the initial design and before the replicates, or a tuple of all
     samplers in the order in which they are asked. ``price`` computes ``Record.cost``; by default it counts operations.
+    ``latencies`` are the measured parts of which ``latency_estimate_ms`` is the sum; by default those of the study's device.
     """
 
     evaluator: Evaluator
@@ -53,6 +59,7 @@ class Parts:
     executor: Executor
     storage: Storage
     price: Callable[[Candidate], Mapping[str, int]] | None = None
+    latencies: "LatencyTable | None" = None
 
 
 @dataclass(frozen=True)
@@ -98,10 +105,13 @@ def run_study(
     console = console or Console(stderr=True)
     folder = settings.folder
     try:
-        environment, configuration = _plain(circumstances.environment), _plain(circumstances.configuration)
         with blaming(parts.evaluator, "evaluator"):
             heads = tuple(parts.evaluator.heads.items())
             recipe, data = _identity(parts.evaluator, space)
+        latencies = _latencies(settings, parts, heads, device)
+        environment, configuration = _plain(circumstances.environment), _plain(circumstances.configuration)
+        if latencies is not None:
+            environment["latency_table"] = str(latencies.conditions)
         price = parts.price or Price(heads)
         asked_for, space = space, within_bounds(space, parse_bounds(settings.bounds), price)
         check_enough(space, settings.trials)
@@ -132,6 +142,8 @@ def run_study(
         with parts.storage.running(folder, settings.name):
             storage = parts.storage.open(folder, settings.name, "create")
             identity = _identity_of_study(job, parts)
+            if latencies is not None:
+                identity["study"]["latency_table"] = str(latencies.conditions)
             _check_identity(storage, settings, identity, configuration)
             if storage.header is None:
                 storage.write_header(space, heads[0][1], identity)
@@ -143,7 +155,7 @@ def run_study(
             scheduler = Scheduler(job, storage)
             storage.set_attribute(DESIGN, scheduler.plan())
             scheduler.sweep()
-            is_complete = _search(job, storage, parts.executor, device, console)
+            is_complete = _search(job, storage, parts.executor, latencies, device, console)
             if afterwards.latency is not None:
                 _measure_latencies(storage, afterwards.latency, afterwards.latency_device, console)
             if afterwards.protocol is not None and afterwards.score is not None:
@@ -164,7 +176,32 @@ def run_study(
         raise
 
 
-def _search(job: Job, storage: StudyStorage, executor: Executor, device: str, console: Console) -> bool:
+def _latencies(settings: StudySettings, parts: Parts, heads: tuple[tuple[str, int], ...], device: str) -> "LatencyTable | None":
+    """The measured parts of the study's latency estimates; None if it needs no estimates."""
+    if all(metric.key != LATENCY_ESTIMATE for metric in settings.metrics):
+        return None
+    # Imported late, since it takes torch.
+    from gsfnas.cost import LatencyTable
+    from gsfnas.train import resolve_device
+
+    return parts.latencies or LatencyTable(heads, str(resolve_device(device)))
+
+
+def _estimate(job: Job, storage: StudyStorage, latencies: "LatencyTable", console: Console) -> "LatencyEstimate":
+    """The latency estimates of the space, measured as far as they are not known.
+
+    Raises UserError if the study was begun under other conditions, since its estimates so far are then other numbers.
+    """
+    begun = storage.header.identity["study"]["latency_table"] if storage.header is not None else None
+    if begun != str(latencies.conditions):
+        found = [f"study.latency_table: {begun} -> {latencies.conditions}"]
+        raise refuse(job.settings.name, Path(job.settings.runs), found)
+    return latencies.estimate(job.space, partial(console.print, highlight=False, markup=False, soft_wrap=True))
+
+
+def _search(
+    job: Job, storage: StudyStorage, executor: Executor, latencies: "LatencyTable | None", device: str, console: Console
+) -> bool:
     """Evaluates all missing runs; returns False if the time limit stopped the search before it was complete."""
     scheduler = Scheduler(job, storage)
     settings, space = job.settings, job.space
@@ -172,6 +209,8 @@ def _search(job: Job, storage: StudyStorage, executor: Executor, device: str, co
     limit = distinct_candidates(space)
     is_named = isinstance(space, BoundRows)
     if scheduler.num_left(records):
+        if latencies is not None:
+            job = replace(job, estimate=_estimate(job, storage, latencies, console))
         names = {candidate.key: name for name, candidate in space.rows} if isinstance(space, BoundRows) else {}
         if executor.workers > settings.lag + 1 and not is_named:
             line = f"study.lag={settings.lag} lets at most {settings.lag + 1} runs of the search go side by side"

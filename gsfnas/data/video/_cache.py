@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gsfnas.errors import UserError
-from gsfnas.files import replacing
+from gsfnas.files import default_cache, replacing
 
 Array = npt.NDArray[np.uint8]
 _BLOCK = 1 << 24
@@ -22,11 +22,7 @@ _BLOCK = 1 << 24
 
 def cache_folder(cache: str | None) -> Path:
     """The cache folder that the user set, or the platform's default for gsfnas."""
-    if cache is not None:
-        return expanded("data.cache", cache)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("gsfnas", appauthor=False)
+    return default_cache() if cache is None else expanded("data.cache", cache)
 
 
 def expanded(setting: str, path: str) -> Path:

@@ -72,7 +72,7 @@ class Axes:
     def alt(self) -> str:
         accuracy = self.accuracies[0]
         kind = accuracy.noun.removeprefix("validation ").capitalize() + (" accuracy" if accuracy.unit == "%" else "")
-        return f"{kind} against {self.cost.brief}"
+        return f"{kind} against {self.cost.noun if self.cost.unit else self.cost.brief}"
 
 
 def axes_of(analysis: StudyAnalysis) -> Axes:
@@ -122,7 +122,7 @@ def front_note(analysis: StudyAnalysis) -> str:
     """The caption: how to read the figure."""
     bars = " Bars are mean ± standard deviation over seeds; the point itself is the first seed." if analysis.noise() else ""
     seen = "" if analysis.is_of_rows else "which the search saw and "
-    counted = f"{analysis.cost.counted or f'{analysis.cost.label}: for one clip'}; the axes do not start at zero."
+    counted = f"{analysis.cost.counted or 'Costs are for one clip'}; the axes do not start at zero."
     axes = axes_of(analysis)
     names = joined([metric.noun for metric in analysis.objectives])
     front = "(line and rings)" if axes.is_line else f"of {names} (rings)"

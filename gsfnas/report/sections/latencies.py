@@ -1,19 +1,62 @@
-"""All measured latencies, if they were measured under different conditions."""
+"""All measured latencies, if they were measured under different conditions; and how far estimates are from them."""
 
-from gsfnas.metrics import METRICS
+from statistics import median
+
+from gsfnas.metrics import LATENCY_ESTIMATE, METRICS
 from gsfnas.report._analysis import StudyAnalysis
+from gsfnas.report._captions import count, joined
+from gsfnas.report._cells import value_of
 from gsfnas.report._table import Cell, Column, Table
 from gsfnas.report.sections.base import Section, Shown
 
+_PERCENT = METRICS["val_top1"]
+
 
 class Latencies(Section):
-    """Applies if there is more than one set of conditions."""
+    """Applies if there is more than one set of conditions, or the study has estimates."""
 
     def applies(self, analysis: StudyAnalysis) -> bool:
-        return bool(latencies(analysis).rows)
+        return bool(latencies(analysis).rows or _has_estimates(analysis))
 
     def show(self, analysis: StudyAnalysis) -> Shown:
-        return Shown("Latency under other conditions", table=latencies(analysis))
+        table = latencies(analysis)
+        if not _has_estimates(analysis):
+            return Shown("Latency under other conditions", table=table)
+        return Shown("Estimated and measured latency", estimates_note(analysis), table=table if table.rows else None)
+
+
+def estimate_errors(analysis: StudyAnalysis) -> tuple[float, ...]:
+    """The relative error of each estimate of a candidate whose latency was measured, smallest first."""
+    errors = []
+    for record in analysis.ranked:
+        estimate, measured = record.value(LATENCY_ESTIMATE), value_of(analysis, record, "latency_median_ms")
+        if estimate is not None and measured:
+            errors.append(abs(estimate / measured - 1))
+    return tuple(sorted(errors))
+
+
+def estimates_note(analysis: StudyAnalysis) -> str:
+    """How estimates come about, and how far they are from the latencies measured after the search."""
+    tables = {str(found["latency_table"]) for found in analysis.study.environments.values() if "latency_table" in found}
+    where = f" on {joined(sorted(tables))}" if tables else ""
+    made = (
+        f"The latency of a candidate was estimated before it was evaluated{where}: that of the plain network, plus what each "
+        "of its modules adds alone."
+    )
+    errors = estimate_errors(analysis)
+    if not errors:
+        return f"{made} No latency was measured after the search, so the error of the estimates is not known."
+    device, threads, precision, _ = analysis.latency_conditions[0]
+    middle, largest = (_PERCENT.text(error) for error in (median(errors), errors[-1]))
+    return (
+        f"{made} Measured after the search on {count(len(errors), 'built candidate')} ({device}, {count(threads, 'thread')}, "
+        f"{precision}), the latency differs from the estimate by {middle} % in the median and by at most {largest} %, relative "
+        "to the measured one."
+    )
+
+
+def _has_estimates(analysis: StudyAnalysis) -> bool:
+    return any(LATENCY_ESTIMATE in record.estimates for record in analysis.study.records)
 
 
 def latencies(analysis: StudyAnalysis) -> Table:
