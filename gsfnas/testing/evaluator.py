@@ -28,7 +28,12 @@ SEED = 3
 
 
 class EvaluatorConformance:
-    """The suite. ``evaluator`` returns a new evaluator each time, on which ``prepare`` was not called yet."""
+    """The suite. ``evaluator`` returns a new evaluator each time, on which ``prepare`` was not called yet.
+
+    ``objectives`` are those of the studies that it is for; it measures those of them that are known after a run.
+    """
+
+    objectives: Sequence[str] = ("val_top1", "macs_fvcore")
 
     @pytest.fixture
     def evaluator(self) -> Evaluator:
@@ -43,11 +48,6 @@ class EvaluatorConformance:
     def space(self) -> BoundSpace:
         """The space of the candidates; frames and resolution must fit the evaluator's data. By default 8 frames of 32 px."""
         return small_space(8, 32)
-
-    @pytest.fixture
-    def objectives(self) -> Sequence[str]:
-        """The objectives of the studies that it is for, of which it measures those that are known after a run."""
-        return ("val_top1", "macs_fvcore")
 
     @pytest.fixture
     def prepared(self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path) -> Iterator[Evaluator]:
@@ -69,7 +69,7 @@ class EvaluatorConformance:
         assert all(isinstance(line, str) for line in evaluator.check(space, "cpu"))
 
     def test_epochs_come_in_order_and_the_last_has_the_result(
-        self, evaluator: Evaluator, prepared: Evaluator, space: BoundSpace, objectives: Sequence[str]
+        self, evaluator: Evaluator, prepared: Evaluator, space: BoundSpace
     ) -> None:
         for candidate in (space.empty, space.full):
             found = _evaluate(prepared, candidate)
@@ -78,7 +78,7 @@ class EvaluatorConformance:
             for one in found:
                 for name, value in one.metrics.items():
                     assert math.isfinite(float(value)), f"{name} is {value} after epoch {one.epoch}"
-            for metric in objectives_of(objectives):
+            for metric in objectives_of(self.objectives):
                 if metric.known == "after":
                     assert metric.key in found[-1].metrics, f"the last measurement must hold `{metric.key}`"
                     assert metric.unit != "%" or 0 <= found[-1].metrics[metric.key] <= 1, f"`{metric.key}` is a fraction"
@@ -162,10 +162,8 @@ class EvaluatorConformance:
             evaluator.close()
         assert found[0] == found[1]
 
-    def test_a_study_with_it_ends(
-        self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path, objectives: Sequence[str]
-    ) -> None:
-        record = run_evaluations(evaluator, space, tmp_path, objectives)
+    def test_a_study_with_it_ends(self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path) -> None:
+        record = run_evaluations(evaluator, space, tmp_path, self.objectives)
         assert [one.outcome for one in record.records] == ["complete"] * 2, [one.error for one in record.records]
         assert all(len(one.curve) == evaluator.budget for one in record.records)
 

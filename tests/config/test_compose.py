@@ -116,7 +116,9 @@ def test_every_setting_can_be_overridden_by_its_name():
         for section, settings in (("study", config.study), ("data", config.data), ("train", config.train))
         for field in dataclasses.fields(settings)
         for value in [getattr(settings, field.name)]
+        if not isinstance(value, tuple)
     ]
+    same.append(f"study.objectives=[{','.join(config.study.objectives)}]")
     assert compose_study("placement", same) == config
 
 
@@ -138,6 +140,25 @@ def test_rules_are_part_of_the_space():
     (rule,) = config.space.couple
     assert (rule.same, rule.within) == ("module", "block")
     assert "couple" in config.yaml
+
+
+def test_objectives_are_a_list_in_overrides_and_files(tmp_path):
+    usual = compose_study("placement")
+    assert usual.study.objectives == ("val_top1", "macs_fvcore")
+    assert "objectives" not in usual.yaml
+    names = ["val_top1", "latency_estimate_ms", "max:score"]
+    config = compose_study("placement", [f"study.objectives=[{','.join(names)}]"])
+    assert config.study.objectives == tuple(names)
+    assert config.resolved["study"]["objectives"] == names
+    (tmp_path / "again.yaml").write_text(config.yaml)
+    again = compose_study(str(tmp_path / "again.yaml"), ["study.name=placement"])
+    assert again.study == config.study
+    text = "# @package _global_\ndefaults:\n  - /spaces@space: placement\n  - _self_\nstudy:\n  objectives: [val_loss]\n"
+    path = study_file(tmp_path, text)
+    assert compose_study(str(path)).study.objectives == ("val_loss",)
+    for value, said in (("val_top1", "must be a list"), ("[val_top]", "unknown metric 'val_top'"), ("[]", "must be a list")):
+        with pytest.raises(UserError, match=said):
+            compose_study("placement", [f"study.objectives={value}"])
 
 
 def test_the_settings_of_data_alone():

@@ -50,8 +50,8 @@ class Lab:
         evaluator = changes.pop("evaluator", None) or FakeEvaluator(self.folder, **take(FakeEvaluator))
         stopper = changes.pop("stopper", NoStopper())
         afterwards = Afterwards(**take(Afterwards))
+        parts = Parts(evaluator, search, stopper, executor, JournalStorage(), fake_price, changes.pop("latencies", None))
         settings = self.settings(**changes)
-        parts = Parts(evaluator, search, stopper, executor, JournalStorage(), fake_price)
         try:
             return run_study(settings, space, parts, Circumstances(**circumstances), afterwards, device="cpu", console=console)
         finally:
