@@ -153,7 +153,8 @@ def _panel(axes: "PlotAxes", points: Sequence[Point], metric: Metric, shown: Axe
     xs, ys = [point.cost for point in front], [metric.shown(point.accuracy[metric.key]) for point in front]
     if metric == shown.accuracies[0] and shown.is_line:
         axes.plot(xs, ys, color=FRONT_COLOUR, linewidth=1.4, drawstyle="steps-post", label="Pareto front", zorder=2)
-    axes.scatter(xs, ys, s=110, facecolors="none", edgecolors=FRONT_COLOUR, linewidths=1.4, zorder=4)
+    rings = "Pareto front" if metric == shown.accuracies[0] and not shown.is_line else None
+    axes.scatter(xs, ys, s=110, facecolors="none", edgecolors=FRONT_COLOUR, linewidths=1.4, zorder=4, label=rings)
     table = pd.DataFrame(
         [(point.cost, metric.shown(point.accuracy[metric.key]), PHASES[point.phase][0]) for point in known],
         columns=["cost", "accuracy", "phase"],
