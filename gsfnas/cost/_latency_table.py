@@ -7,7 +7,7 @@ is what one insertion adds to the whole network, since that depends on what stan
 insertions that replace a layer. The sum still ignores what insertions cost each other.
 
 For each insertion the network with it and the plain one run in turns, so that a slow spell of the machine falls on both. The
-fastest pass of each counts, since all that disturbs a pass makes it longer. Measurements are kept in the cache folder, one file
+fastest pass counts, since all that disturbs a pass makes it longer. Measurements are kept in the cache folder, one file
 for each set of ``Conditions``.
 """
 
@@ -26,7 +26,7 @@ import gsfnas
 from gsfnas import checked
 from gsfnas.candidate import Candidate, Insertion
 from gsfnas.component import fingerprint, is_outside, load
-from gsfnas.cost._latency import measure_latency, processor, timing
+from gsfnas.cost._latency import processor, timing
 from gsfnas.errors import UserError
 from gsfnas.files import CannotWriteError, default_cache, read_text, write
 from gsfnas.metrics import LATENCY_ESTIMATE
@@ -36,10 +36,8 @@ from gsfnas.space import BoundRows, BoundSpace
 
 _FORMAT = 1
 _PRECISION = "float32"
-# The plain network: rounds, of which the fastest counts, as for the latencies that a study measures after the search.
-_ROUNDS = 5
-# Pairs of passes for each insertion: at most so many, and not more than fit into so many seconds, but at least a few.
-_PAIRS, _MIN_PAIRS, _SECONDS = 40, 10, 1.5
+# Passes of each network: at most so many, and no more than fit into so many seconds, but at least a few.
+_WARM_UP, _ROUNDS, _MIN_ROUNDS, _SECONDS = 3, 40, 10, 1.5
 _SAY_SECONDS = 10.0
 
 Say = Callable[[str], None]
@@ -122,7 +120,7 @@ class LatencyTable:
         latest = time.monotonic()
         try:
             for number, candidate in enumerate(missing, start=1):
-                found[names[candidate]] = self._backbone(plain) if candidate == plain else self._added(plain, candidate)
+                found[names[candidate]] = self._fastest(plain)[0] if candidate == plain else self._added(plain, candidate)
                 if time.monotonic() - latest > _SAY_SECONDS:
                     latest = time.monotonic()
                     say(f"measured {number} of {len(missing)} parts")
@@ -134,36 +132,22 @@ class LatencyTable:
                 say(f"the latencies of the parts are measured again next time: {error}")
         return kept
 
-    def _backbone(self, plain: Candidate) -> float:
-        """Milliseconds of the plain network, measured as a study measures latencies after the search."""
-        model = build_model(plain, dict(self.heads))
-        rounds = [
-            measure_latency(
-                model,
-                key=plain.key,
-                frames=plain.frames,
-                resolution=plain.resolution,
-                device=self.device,
-                precision=_PRECISION,
-                warm_up=3,
-                runs=20,
-                at_most_seconds=0.5,
-            )
-            for _ in range(_ROUNDS)
-        ]
-        return min(latency.median_ms for latency in rounds)
-
     def _added(self, plain: Candidate, candidate: Candidate) -> float:
-        """Milliseconds that one insertion adds: the fastest pass with it less the fastest one without it, run in turns."""
-        models = [build_model(one, dict(self.heads)) for one in (plain, candidate)]
-        pairs: list[list[float]] = []
-        with timing(self.device, plain.frames, plain.resolution, _PRECISION) as times:
+        """Milliseconds that one insertion adds to the plain network."""
+        without, with_it = self._fastest(plain, candidate)
+        return with_it - without
+
+    def _fastest(self, *candidates: Candidate) -> list[float]:
+        """Milliseconds of the fastest pass of each network, which run in turns."""
+        models = [build_model(candidate, dict(self.heads)) for candidate in candidates]
+        rounds: list[list[float]] = []
+        with timing(self.device, candidates[0].frames, candidates[0].resolution, _PRECISION) as times:
             for model in models:
-                times(model, 3)
+                times(model, _WARM_UP)
             started = time.monotonic()
-            while len(pairs) < _PAIRS and (len(pairs) < _MIN_PAIRS or time.monotonic() - started < _SECONDS):
-                pairs.append([times(model, 1)[0] for model in models])
-        return min(with_it for _, with_it in pairs) - min(without for without, _ in pairs)
+            while len(rounds) < _ROUNDS and (len(rounds) < _MIN_ROUNDS or time.monotonic() - started < _SECONDS):
+                rounds.append([times(model, 1)[0] for model in models])
+        return [min(passes) for passes in zip(*rounds, strict=True)]
 
     def _name(self, candidate: Candidate) -> str:
         """The name of a measurement: the candidate's key, the heads, and fingerprints of code from outside this package."""

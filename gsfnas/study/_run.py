@@ -192,7 +192,7 @@ def _estimate(job: Job, storage: StudyStorage, latencies: "LatencyTable", consol
 
     Raises UserError if the study was begun under other conditions, since its estimates so far are then other numbers.
     """
-    begun = storage.header.identity["study"]["latency_table"] if storage.header is not None else None
+    begun = storage.header.identity["study"].get("latency_table") if storage.header is not None else None
     if begun != str(latencies.conditions):
         found = [f"study.latency_table: {begun} -> {latencies.conditions}"]
         raise refuse(job.settings.name, Path(job.settings.runs), found)
