@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from gsfnas.errors import UserError
+from gsfnas.metrics import objectives_of
 from gsfnas.record import Latency, Outcome, ProtocolScore, Record
 from gsfnas.storages import Storage, StudyStorage
 from gsfnas.storages._attributes import ASKED, CONFIGURATION, DESIGN, ENDED, ENVIRONMENT
@@ -89,6 +90,19 @@ class StorageConformance:
         later.set_attribute(ASKED, {**_ASKED, "trials": 9, "configuration": "d"})
         assert not later.is_complete, "more runs were requested than have ended"
         assert set(storage.open(folder, NAME).configurations) == {"c", "d"}
+
+    def test_objectives_and_estimates_come_back(self, storage: Storage, folder: Path) -> None:
+        names = ["min:score", "latency_estimate_ms", "val_top1"]
+        study = begun(storage, folder, _IDENTITY | {"study": {"objectives": names}})
+        record = _record(0, "complete")
+        last = replace(record.curve[-1], metrics={**record.metrics, "score": 0.5})
+        curve = (*record.curve[:-1], last)
+        record = replace(record, curve=curve, metrics=last.metrics, estimates={"latency_estimate_ms": 12.5})
+        _add(study, record)
+        for one in (study, storage.open(folder, NAME)):
+            assert one.header is not None
+            assert one.header.objectives == objectives_of(names)
+            assert [run.record for run in one.runs()] == [record]
 
     @pytest.mark.parametrize("outcome", ["complete", "failed", "stopped"])
     def test_a_run_is_read_back(self, storage: Storage, folder: Path, study: StudyStorage, outcome: Outcome) -> None:
@@ -281,10 +295,10 @@ class StorageConformance:
         assert {run.num_crashes for run in runs} == {0}, "stopping a study must not count as a crash"
 
 
-def begun(storage: Storage, folder: Path) -> StudyStorage:
+def begun(storage: Storage, folder: Path, identity: Mapping[str, Any] = _IDENTITY) -> StudyStorage:
     """Creates a study with its header and attributes, written in the order in which a study writes them."""
     study = storage.open(folder, NAME, "create")
-    study.write_header(make_space(), 20, _IDENTITY)
+    study.write_header(make_space(), 20, identity)
     study.set_attribute(f"{ENVIRONMENT}e", _ENVIRONMENT)
     study.set_attribute(f"{CONFIGURATION}c", _CONFIGURATION)
     study.set_attribute(ASKED, _ASKED)
