@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import torch
 
@@ -36,8 +37,10 @@ from gsfnas.space import BoundRows, BoundSpace
 
 _FORMAT = 1
 _PRECISION = "float32"
-# Passes of each network: at most so many, and no more than fit into so many seconds, but at least a few.
-_WARM_UP, _ROUNDS, _MIN_ROUNDS, _SECONDS = 3, 40, 10, 1.5
+# Passes of each network: so many, or as fit into so many seconds, but at least a few; on a busy machine up to _PATIENCE s.
+_WARM_UP, _ROUNDS, _MIN_ROUNDS, _SECONDS, _PATIENCE = 3, 40, 10, 1.5, 6.0
+# Passes are disturbed if half of them take this many times as long as the fastest, or longer.
+_DISTURBED = 1.5
 _SAY_SECONDS = 10.0
 
 Say = Callable[[str], None]
@@ -117,10 +120,13 @@ class LatencyTable:
         """Measures the missing parts one after the other; what is done is kept even if this is interrupted."""
         say(f"measuring the latency of {len(missing)} parts of the networks, for {LATENCY_ESTIMATE} ({self.conditions})")
         found: dict[str, float] = {}
+        num_disturbed = 0
         latest = time.monotonic()
         try:
             for number, candidate in enumerate(missing, start=1):
-                found[names[candidate]] = self._fastest(plain)[0] if candidate == plain else self._added(plain, candidate)
+                part = self._part(plain, candidate)
+                found[names[candidate]] = part.milliseconds
+                num_disturbed += not part.is_calm
                 if time.monotonic() - latest > _SAY_SECONDS:
                     latest = time.monotonic()
                     say(f"measured {number} of {len(missing)} parts")
@@ -130,24 +136,36 @@ class LatencyTable:
                 write_table(self.path, self.conditions, kept)
             except CannotWriteError as error:
                 say(f"the latencies of the parts are measured again next time: {error}")
+        if num_disturbed:
+            say(
+                f"the estimates are rough: something else was running on this machine, which disturbed {num_disturbed} of "
+                f"{len(missing)} measurements; to measure again, remove {self.path}"
+            )
         return kept
 
-    def _added(self, plain: Candidate, candidate: Candidate) -> float:
-        """Milliseconds that one insertion adds to the plain network."""
-        without, with_it = self._fastest(plain, candidate)
-        return with_it - without
+    def _part(self, plain: Candidate, candidate: Candidate) -> "_Measured":
+        """What the one insertion of ``candidate`` adds to the plain network; the time of that one if there is no insertion."""
+        if candidate == plain:
+            (passes,) = self._passes(plain)
+            return _Measured(min(passes), _is_calm(passes))
+        without, with_it = self._passes(plain, candidate)
+        return _Measured(min(with_it) - min(without), _is_calm(without) and _is_calm(with_it))
 
-    def _fastest(self, *candidates: Candidate) -> list[float]:
-        """Milliseconds of the fastest pass of each network, which run in turns."""
+    def _passes(self, *candidates: Candidate) -> list[tuple[float, ...]]:
+        """Milliseconds of the passes of each network, which run in turns; more of them while something disturbs them."""
         models = [build_model(candidate, dict(self.heads)) for candidate in candidates]
         rounds: list[list[float]] = []
         with timing(self.device, candidates[0].frames, candidates[0].resolution, _PRECISION) as times:
             for model in models:
                 times(model, _WARM_UP)
             started = time.monotonic()
-            while len(rounds) < _ROUNDS and (len(rounds) < _MIN_ROUNDS or time.monotonic() - started < _SECONDS):
+            is_enough = False
+            while not is_enough:
                 rounds.append([times(model, 1)[0] for model in models])
-        return [min(passes) for passes in zip(*rounds, strict=True)]
+                took, passes = time.monotonic() - started, list(zip(*rounds, strict=True))
+                is_done = len(rounds) >= _ROUNDS or took > _SECONDS
+                is_enough = len(rounds) >= _MIN_ROUNDS and (took > _PATIENCE or (is_done and all(map(_is_calm, passes))))
+        return passes
 
     def _name(self, candidate: Candidate) -> str:
         """The name of a measurement: the candidate's key, the heads, and fingerprints of code from outside this package."""
@@ -156,6 +174,17 @@ class LatencyTable:
         codes += [fingerprint(load(name, "module", is_value=True)) for name in modules]
         heads = ",".join(f"{task}={classes}" for task, classes in self.heads)
         return "+".join([f"{candidate.key} {heads}", *(code for code in codes if code)])
+
+
+class _Measured(NamedTuple):
+    """A measurement; ``is_calm`` is false if something else disturbed it."""
+
+    milliseconds: float
+    is_calm: bool
+
+
+def _is_calm(passes: Sequence[float]) -> bool:
+    return median(passes) < _DISTURBED * min(passes)
 
 
 def parts_of(space: BoundSpace) -> tuple[Part, ...]:

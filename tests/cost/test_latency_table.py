@@ -117,33 +117,45 @@ def test_a_damaged_table_is_measured_again(space, clock, tmp_path, damage):
 
 def test_what_another_process_has_measured_stays(space, clock, tmp_path, monkeypatch):
     table = LatencyTable(HEADS, "cpu", tmp_path)
-    added = LatencyTable._added
+    measure = LatencyTable._part
 
     def meanwhile(self, plain, candidate):
         write_table(self.path, self.conditions, {self._name(candidate): 123.0})
-        return added(self, plain, candidate)
+        return measure(self, plain, candidate)
 
-    monkeypatch.setattr(LatencyTable, "_added", meanwhile)
+    monkeypatch.setattr(LatencyTable, "_part", meanwhile)
     narrow = replace(space, options=((None, space.options[0][1]), (None,)))
     assert set(table.estimate(narrow, print).added_ms.values()) == {123.0}
 
 
 def test_what_is_measured_is_kept_when_it_is_interrupted(space, clock, tmp_path, monkeypatch):
-    added, calls = LatencyTable._added, []
+    measure, calls = LatencyTable._part, []
 
     def interrupted(self, plain, candidate):
         calls.append(candidate)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return added(self, plain, candidate)
+        return measure(self, plain, candidate)
 
-    monkeypatch.setattr(LatencyTable, "_added", interrupted)
+    monkeypatch.setattr(LatencyTable, "_part", interrupted)
     table = LatencyTable(HEADS, "cpu", tmp_path)
     with pytest.raises(KeyboardInterrupt):
         table.estimate(space, print)
-    assert len(read_table(table.path, table.conditions)) == 3
+    assert len(read_table(table.path, table.conditions)) == 2
     table.estimate(space, print)
-    assert len(calls) == 3 + 4
+    assert len(calls) == 3 + 5
+
+
+def test_a_busy_machine_is_said(space, clock, tmp_path, monkeypatch):
+    said = []
+    LatencyTable(HEADS, "cpu", tmp_path).estimate(space, said.append)
+    assert len(said) == 1
+    monkeypatch.setattr(_latency_table, "_PATIENCE", 0.0)
+    monkeypatch.setattr(_latency_table, "_DISTURBED", 1.0)
+    table = LatencyTable(HEADS, "cpu", tmp_path / "again")
+    table.estimate(space, said.append)
+    assert said[-1].startswith("the estimates are rough: something else was running on this machine, which disturbed 7 of 7")
+    assert said[-1].endswith(f"remove {table.path}")
 
 
 def test_a_cache_that_cannot_be_written_is_said(space, clock, tmp_path):
