@@ -144,6 +144,7 @@ def run_gpu(*options, **environment):
     return subprocess.run(command, capture_output=True, text=True, env=given, check=False)
 
 
+@pytest.mark.extra
 def test_gpu_runs_a_part_and_keeps_what_another_found(tmp_path):
     out = tmp_path / "gpu"
     done = run_gpu("--small", "--part", "operator", "--apart", "--out", out)

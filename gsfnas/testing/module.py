@@ -6,6 +6,7 @@ it. Where they take several forms, make the fixture one of several parameter set
 
 import copy
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -21,7 +22,12 @@ from gsfnas.modules import label, options, resolve, spec_of
 
 _HEADS = {"class": 5}
 # The sites on which each test runs: those of different shapes, from the first layers to the last.
-_MOST_SITES = 6
+_MOST_SITES = 4
+
+
+@lru_cache(maxsize=1)
+def _network(backbone: BackboneRef) -> nn.Module:
+    return build_backbone(backbone)
 
 
 class ModuleConformance:
@@ -35,7 +41,7 @@ class ModuleConformance:
 
     @pytest.fixture
     def backbone(self) -> BackboneRef:
-        return BackboneRef.of("micro_bottleneck")
+        return BackboneRef.of("micro_bottleneck", {"width": "0.5"})
 
     @pytest.fixture
     def resolution(self) -> int:
@@ -62,7 +68,7 @@ class ModuleConformance:
         """The module at a site, in eval mode, with random weights and statistics."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            layer = build_backbone(backbone).get_submodule(site.layer) if site.kind == "replace" else None
+            layer = copy.deepcopy(_network(backbone).get_submodule(site.layer)) if site.kind == "replace" else None
             module = spec_of(insertion.module).build(site, insertion, self.frames, layer=layer)
             for tensor in (*module.parameters(), *module.buffers()):
                 if tensor.is_floating_point():

@@ -16,13 +16,13 @@ from gsfnas.testing.module import ModuleConformance
 
 
 class TestGateShiftFuse(ModuleConformance):
-    @pytest.fixture(params=["gsf", "tsm"])
+    @pytest.fixture(params=["gsf", pytest.param("tsm", marks=pytest.mark.extra)])
     def parameters(self, request):
         return {"module": request.param, "ratio": 0.5}
 
 
 class TestTemporalConv(ModuleConformance):
-    @pytest.fixture(params=[3, 5])
+    @pytest.fixture(params=[3, pytest.param(5, marks=pytest.mark.extra)])
     def parameters(self, request):
         return {"module": "temporal_conv", "taps": request.param}
 

@@ -27,8 +27,8 @@ def saved(path, state, is_old=False):
     ("name", "resolution", "head", "reshaped", "pixels"),
     [
         ("bninception", 64, "fc", 4 * 69, CAFFE),
-        ("bninception", 64, "last_linear", 4 * 69, CAFFE),
-        ("inception_v3", 101, "top_cls_fc", 4 * 94, CAFFE),
+        pytest.param("bninception", 64, "last_linear", 4 * 69, CAFFE, marks=pytest.mark.extra),
+        pytest.param("inception_v3", 101, "top_cls_fc", 4 * 94, CAFFE, marks=pytest.mark.extra),
         ("resnet18", 64, "fc", 0, IMAGENET),
     ],
 )
