@@ -79,8 +79,8 @@ class Space:
         insertions = data.get("insertions")
         if not _is_list(insertions) or not insertions:
             raise UserError(f"space {name!r} must list at least one insertion, but got {shown(insertions)}")
-        own = [_own_sites(name, insertion) for insertion in insertions]
         listed = [_choices(insertion) for insertion in insertions]
+        own = [_own_sites(name, insertion) for insertion in insertions]
         count = sum(math.prod(len(values) for values in choices.values()) for choices in listed)
         if not count:
             raise UserError(f"space {name!r} must list at least one insertion, but each has an empty list")
