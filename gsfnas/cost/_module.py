@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from platformdirs import user_cache_path
 from torch import Tensor, nn
 
 from gsfnas import checked
@@ -21,7 +20,7 @@ from gsfnas.component import fingerprint, is_outside, load, source_hash
 from gsfnas.cost._count import count_fvcore, count_ptflops
 from gsfnas.cost._memory import saved_bytes
 from gsfnas.errors import UserError
-from gsfnas.files import CannotWriteError, read_text, write
+from gsfnas.files import CannotWriteError, default_cache, read_text, write
 from gsfnas.model import counting_module
 from gsfnas.modules import ModuleCost, spec_of
 
@@ -54,7 +53,7 @@ def _remembered(backbone: BackboneRef, site: Site, insertion: Insertion, frames:
 
 
 def _folder() -> Path:
-    return user_cache_path("gsfnas", appauthor=False) / "costs"
+    return default_cache() / "costs"
 
 
 def _identity(backbone: BackboneRef, site: Site, insertion: Insertion, frames: int) -> str:
