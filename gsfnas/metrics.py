@@ -54,6 +54,11 @@ class Metric:
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     @property
+    def is_fraction(self) -> bool:
+        """Whether values are fractions, from 0 to 1, that are shown as percentages."""
+        return self.unit == "%" and self.scale == 100
+
+    @property
     def short_heading(self) -> str:
         return self.short or self.heading
 

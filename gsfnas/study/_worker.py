@@ -15,6 +15,7 @@ from gsfnas.component import blaming, where
 from gsfnas.errors import UserError, one_line, shown
 from gsfnas.evaluators.base import Context, Evaluator, Measurement
 from gsfnas.files import write
+from gsfnas.metrics import metric_of
 from gsfnas.record import Epoch, Record
 from gsfnas.seeds import digest
 from gsfnas.stoppers import NoStopper
@@ -26,6 +27,7 @@ from gsfnas.study._run_cache import CachedRun
 from gsfnas.study._scheduler import Assignment, Scheduler, failed
 
 _POLL_SECONDS = 0.2
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,9 @@ def _measure(job: Job, storage: StudyStorage, run: Run) -> Measurement:
         for name, value in metrics.items():
             if not abs(value) <= checked.LARGEST:
                 raise FloatingPointError(f"{name} is {value} after epoch {measurement.epoch}")
+            # A mean that is computed in single precision may be a little above 1.
+            if metric_of(name).is_fraction and not -_ROUNDING <= value <= 1 + _ROUNDING:
+                raise ValueError(f"the evaluator measured {name} = {value}; it is a fraction, from 0 to 1")
         checkpoint = measurement.checkpoint
         place = str(checkpoint.relative_to(job.folder)) if checkpoint and checkpoint.is_relative_to(job.folder) else None
         epoch = Epoch(measurement.epoch, metrics, place)

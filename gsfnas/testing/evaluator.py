@@ -19,7 +19,7 @@ import pytest
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate
 from gsfnas.evaluators import Context, Evaluator, Identity, Measurement
-from gsfnas.metrics import objectives_of
+from gsfnas.metrics import metric_of, objectives_of
 from gsfnas.record import StudyRecord
 from gsfnas.space import BoundSpace, Space
 from gsfnas.testing._small import Threads, run_small
@@ -78,10 +78,11 @@ class EvaluatorConformance:
             for one in found:
                 for name, value in one.metrics.items():
                     assert math.isfinite(float(value)), f"{name} is {value} after epoch {one.epoch}"
+                    if metric_of(name).is_fraction:
+                        assert -1e-6 <= value <= 1 + 1e-6, f"`{name}` is a fraction, but {value} after epoch {one.epoch}"
             for metric in objectives_of(self.objectives):
                 if metric.known == "after":
                     assert metric.key in found[-1].metrics, f"the last measurement must hold `{metric.key}`"
-                    assert metric.unit != "%" or 0 <= found[-1].metrics[metric.key] <= 1, f"`{metric.key}` is a fraction"
 
     def test_the_same_seed_gives_the_same_numbers(self, evaluator: Evaluator, space: BoundSpace, tmp_path: Path) -> None:
         """In any order of the candidates, and with copies of the evaluator."""

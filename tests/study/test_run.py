@@ -141,6 +141,14 @@ def whole(number, *, is_last=False, **metrics):
     [
         ([whole(1), whole(2, test_loss=math.inf)], "FloatingPointError: test_loss is inf after epoch 2"),
         ([whole(1, train_loss=math.nan)], "FloatingPointError: train_loss is nan after epoch 1"),
+        (
+            [whole(1, val_top1=55.0)],
+            "ValueError: the evaluator measured val_top1 = 55.0; it is a fraction, from 0 to 1",
+        ),
+        (
+            [whole(1), whole(2, **{"test_top5.verb": -0.5})],
+            "ValueError: the evaluator measured test_top5.verb = -0.5; it is a fraction, from 0 to 1",
+        ),
         ([whole(1), whole(3, is_last=True)], "RuntimeError: the evaluator told epoch 3 where epoch 2 is due"),
         ([whole(1), whole(1)], "RuntimeError: the evaluator told epoch 1 where epoch 2 is due"),
         ([whole(2, is_last=True)], "RuntimeError: the evaluator told epoch 2 where epoch 1 is due"),
@@ -151,6 +159,13 @@ def whole(number, *, is_last=False, **metrics):
 def test_what_a_journal_could_not_say_fails_the_candidate(lab, told, error):
     study = lab.run(trials=2, replicates=1, evaluator=Told(*told))
     assert [record.error for record in study.records] == [error] * 2
+
+
+def test_a_fraction_may_be_rounded_and_other_metrics_have_no_range(lab):
+    values = {"test_top1": 1 + 1e-7, "score": 55.0, "train_loss": 7.0}
+    told = [whole(number, is_last=number == 3, **values) for number in (1, 2, 3)]
+    study = lab.run(trials=2, replicates=1, evaluator=Told(*told))
+    assert [record.metrics for record in study.records] == [{"val_top1": 0.5, **values}] * 2
 
 
 def test_numbers_of_any_library_are_kept_as_plain_ones(lab):

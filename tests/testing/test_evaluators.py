@@ -98,6 +98,8 @@ class Broken(FakeEvaluator):
                 continue
             if self.fault == "percent":
                 one = replace(one, metrics={**one.metrics, "val_top1": 100 * one.metrics["val_top1"]})
+            if self.fault == "other percent":
+                one = replace(one, metrics={**one.metrics, "val_top5": 55.0})
             if self.fault == "no top1" and one.is_last:
                 one = Measurement(one.epoch, {"accuracy": 0.5}, is_last=True)
             if self.fault == "not finite":
@@ -127,7 +129,8 @@ def prepared(evaluator, folder):
     [
         ("no last", "only the last has `is_last`"),
         ("skips", "one measurement an epoch"),
-        ("percent", "fraction"),
+        ("percent", "`val_top1` is a fraction"),
+        ("other percent", "`val_top5` is a fraction, but 55.0 after epoch 1"),
         ("no top1", "must hold `val_top1`"),
         ("not finite", "train_loss is nan"),
         ("tuples", "values of Measurement"),
