@@ -23,7 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gsfnas.errors import UserError, is_out_of_memory, one_line, shown, unknown
+from gsfnas.errors import UserError, is_out_of_memory, one_line, shown, unknown, unknown_setting
 from gsfnas.typed import checked, to_settings
 
 # Packages (``package``) and single parts (``package.module:object``) that the user of this process has named.
@@ -145,14 +145,14 @@ def make(given: Any, options: Mapping[str, Any], section: str) -> Any:
     if dataclasses.is_dataclass(given) and isinstance(given, type):
         return to_settings(given, options, section)
     try:
-        accepted = [one for one in inspect.signature(cls).parameters.values() if one.name not in set_already]
+        accepted = [one for one in _signature(cls).parameters.values() if one.name not in set_already]
     except (TypeError, ValueError):
         accepted = []
     names = [one.name for one in accepted if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     if not any(one.kind is one.VAR_KEYWORD for one in accepted):
         for option in options:
             if option not in names:
-                raise unknown("setting", f"{section}.{option}", [f"{section}.{name}" for name in names])
+                raise unknown_setting(section, option, names)
     hints = _hints(cls)
     options = {name: checked(value, hints.get(name), f"{section}.{name}") for name, value in options.items()}
     try:
@@ -162,6 +162,16 @@ def make(given: Any, options: Mapping[str, Any], section: str) -> Any:
     except Exception as error:
         name = getattr(cls, "__qualname__", shown(cls))
         raise UserError(f"{section} {name!r} cannot be made ({where(error)})") from error
+
+
+def _signature(cls: Any) -> inspect.Signature:
+    """The arguments of a class or function; none for a class without ``__init__``, also one derived from a protocol.
+
+    A protocol gets an ``__init__`` of the module ``typing``, which seems to accept any argument.
+    """
+    if isinstance(cls, type) and cls.__new__ is object.__new__ and getattr(cls.__init__, "__module__", "") == "typing":
+        return inspect.Signature()
+    return inspect.signature(cls)
 
 
 def _hints(cls: Any) -> Mapping[str, Any]:

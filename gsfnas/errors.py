@@ -37,6 +37,14 @@ def unknown(kind: str, value: str, choices: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {shown(value)}{hint} (choices: {listed or 'none'}{more})")
 
 
+def unknown_setting(section: str, name: str, names: Iterable[str]) -> UserError:
+    """The error for a setting of ``section`` that is not one of ``names``."""
+    names = list(names)
+    if not names:
+        return UserError(f"unknown setting {shown(f'{section}.{name}')}; {section} has no settings")
+    return unknown("setting", f"{section}.{name}", [f"{section}.{one}" for one in names])
+
+
 def shown(value: object, most: int = 100) -> str:
     """A value for a message: its ``repr`` on one line, at most ``most`` characters."""
     try:

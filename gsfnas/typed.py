@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from gsfnas.errors import UserError, shown, unknown
+from gsfnas.errors import UserError, shown, unknown_setting
 
 Settings = TypeVar("Settings")
 
@@ -26,7 +26,7 @@ def to_settings(cls: type[Settings], values: Mapping[str, Any], section: str) ->
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for name in values:
         if name not in fields:
-            raise unknown("setting", f"{section}.{name}", field_names(cls, section))
+            raise unknown_setting(section, name, fields)
     for name, field in fields.items():
         has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
         if name not in values and not has_default:

@@ -1,6 +1,7 @@
 """Code comes in through one gate, and only where the user has named it."""
 
 import sys
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from gsfnas.candidate import BackboneRef, Candidate
 from gsfnas.component import load, loaded, make, trust, trusted, trusting
 from gsfnas.errors import UserError
 from gsfnas.model import build_model
+from gsfnas.samplers import Sampler
 
 SOURCE = """
 import functools
@@ -167,3 +169,26 @@ def test_options_of_any_class_are_checked_against_its_annotations():
     assert make(Tuned, {"gain": 1, "name": "x", "anything": [1]}, "evaluator").gain == 1
     with pytest.raises(UserError, match=r"`evaluator\.gain` must be a number, but got 'abc'"):
         make(Tuned, {"gain": "abc"}, "evaluator")
+
+
+class Plain:
+    pass
+
+
+class Derived(Sampler):
+    def propose(self, history, asked):
+        return None
+
+
+@dataclass(frozen=True)
+class Fieldless(Sampler):
+    def propose(self, history, asked):
+        return None
+
+
+@pytest.mark.parametrize("cls", [Plain, Derived, Fieldless])
+def test_a_class_without_options_refuses_every_option(cls):
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"^unknown setting 'sampler.widht'; sampler has no settings$"):
+            make(cls, {"widht": 3}, "sampler")
+        assert isinstance(make(cls, {}, "sampler"), cls)
