@@ -19,11 +19,12 @@ import traceback
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gsfnas.errors import UserError, is_out_of_memory, one_line, shown, unknown, unknown_setting
+from gsfnas.errors import MAX_COMPARED, UserError, is_out_of_memory, one_line, shown, unknown, unknown_setting, with_article
 from gsfnas.typed import checked, to_settings
 
 # Packages (``package``) and single parts (``package.module:object``) that the user of this process has named.
@@ -87,11 +88,16 @@ def load(name: str, kind: str, *, is_value: bool = False) -> Any:
             f"{kind} {name!r} is code of the package {package!r}, which a file names and you did not; if you trust it, add "
             f"--trust {package} (in Python: gsfnas.trust({package!r}))"
         )
-    found = getattr(_import(module_name, name, kind), attribute, None)
+    module = _import(module_name, name, kind)
+    found = getattr(module, attribute, None)
     _LOADED[module_name] = str(Path.cwd())
-    if found is None or not (is_value or callable(found)):
-        what = "has no" if found is None else "cannot call"
-        raise UserError(f"{kind} {name!r}: {module_name!r} {what} {attribute!r}; write it as package.module:object")
+    if found is None:
+        names = [one for one, value in vars(module).items() if one[0] != "_" and (is_value or callable(value))]
+        near = " or ".join(map(repr, get_close_matches(attribute[:MAX_COMPARED], names, n=2)))
+        hint = f"; did you mean {near}?" if near else ""
+        raise UserError(f"{kind} {name!r}: {module_name!r} has no {attribute!r}{hint}")
+    if not (is_value or callable(found)):
+        raise UserError(f"{kind} {name!r} is {with_article(type(found).__name__)}, not a class or function")
     # The object may have been imported into the module from the standard library.
     origin = found
     while isinstance(origin, functools.partial):
@@ -127,9 +133,16 @@ def find(name: str, choices: Mapping[str, str], kind: str) -> Any:
     if is_outside(name):
         return load(name, kind)
     if name not in choices:
-        raise UserError(f"{unknown(kind, name, choices)}; one of your own is written module:Class")
+        raise UserError(f"{unknown(kind, name, choices)}; {how_to_name(name)}")
     module, _, attribute = choices[name].partition(":")
     return getattr(import_module(module), attribute)
+
+
+def how_to_name(name: str) -> str:
+    """How a user's own part is written, for the message about an unknown ``name``; with a dot, it may be meant as one."""
+    module, _, attribute = name.rpartition(".")
+    is_meant = bool(_DOTTED.fullmatch(name) and module)
+    return f"one of your own is written {f'{module}:{attribute}' if is_meant else 'module:Class'}"
 
 
 def make(given: Any, options: Mapping[str, Any], section: str) -> Any:
@@ -169,7 +182,8 @@ def _signature(cls: Any) -> inspect.Signature:
 
     A protocol gets an ``__init__`` of the module ``typing``, which seems to accept any argument.
     """
-    if isinstance(cls, type) and cls.__new__ is object.__new__ and getattr(cls.__init__, "__module__", "") == "typing":
+    init, new = (getattr(cls, name, None) for name in ("__init__", "__new__"))
+    if isinstance(cls, type) and new is object.__new__ and getattr(init, "__module__", "") == "typing":
         return inspect.Signature()
     return inspect.signature(cls)
 

@@ -6,7 +6,8 @@ from difflib import get_close_matches
 
 from gsfnas.escape import printable
 
-_MAX_COMPARED = 100
+# Comparing two names takes time in proportion to the product of their lengths, so that only their beginnings are compared.
+MAX_COMPARED = 100
 
 # Parts of the messages with which Python, NumPy, torch and the dynamic linker report that memory ran out.
 _NO_MEMORY = (
@@ -29,8 +30,7 @@ class UserError(ValueError):
 def unknown(kind: str, value: str, choices: Iterable[str]) -> UserError:
     """The error for a name that is not one of ``choices``: it suggests the nearest one and lists them."""
     names = sorted(choices)
-    # Comparing two names takes time in proportion to the product of their lengths.
-    near = get_close_matches(value[:_MAX_COMPARED], names, n=1, cutoff=0.5)
+    near = get_close_matches(value[:MAX_COMPARED], names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(repr(name) if "," in name else name for name in names[:12])
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""
@@ -52,6 +52,11 @@ def shown(value: object, most: int = 100) -> str:
     except Exception:
         # For example an integer of thousands of digits, or thousands of nested lists.
         return f"a value of type {type(value).__name__} that is too large to be shown"
+
+
+def with_article(noun: str) -> str:
+    """``a Candidate``, ``an int``."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def shortened(text: str, most: int = 300) -> str:

@@ -10,7 +10,7 @@ import pytest
 import gsfnas
 from gsfnas.backbone import backbone_ref, backbone_sites, build_backbone
 from gsfnas.candidate import BackboneRef, Candidate
-from gsfnas.component import load, loaded, make, trust, trusted, trusting
+from gsfnas.component import find, load, loaded, make, trust, trusted, trusting
 from gsfnas.errors import UserError
 from gsfnas.model import build_model
 from gsfnas.samplers import Sampler
@@ -112,8 +112,14 @@ def test_what_a_module_imports_or_wraps_is_still_of_the_standard_library(package
                 load(f"{package}.nets:{name}", "backbone")
         with pytest.raises(UserError, match=r"must be a torch\.nn\.Module, but Thing is none"):
             build_backbone(BackboneRef.of(f"{package}.nets:Thing"))
-        with pytest.raises(UserError, match="cannot call 'number'"):
+        with pytest.raises(UserError, match=r"^backbone '.*\.nets:number' is an int, not a class or function$"):
             load(f"{package}.nets:number", "backbone")
+        with pytest.raises(UserError, match=r"^backbone '.*:Nets': '.*\.nets' has no 'Nets'; did you mean 'Net'\?$"):
+            load(f"{package}.nets:Nets", "backbone")
+        with pytest.raises(UserError, match=r"has no 'numbers'; did you mean 'number'\?$"):
+            load(f"{package}.nets:numbers", "module", is_value=True)
+        with pytest.raises(UserError, match=r"has no 'numbers'$"):
+            load(f"{package}.nets:numbers", "backbone")
     assert not Path("made").exists()
 
 
@@ -169,6 +175,15 @@ def test_options_of_any_class_are_checked_against_its_annotations():
     assert make(Tuned, {"gain": 1, "name": "x", "anything": [1]}, "evaluator").gain == 1
     with pytest.raises(UserError, match=r"`evaluator\.gain` must be a number, but got 'abc'"):
         make(Tuned, {"gain": "abc"}, "evaluator")
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [("parts.Mine", "parts:Mine"), ("a.parts.Mine", "a.parts:Mine"), ("tpee", "module:Class"), ("x.", "module:Class")],
+)
+def test_a_part_with_a_dot_for_the_colon_is_told_how_to_write_it(name, written):
+    with pytest.raises(UserError, match=rf"^unknown sampler '{name}'.*; one of your own is written {written}$"):
+        find(name, {"tpe": "gsfnas.samplers.tpe:TPE"}, "sampler")
 
 
 class Plain:

@@ -11,7 +11,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from gsfnas.component import is_outside
+from gsfnas.component import how_to_name, is_outside
 from gsfnas.config._roots import ConfigRoots
 from gsfnas.errors import UserError, shortened, shown, unknown
 from gsfnas.study._configuration import RENAMED
@@ -111,7 +111,7 @@ class Rewriter:
         if (group in PARTS or group == "data") and is_outside(value):
             return [f"++{group}.name={quoted(value)}"]
         if group != "backbone" or not value or value[0] in "{[":
-            own = "; one of your own is written module:Class" if group in PARTS or group == "data" else ""
+            own = f"; {how_to_name(value)}" if group in PARTS or group == "data" else ""
             raise UserError(f"{unknown(NAMED[group], value, options)}{own}")
         return [f"{prefix}backbone=timm", f"++backbone.name={quoted(value)}"]
 

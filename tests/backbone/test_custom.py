@@ -110,7 +110,7 @@ def test_mistakes_are_said_in_one_line(own: str) -> None:
     refused(r"must map a frame to \(1, 8\), one row of `num_features`, but gave \(1, 8, 16, 16\)", "Unpooled", channels=8)
     refused("its factory failed .KeyError: 'weights'", "broken")
     refused("its factory must return a torch.nn.Module, but gave int", "number")
-    refused("cannot call 'answer'", "answer")
+    refused(":answer' is an int, not a class or function", "answer")
     refused("has no 'nothing'", "nothing")
     refused("its factory failed .TypeError", "Net")
 
