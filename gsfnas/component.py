@@ -196,10 +196,13 @@ def _hints(cls: Any) -> Mapping[str, Any]:
         return {}
 
 
-def check_methods(part: Any, methods: Iterable[str], kind: str, attributes: Iterable[str] = ()) -> Any:
+def check_methods(
+    part: Any, methods: Iterable[str], kind: str, attributes: Iterable[str] = (), inherited: Iterable[str] = ()
+) -> Any:
     """Returns the part. Raises UserError if it lacks one of the methods or attributes that its kind must have.
 
-    No property is evaluated, since that might open a data set.
+    ``attributes`` must be defined by the part itself, ``inherited`` ones are also those of the base class of its kind. No
+    property is evaluated, since that might open a data set.
     """
     if isinstance(part, type):
         raise UserError(f"{kind} {part.__qualname__!r} is a class; give one of it: {part.__qualname__}()")
@@ -208,10 +211,13 @@ def check_methods(part: Any, methods: Iterable[str], kind: str, attributes: Iter
         has = f"{kind} {type(part).__qualname__!r}"
         raise UserError(f"{has} has no method {missing[0]!r}; every {kind} has {', '.join(methods)}")
     nothing = object()
-    for name in attributes:
+    for name in (*attributes, *inherited):
         if inspect.getattr_static(part, name, nothing) is nothing:
             has = f"{kind} {type(part).__qualname__!r}"
-            raise UserError(f"{has} has no attribute {name!r}; every {kind} has {', '.join(attributes)}")
+            cure = f"every {kind} must define {', '.join(attributes)}"
+            if name not in attributes:
+                cure = f"derive it from the base class for a {kind}, which has it"
+            raise UserError(f"{has} has no attribute {name!r}; {cure}")
     return part
 
 

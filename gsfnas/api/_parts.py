@@ -9,7 +9,7 @@ from gsfnas.errors import UserError
 from gsfnas.storages import Storage
 from gsfnas.study import Parts
 
-# The methods that each part must have.
+# The methods that each part must have, the attributes that it must define, and those that the base classes define already.
 METHODS = {
     "sampler": ("propose", "plan", "num_left"),
     "stopper": ("stops",),
@@ -17,11 +17,8 @@ METHODS = {
     "executor": ("run",),
     "storage": ("holds", "open", "running", "is_running"),
 }
-ATTRIBUTES = {
-    "sampler": ("phase", "sees"),
-    "evaluator": ("budget", "devices", "takes_data", "identity", "heads"),
-    "executor": ("workers",),
-}
+ATTRIBUTES = {"evaluator": ("budget",), "executor": ("workers",)}
+INHERITED = {"sampler": ("phase", "sees"), "evaluator": ("devices", "takes_data", "identity", "heads")}
 
 
 def part(section: str, given: Any, **options: Any) -> Any:
@@ -68,7 +65,7 @@ def _from_settings(found: Any, config: StudyConfig, options: Mapping[str, Any]) 
 
 
 def _checked(made: Any, section: str) -> Any:
-    check_methods(made, METHODS[section], section, ATTRIBUTES.get(section, ()))
+    check_methods(made, METHODS[section], section, ATTRIBUTES.get(section, ()), INHERITED.get(section, ()))
     if section == "evaluator" and made.takes_data and not hasattr(made, "data"):
         name = type(made).__qualname__
         raise UserError(f"evaluator {name!r} says `takes_data`, but has no attribute 'data', the settings of a data set")

@@ -271,6 +271,18 @@ class Lacking(Evaluator):
         yield Measurement(1, {"val_top1": 0.5}, is_last=True)
 
 
+class Budgetless(Evaluator):
+    def evaluate(self, candidate, *, seed, replicate, budget, resume_from=None):
+        yield Measurement(1, {"val_top1": 0.5}, is_last=True)
+
+
+class WholeDuck(Duck):
+    """What has all methods of an evaluator."""
+
+    budget = 1
+    check = take = prepare_once = prepare = close = Duck.evaluate
+
+
 class Taking(Lacking):
     takes_data = True
 
@@ -281,6 +293,8 @@ class Taking(Lacking):
         ("sampler", Duck(), "sampler 'Duck' has no method 'plan'; every sampler has propose, plan, num_left"),
         ("sampler", Idle, "sampler 'Idle' has no method 'propose'"),
         ("evaluator", Duck(), "evaluator 'Duck' has no method 'check'"),
+        ("evaluator", Budgetless(), "evaluator 'Budgetless' has no attribute 'budget'; every evaluator must define budget$"),
+        ("evaluator", WholeDuck(), "evaluator 'WholeDuck' has no attribute 'devices'; derive it from the base class"),
         ("evaluator", type("Boundless", (Lacking,), {"budget": property(lambda self: 1 // 0)})(), ""),
         ("evaluator", Taking(), "evaluator 'Taking' says `takes_data`, but has no attribute 'data'"),
     ],
