@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from gsfnas.component import where
-from gsfnas.errors import UserError, shown
+from gsfnas.errors import UserError, shown, with_article
 from gsfnas.record import Phase, Record
 from gsfnas.samplers import History, Proposal, Sampler, anchors, distinct_candidates
 from gsfnas.seeds import run_id, training_seed
@@ -116,8 +116,8 @@ class Scheduler:
                 continue
             _check_phase(sampler, proposal, history)
             if proposal in asked:
-                run = f"candidate {proposal.candidate.key}, seed {proposal.replicate + 1}"
-                raise UserError(f"{_name(sampler)} proposed {run} once more; a sampler proposes a run that is none of `asked`")
+                run = f"candidate {proposal.candidate.key}, replicate {proposal.replicate}, once more"
+                raise UserError(f"{_name(sampler)} proposed {run}; a sampler must not propose a run that is in `asked`")
             return Sampled(proposal, sampler)
         return None
 
@@ -226,8 +226,11 @@ def _ask(sampler: Sampler, history: History, asked: set[Proposal], job: Job) -> 
         is_one = isinstance(found.replicate, int) and found.replicate >= 0
     except (TypeError, AttributeError):
         is_one = False
+    if not is_one and isinstance(proposal, tuple):
+        raise UserError(f"{_name(sampler)} proposed {shown(proposal)}; a proposal is (candidate, replicate, budget)")
     if not is_one:
-        raise UserError(f"{_name(sampler)} proposed {shown(proposal)}; a proposal is (candidate, replicate, budget)") from None
+        returned = with_article(type(proposal).__name__)
+        raise UserError(f"{_name(sampler)} returned {returned}; return Proposal(candidate, replicate, budget)")
     if found.budget != job.budget:
         raise UserError(
             f"{_name(sampler)} proposed {key} with {shown(found.budget)} epochs, but every run of this study has {job.budget}"
@@ -237,7 +240,7 @@ def _ask(sampler: Sampler, history: History, asked: set[Proposal], job: Job) -> 
         raise UserError(f"{_name(sampler)} proposed {key}, which is not in space {job.space.name!r}")
     complete = (record.candidate for record in history.records if record.outcome == "complete")
     if found.replicate and found.candidate not in complete:
-        run = f"seed {found.replicate + 1} of {key}"
+        run = f"replicate {found.replicate} of {key}"
         raise UserError(f"{_name(sampler)} proposed {run}, which has no first run that it sees to be complete")
     return found
 

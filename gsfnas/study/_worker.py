@@ -4,7 +4,7 @@ import gc
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from gsfnas import checked
 from gsfnas.component import blaming, where
-from gsfnas.errors import UserError, one_line, shown
+from gsfnas.errors import UserError, one_line, shown, with_article
 from gsfnas.evaluators.base import Context, Evaluator, Measurement
 from gsfnas.files import write
 from gsfnas.metrics import metric_of
@@ -191,7 +191,7 @@ def _measure(job: Job, storage: StudyStorage, run: Run) -> Measurement:
         if not last.is_last and _stops(job, storage, replace(run.record, curve=tuple(curve.values()))):
             raise StoppedError(f"stopped after epoch {last.epoch} of {job.budget}")
     if last is not None and not last.is_last and last.epoch == job.budget:
-        raise RuntimeError(f"the evaluator yielded no last measurement: that of epoch {last.epoch} says no is_last=True")
+        raise RuntimeError(f"no last measurement: the measurement of epoch {last.epoch} lacks is_last=True")
     if last is None or not last.is_last:
         raise RuntimeError(f"the evaluator ended after {last.epoch if last else 0} of {job.budget} epochs")
     return last
@@ -203,15 +203,22 @@ def _resumed(job: Job, run: Run) -> Iterator[Measurement]:
     resume_from = path if path is not None and path.exists() else None
     evaluator = job.evaluator
     options = {"seed": run.record.seed, "replicate": run.record.replicate, "budget": job.budget}
-    stream = iter(evaluator.evaluate(run.record.candidate, resume_from=resume_from, **options))
+    stream = _stream(evaluator.evaluate(run.record.candidate, resume_from=resume_from, **options))
     first = next(stream, None)
     if isinstance(first, Measurement) and first.epoch > (run.record.curve[-1].epoch if run.record.curve else 0) + 1:
         shutil.rmtree(job.checkpoints / run.folder_name, ignore_errors=True)
-        stream = iter(evaluator.evaluate(run.record.candidate, resume_from=None, **options))
+        stream = _stream(evaluator.evaluate(run.record.candidate, resume_from=None, **options))
         first = next(stream, None)
     if first is not None:
         yield first
         yield from stream
+
+
+def _stream(given: Iterable[Measurement]) -> Iterator[Measurement]:
+    if not isinstance(given, Iterable) or isinstance(given, Mapping):
+        got = "None" if given is None else with_article(type(given).__name__)
+        raise TypeError(f"`evaluate` must yield Measurements, but returned {got}")
+    return iter(given)
 
 
 def _stops(job: Job, storage: StudyStorage, record: Record) -> bool:

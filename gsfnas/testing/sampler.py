@@ -72,11 +72,13 @@ class SamplerConformance:
             proposed += 1
             candidate, replicate, budget = step.proposal
             first = {record.candidate for record in step.history.records}
-            assert step.proposal not in step.asked, f"it proposed {candidate.key}, seed {replicate + 1} once more"
+            assert step.proposal not in step.asked, f"it proposed {candidate.key}, replicate {replicate}, once more"
             is_allowed = candidate in space or (candidate == space.empty and space.is_within(candidate))
             assert is_allowed, f"it proposed {candidate.key}, which is not in the space, or not within its rules and bounds"
             assert budget == step.history.budget, f"it proposed {budget} epochs, but a run has {step.history.budget}"
-            assert replicate == 0 or candidate in first, f"it proposed a further seed of {candidate.key} before the first"
+            assert replicate == 0 or candidate in first, (
+                f"it proposed replicate {replicate} of {candidate.key} before the first"
+            )
         assert proposed, "it never proposed anything"
 
     def test_it_ends(self, sampler: Sampler, chain: Sequence[Sampler], space: BoundSpace) -> None:

@@ -84,15 +84,18 @@ def propose_with(function):
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (lambda h, a: Proposal(h.space.empty, 0, h.budget), "proposed candidate c1-.*, seed 1 once more"),
+        (
+            lambda h, a: Proposal(h.space.empty, 0, h.budget),
+            "proposed candidate c1-.*, replicate 0, once more; a sampler must not",
+        ),
         (lambda h, a: Proposal(h.space.empty, 0, 99), "with 99 epochs, but every run of this study has 3"),
-        (lambda h, a: h.space.empty, "a proposal is \\(candidate, replicate, budget\\)"),
+        (lambda h, a: h.space.empty, "returned a Candidate; return Proposal\\(candidate, replicate, budget\\)"),
         (lambda h, a: (h.space.empty, -1, h.budget), "a proposal is"),
         (lambda h, a: (make_space(9).full, 0, h.budget), "which is not in space 'placement'"),
-        (lambda h, a: (h.space.full, 1, h.budget), "proposed seed 2 of c1-.*, which has no first run that it sees"),
+        (lambda h, a: (h.space.full, 1, h.budget), "proposed replicate 1 of c1-.*, which has no first run that it sees"),
         (
             lambda h, a: (h.space.empty, len(h.records), h.budget),
-            "proposed seed 2 of c1-.*, which has no first run that it sees to be complete",
+            "proposed replicate 1 of c1-.*, which has no first run that it sees to be complete",
         ),
         (lambda h, a: 1 // 0, "sampler 'Broken' failed \\(ZeroDivisionError: .*test_study.py, line"),
     ],
@@ -336,7 +339,7 @@ def test_an_executor_from_outside_that_fails_is_one_line(tmp_path):
     [
         (
             [Measurement(epoch, {"val_top1": 0.5}) for epoch in (1, 2, 3)],
-            "no last measurement: that of epoch 3 says no",
+            "no last measurement: the measurement of epoch 3 lacks is_last=True",
         ),
         ([(1, {"val_top1": 0.5})], "TypeError: an evaluator yields values of Measurement, but one is \\(1, "),
     ],

@@ -176,6 +176,18 @@ def test_numbers_of_any_library_are_kept_as_plain_ones(lab):
     assert lab.run(trials=2, replicates=1, evaluator=Told(*told)) == study
 
 
+@pytest.mark.parametrize(
+    ("returned", "said"), [(0.5, "a float"), (None, "None"), ({"val_top1": 0.5}, "a dict"), (whole(1), "a Measurement")]
+)
+def test_an_evaluator_that_returns_its_result_fails_the_candidate(lab, returned, said):
+    class Returns(Told):
+        def evaluate(self, candidate, **options):
+            return returned
+
+    study = lab.run(trials=2, replicates=1, evaluator=Returns())
+    assert study.records[0].error == f"TypeError: `evaluate` must yield Measurements, but returned {said}"
+
+
 def test_what_an_error_says_is_harmless_on_a_terminal(lab):
     class Fails(Told):
         def evaluate(self, candidate, **options):
