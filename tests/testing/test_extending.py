@@ -72,6 +72,8 @@ def test_the_commands_of_the_page(stranger, capsys):
         assert {record.outcome for record in records} == {"complete"}, command
         assert ("workers run with niceness 15" in said.err) == (name == "polite")
     assert "How many modules?" in (stranger / "reports" / "numbers" / "report.md").read_text()
+    noted = (stranger / "runs" / "noted" / "runs.txt").read_text().splitlines()
+    assert sorted(noted) == sorted(f"{record.candidate.key} complete" for record in load_study("runs", "noted").records)
     # The same parts by other options are another question.
     code = main(tiny(shlex.split("study run placement sampler=my_sampler:Climber sampler.width=2 study.name=climber")))
     assert (code, capsys.readouterr().err.count("\n")) == (2, 1)
