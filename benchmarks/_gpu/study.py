@@ -75,7 +75,7 @@ def _run(call: Call, workers: int, folder: Path, clips: Sequence[str]) -> None:
             "complete": len(complete),
             "failed": sum(run.outcome == "failed" for run in runs),
             "seconds_a_run": sum(run.seconds for run in complete) / len(complete) if complete else None,
-            "best_val_top1": max((run.top1 for run in complete), default=None),
+            "best_val_top1": max((run.value("val_top1") for run in complete), default=None),
             "busy_percent": busy.mean_percent,
             "most_gigabytes": busy.most_gigabytes,
             "candidate_keys": " ".join(sorted(run.candidate.key for run in study.records)),

@@ -51,10 +51,8 @@ def derived_places(network: nn.Module, places: Iterable[SiteSpec]) -> list[SiteS
     module can stand there is found out when the network runs.
     """
     places = list(places)
-    after = {place.layer: place for place in places if place.kind == "after"}
     found = [
-        SiteSpec(place.layer, place.block, place.role, "replace", place.layer in after and after[place.layer].is_default)
-        for place in {place.layer: place for place in places}.values()
+        SiteSpec(place.layer, place.block, place.role, "replace") for place in {place.layer: place for place in places}.values()
     ]
     layers = dict(network.named_modules())
     blocks = [block for block in dict.fromkeys(place.block for place in places) if block and block in layers]

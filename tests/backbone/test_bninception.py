@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from gsfnas.backbone import backbone_ref, backbone_sites, build_backbone
+from gsfnas.backbone import backbone_ref, build_backbone
 from gsfnas.candidate import Candidate
 from gsfnas.cost import price
 from gsfnas.errors import UserError
+
+from ._listed import listed_sites
 
 REF = backbone_ref("bninception")
 
@@ -64,7 +66,7 @@ def test_state_dict_has_the_names_and_shapes_of_the_public_port() -> None:
 
 
 def test_sites_are_the_convolutions_of_the_ten_blocks() -> None:
-    sites = backbone_sites(REF, 224)
+    sites = listed_sites(REF, 224)
     assert {site.name: (site.channels, site.height) for site in sites if site.is_default} == DEFAULTS
     assert len(sites) == 8 * 7 + 2 * 5
     assert all(site.kind == "after" and site.layer == "inception_" + site.name.replace(".", "_") for site in sites)
@@ -107,7 +109,7 @@ def test_width_scales_every_site(width: str) -> None:
     ref = backbone_ref("bninception", {"width": width})
     network = build_backbone(ref)
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, network.num_features)
-    for narrow, site in zip(backbone_sites(ref, 64), backbone_sites(REF, 64), strict=True):
+    for narrow, site in zip(listed_sites(ref, 64), listed_sites(REF, 64), strict=True):
         assert narrow.name == site.name
         assert narrow.channels % 4 == 0
         assert abs(narrow.channels - site.channels * float(width)) <= 2 or narrow.channels == 4
@@ -116,4 +118,4 @@ def test_width_scales_every_site(width: str) -> None:
 def test_a_size_that_cannot_be_halved_is_refused_and_says_why() -> None:
     """72 px give maps of 36, 18 and 9."""
     with pytest.raises(UserError, match="cannot run on frames of 72 px: block 3c halves a map of 9 x 9, which must be even"):
-        backbone_sites(REF, 72)
+        listed_sites(REF, 72)

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from gsfnas.backbone import backbone_ref, backbone_sites, build_backbone
+from gsfnas.backbone import backbone_ref, build_backbone
 from gsfnas.candidate import Candidate, Insertion
 from gsfnas.errors import UserError
 from gsfnas.model import build_model
+
+from ._listed import listed_sites
 
 SOURCE = """
 from torch import nn
@@ -70,7 +72,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_network_without_sites_has_them_after_its_convolutions(own: str) -> None:
     ref = backbone_ref(f"{own}:Net", {"channels": 8})
-    assert [(site.name, site.channels, site.is_default) for site in backbone_sites(ref, 16)] == [
+    assert [(site.name, site.channels, site.is_default) for site in listed_sites(ref, 16)] == [
         ("first", 8, False),
         ("second", 8, False),
     ]
@@ -79,12 +81,12 @@ def test_a_network_without_sites_has_them_after_its_convolutions(own: str) -> No
 
 def test_a_layer_called_twice_is_no_site_of_its_own_accord(own: str) -> None:
     ref = backbone_ref(f"{own}:Net", {"channels": 8, "times": 2})
-    assert [site.name for site in backbone_sites(ref, 16)] == ["first"]
+    assert [site.name for site in listed_sites(ref, 16)] == ["first"]
 
 
 def test_a_network_that_lists_its_sites_is_searched_and_trained(own: str) -> None:
     ref = backbone_ref(f"{own}:Listing", {"channels": 8})
-    (site,) = backbone_sites(ref, 16)
+    (site,) = listed_sites(ref, 16)
     assert (site.name, site.role, site.is_default) == ("second", "mix", True)
     candidate = Candidate(ref, 4, 16, (("second", Insertion.of("gate_shift_fuse", {"channels": 4})),))
     model = build_model(Candidate.from_json(candidate.to_json()), {"class": 3})
@@ -95,7 +97,7 @@ def test_a_network_that_lists_its_sites_is_searched_and_trained(own: str) -> Non
 def test_mistakes_are_said_in_one_line(own: str) -> None:
     def refused(text: str, name: str, **options: int) -> None:
         with pytest.raises(UserError, match=text) as error:
-            backbone_sites(backbone_ref(f"{own}:{name}", options), 16)
+            listed_sites(backbone_ref(f"{own}:{name}", options), 16)
         assert "\n" not in str(error.value)
 
     refused(
@@ -125,5 +127,5 @@ def test_the_example_of_the_guide_works(tmp_path: Path, monkeypatch: pytest.Monk
     code = next(block for block in guide.split("```") if block.startswith("python\n# nets.py")).removeprefix("python\n")
     (tmp_path / "nets_of_the_guide.py").write_text(code)
     monkeypatch.chdir(tmp_path)
-    (site,) = backbone_sites(backbone_ref("nets_of_the_guide:small", {"channels": 32}), 16)
+    (site,) = listed_sites(backbone_ref("nets_of_the_guide:small", {"channels": 32}), 16)
     assert (site.name, site.channels, site.height) == ("mix", 32, 8)

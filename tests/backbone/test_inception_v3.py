@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from gsfnas.backbone import backbone_ref, backbone_sites, build_backbone
+from gsfnas.backbone import backbone_ref, build_backbone
 from gsfnas.errors import UserError
+
+from ._listed import listed_sites
 
 REF = backbone_ref("inception_v3")
 NARROW = backbone_ref("inception_v3", {"width": 0.25})
@@ -58,7 +60,7 @@ def test_state_dict_has_the_names_and_shapes_of_the_public_port() -> None:
 
 
 def test_sites_are_the_convolutions_of_the_eleven_blocks() -> None:
-    sites = backbone_sites(REF, 229)
+    sites = listed_sites(REF, 229)
     assert {site.name: (site.channels, site.height) for site in sites if site.is_default} == DEFAULTS
     assert len(sites) == 94 - 5
     assert all(site.kind == "after" and site.layer.endswith("_Conv2D") for site in sites)
@@ -92,7 +94,7 @@ def test_width_scales_every_site(width: str) -> None:
     ref = backbone_ref("inception_v3", {"width": width})
     network = build_backbone(ref)
     assert network(torch.zeros(1, 3, 101, 101)).shape == (1, network.num_features)
-    for narrow, site in zip(backbone_sites(ref, 101), backbone_sites(REF, 101), strict=True):
+    for narrow, site in zip(listed_sites(ref, 101), listed_sites(REF, 101), strict=True):
         assert narrow.name == site.name
         assert narrow.channels % 4 == 0
         assert abs(narrow.channels - site.channels * float(width)) <= 2 or narrow.channels == 4
@@ -107,16 +109,16 @@ def test_it_learns_something_from_a_step() -> None:
 @pytest.mark.parametrize("resolution", [64, 224])
 def test_a_size_that_cannot_be_halved_is_refused_and_says_why(resolution: int) -> None:
     with pytest.raises(UserError, match=f"cannot run on frames of {resolution} px: block mixed_3 halves a map of .* odd"):
-        backbone_sites(NARROW, resolution)
+        listed_sites(NARROW, resolution)
 
 
 def test_a_size_that_is_too_small_is_refused() -> None:
     with pytest.raises(UserError, match="cannot run on frames of 8 px"):
-        backbone_sites(NARROW, 8)
+        listed_sites(NARROW, 8)
 
 
 def test_resnet101_has_a_site_after_every_bottleneck() -> None:
     ref = backbone_ref("resnet101")
-    default = [site for site in backbone_sites(ref, 64) if site.is_default]
+    default = [site for site in listed_sites(ref, 64) if site.is_default]
     assert len(default) == 3 + 4 + 23 + 3
     assert all(site.role == "conv3" and site.kind == "after" for site in default)

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from gsfnas.backbone import backbone_ref, backbone_sites, build_backbone
+from gsfnas.backbone import backbone_ref, build_backbone
+
+from ._listed import listed_sites
 
 SIZES = {
     "micro": (8, [(16, 8, 3), (32, 4, 3), (64, 2, 2)]),
@@ -14,7 +16,7 @@ SIZES = {
 @pytest.mark.parametrize("name", SIZES)
 def test_default_sites_are_one_a_block_with_the_channels_of_its_stage(name: str) -> None:
     blocks, stages = SIZES[name]
-    sites = [site for site in backbone_sites(backbone_ref(name), 32) if site.is_default]
+    sites = [site for site in listed_sites(backbone_ref(name), 32) if site.is_default]
     assert len(sites) == len({site.block for site in sites}) == blocks
     expected = [(channels, size) for channels, size, depth in stages for _ in range(depth)]
     assert [(site.channels, site.height) for site in sites] == expected
@@ -23,7 +25,7 @@ def test_default_sites_are_one_a_block_with_the_channels_of_its_stage(name: str)
 
 @pytest.mark.parametrize(("name", "roles"), [("micro", 2), ("micro_bottleneck", 3)])
 def test_every_convolution_of_a_block_can_be_met_before_and_after(name: str, roles: int) -> None:
-    sites = backbone_sites(backbone_ref(name), 32)
+    sites = listed_sites(backbone_ref(name), 32)
     assert len(sites) == SIZES[name][0] * roles * 2
     for site in sites:
         assert site.layer == f"{site.block}.{site.role}"
@@ -32,7 +34,7 @@ def test_every_convolution_of_a_block_can_be_met_before_and_after(name: str, rol
 
 def test_before_sees_what_the_layer_receives() -> None:
     """The first convolution of a stage halves the map and doubles the channels."""
-    sites = {site.name: site for site in backbone_sites(backbone_ref("micro"), 32)}
+    sites = {site.name: site for site in listed_sites(backbone_ref("micro"), 32)}
     before, after = sites["layer2.0.conv1.before"], sites["layer2.0.conv1"]
     assert (before.channels, before.height) == (16, 8)
     assert (after.channels, after.height) == (32, 4)
@@ -45,7 +47,7 @@ def test_width_scales_the_channels_in_multiples_of_four(name: str, width: str) -
     network = build_backbone(ref)
     widest = SIZES[name][1][-1][0]
     assert network.num_features == widest * float(width)
-    assert all(site.channels % 4 == 0 and site.channels >= 4 for site in backbone_sites(ref, 32))
+    assert all(site.channels % 4 == 0 and site.channels >= 4 for site in listed_sites(ref, 32))
     assert network(torch.zeros(2, 3, 32, 32)).shape == (2, network.num_features)
 
 

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from gsfnas.backbone import backbone_ref, backbone_sites, build_backbone
+from gsfnas.backbone import backbone_ref, build_backbone
 from gsfnas.errors import UserError
+
+from ._listed import listed_sites
 
 
 @pytest.mark.parametrize(
@@ -12,7 +14,7 @@ from gsfnas.errors import UserError
     [("resnet18", 8, 2, "conv2"), ("resnet26", 8, 3, "conv3"), ("resnet50", 16, 3, "conv3"), ("resnet101", 33, 3, "conv3")],
 )
 def test_resnets_have_roles_after_and_before(name: str, blocks: int, roles: int, default: str) -> None:
-    sites = backbone_sites(backbone_ref(name), 64)
+    sites = listed_sites(backbone_ref(name), 64)
     assert len(sites) == blocks * roles * 2
     assert sum(site.kind == "before" for site in sites) == blocks * roles
     chosen = [site for site in sites if site.is_default]
@@ -21,7 +23,7 @@ def test_resnets_have_roles_after_and_before(name: str, blocks: int, roles: int,
 
 
 def test_resnet50_sites_at_224() -> None:
-    sites = {site.name: site for site in backbone_sites(backbone_ref("resnet50"), 224)}
+    sites = {site.name: site for site in listed_sites(backbone_ref("resnet50"), 224)}
     site = sites["layer3.2.conv3"]
     assert (site.layer, site.block, site.channels, site.height, site.width) == ("layer3.2.conv3", "layer3.2", 1024, 14, 14)
     # Published TSM stands here: before the first convolution, inside the residual branch, on the block's input.
@@ -39,7 +41,7 @@ def test_resnet50_sites_at_224() -> None:
 )
 def test_other_networks_default_to_the_last_convolution_of_a_block(name: str, first: str, last: str, count: int) -> None:
     ref = backbone_ref("timm", {"name": name})
-    sites = backbone_sites(ref, 64)
+    sites = listed_sites(ref, 64)
     default = [site.name for site in sites if site.is_default]
     assert (default[0], default[-1], len(default)) == (first, last, count)
     assert all(site.role == site.name.rpartition(".")[2] and site.channels >= 4 for site in sites)
@@ -48,7 +50,7 @@ def test_other_networks_default_to_the_last_convolution_of_a_block(name: str, fi
 
 
 def test_any_convolution_can_be_picked_by_its_name() -> None:
-    roles = {site.role for site in backbone_sites(backbone_ref("efficientnet_b0"), 64)}
+    roles = {site.role for site in listed_sites(backbone_ref("efficientnet_b0"), 64)}
     assert {"conv_stem", "conv_pw", "conv_dw", "conv_pwl", "conv_reduce", "conv_expand", "conv_head"} == roles
 
 

@@ -128,7 +128,6 @@ def test_without_net_it_is_taken_as_tsn_and_said(tmp_path):
 @pytest.mark.parametrize(
     ("before", "after", "layer"),
     [
-        ("layer1.0.", "layer1.0.net.", "layer1.0"),
         ("layer2.0.downsample.0.", "layer2.0.downsample.0.net.", "layer2.0.downsample.0"),
         ("layer3.1.bn1.", "layer3.1.bn1.net.", "layer3.1.bn1"),
     ],
@@ -140,6 +139,14 @@ def test_before_what_has_no_site_it_is_refused(tmp_path, before, after, layer):
         import_weights(path, tmp_path / "a.safetensors", resolution=64)
     assert str(caught.value) == f"the tensor names place TSM before {layer!r}, where backbone resnet18 has no site"
     assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_a_shift_of_a_whole_block_stands_before_the_block(tmp_path):
+    """TSM's other place, `block`: its code wraps the block instead of its first convolution."""
+    state = {f"base_model.{name.replace('layer1.0.', 'layer1.0.net.')}": value for name, value in RESNET18.items()} | HEAD
+    imported = import_weights(saved(tmp_path / "a.pth", state), tmp_path / "a.safetensors", resolution=64)
+    assert [site for site, _ in imported.candidate.insertions] == ["layer1.0.before"]
+    assert (imported.found.missing, imported.found.left_over) == ((), ())
 
 
 def test_a_share_of_channels_that_ours_cannot_move_is_refused():
