@@ -108,7 +108,7 @@ def test_what_is_said_of_videos_that_are_too_short(settings, tmp_path):
     said = []
     run_test(trained, settings, CPU, ProtocolSettings("dense", 3, 1), say=said.append)
     assert said == []
-    with pytest.raises(UserError, match="14 clips of 4 frames are asked"):
+    with pytest.raises(UserError, match=r"`protocol\.clips` is 14, but the longest video has 13 frames"):
         run_test(trained, settings, CPU, ProtocolSettings("dense", 14, 1))
 
 
