@@ -1,6 +1,7 @@
 """From the name of a study and overrides to frozen values."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -122,7 +123,9 @@ def compose_study(name: str, overrides: Sequence[str] = (), config_root: Path | 
             trust(name)
     space = Space.from_dict(_section(values, "space", path))
     for name in filter(is_outside, space.modules):
-        given = any(override.lstrip("+").startswith("space.") and name in override for override in overrides)
+        # The whole name, since a file may ask for one that is only part of it.
+        whole = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)")
+        given = any(override.lstrip("+").startswith("space.") and whole.search(override) for override in overrides)
         if given or _is_of_config_root(partial(_asks_for_module, name), path, overrides, config_root):
             trust(name)
     resolved = {
