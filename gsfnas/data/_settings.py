@@ -26,7 +26,8 @@ class DataSettings:
     A clip has ``frames`` frames of ``resolution`` x ``resolution`` pixels.
 
     For ``twins``: ``train_clips``, ``val_clips`` and ``test_clips`` are the numbers of clips, the last two even since they
-    contain both members of every pair; ``difficulty`` goes from 0 (still camera, no noise, no distractors) to 1.
+    contain both members of every pair; ``difficulty`` goes from 0 (still camera, no noise, no distractors) to 1;
+    ``textures`` of the twelve pairs, 0 to 6, are drifting textures instead of actions.
 
     For the others, ``root`` is the folder with the files. ``folder`` also takes ``csv``, a table of clips instead of class
     folders. ``val_share`` and ``test_share`` are the fractions of each class used for splits that the data set lacks.
@@ -55,6 +56,7 @@ class DataSettings:
     val_clips: int = 480
     test_clips: int = 960
     difficulty: float = 0.4
+    textures: int = 0
     val_share: float = 0.15
     test_share: float = 0.15
     skip_broken: bool = False
@@ -90,6 +92,8 @@ class DataSettings:
             raise UserError(f"`data.csv` belongs to data=folder, but the data set is {self.name!r}")
         if self.name == "twins":
             twins.check_files(self.root, self.frame_names)
+        elif self.textures:
+            raise UserError(f"`data.textures` belongs to twins, but the data set is {self.name!r}")
         for name, choices in (("augment", AUGMENTS), ("flip", FLIPS), ("policy", POLICIES)):
             if getattr(self, name) not in choices:
                 raise unknown(f"`data.{name}`", str(getattr(self, name)), choices)
@@ -122,6 +126,7 @@ class DataSettings:
             "val_clips": (2, _MAX_CLIPS),
             "test_clips": (2, _MAX_CLIPS),
             "seed": (0, 2**63 - 1),
+            "textures": (0, twins.MAX_TEXTURES),
         }
         for name, (low, high) in ranges.items():
             number = getattr(self, name)

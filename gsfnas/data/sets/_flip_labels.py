@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.data.twins import _actions as twins
+from gsfnas.data.twins._classes import classes as twins_classes
+from gsfnas.data.twins._classes import mirrored_names, textures_of
 from gsfnas.errors import UserError, unknown
 
 RULES = ("auto", "none", "plain", "left_right", "twins")
@@ -36,7 +37,7 @@ def flip_labels(classes: Sequence[str], rule: str, own: str) -> npt.NDArray[np.i
     if rule not in RULES:
         raise unknown("mirror rule", rule, RULES)
     if rule == "auto":
-        rule = "twins" if set(classes) == set(twins.CLASSES) else own
+        rule = own if textures_of(classes) is None else "twins"
     if rule == "none":
         return None
     if rule == "plain":
@@ -44,16 +45,18 @@ def flip_labels(classes: Sequence[str], rule: str, own: str) -> npt.NDArray[np.i
     # Matched by name, since the order of classes differs between data sets.
     numbers = {name: number for number, name in enumerate(classes)}
     assert len(numbers) == len(classes)
-    mirrored = _of_twins(classes) if rule == "twins" else [_swapped(name) for name in classes]
+    mirrored: Sequence[str | None] = _of_twins(classes) if rule == "twins" else [_swapped(name) for name in classes]
     return np.array([-1 if name is None else numbers.get(name, -1) for name in mirrored], dtype=np.int64)
 
 
-def _of_twins(classes: Sequence[str]) -> list[str | None]:
-    strangers, missing = set(classes) - set(twins.CLASSES), set(twins.CLASSES) - set(classes)
-    if strangers or missing:
+def _of_twins(classes: Sequence[str]) -> list[str]:
+    mirrored = mirrored_names(classes)
+    if mirrored is None:
+        expected = set(twins_classes(textures=0))
+        strangers, missing = set(classes) - expected, expected - set(classes)
         wrong = f"{min(strangers)!r} is none of them" if strangers else f"{min(missing)!r} is missing"
-        raise UserError(f"the mirror rule 'twins' needs the {len(twins.CLASSES)} classes of Twins, but {wrong}")
-    return [twins.CLASSES[twins.MIRROR[twins.CLASSES.index(name)]] for name in classes]
+        raise UserError(f"the mirror rule 'twins' needs the {len(expected)} classes of Twins, but {wrong}")
+    return mirrored
 
 
 def _swapped(name: str) -> str | None:

@@ -171,8 +171,3 @@ ACTIONS: tuple[Action, ...] = (
     Action("splits in two", "becomes whole", _split),
     Action("the light comes on", "the light goes out", _light_on),
 )
-
-# Class 2a is action a, class 2a + 1 is its reversal.
-CLASSES: tuple[str, ...] = tuple(name for action in ACTIONS for name in (action.name, action.reverse))
-# Class -> its class when the clip is mirrored (left and right swapped).
-MIRROR: tuple[int, ...] = tuple(index ^ 1 if ACTIONS[index // 2].mirror_reverses else index for index in range(len(CLASSES)))

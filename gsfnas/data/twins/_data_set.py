@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from gsfnas.data._settings import SPLITS, DataSettings
-from gsfnas.data.twins._actions import ACTIONS, CLASSES, MIRROR
+from gsfnas.data.twins._actions import ACTIONS, Action
+from gsfnas.data.twins._classes import classes, mirrored, pairs
 from gsfnas.data.twins._render import VERSION, render
+from gsfnas.data.twins._textures import render_texture
 from gsfnas.data.video._augment import multi_scale_crop
 from gsfnas.data.video._cache import Array, cache_folder, cached_array
 from gsfnas.data.video._clips import ALL, Clips, ClipSplit, Labels, Read, VideoData
@@ -31,7 +33,7 @@ class Twins:
     """The data set ``twins``; it is rendered, so there is nothing to download."""
 
     def tasks(self, settings: DataSettings) -> Mapping[str, tuple[str, ...]]:
-        return {TASK: CLASSES}
+        return {TASK: classes(settings.textures)}
 
     def open(self, settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> VideoData:
         return open_twins(settings)
@@ -41,7 +43,7 @@ def open_twins(settings: DataSettings) -> VideoData:
     """Opens Twins, rendering its clips into the cache unless they are there already."""
     labels = {split: twins_labels(split, count) for split, count in _counts(settings).items()}
     specification = _specification(settings)
-    mirror = {TASK: np.array(MIRROR)} if settings.flip != "none" else None
+    mirror = {TASK: np.array(mirrored(settings.textures))} if settings.flip != "none" else None
     is_light = settings.augment == "light"
     folder = cache_folder(settings.cache) / "twins" / _hash(specification)
     splits = {}
@@ -65,14 +67,14 @@ def open_twins(settings: DataSettings) -> VideoData:
     }
     training |= {} if mirror else {"flip": "none"}
     fingerprint = "twins-" + _hash({**specification, "clips": _counts(settings), **training})
-    return VideoData("twins", {TASK: CLASSES}, splits, fingerprint)
+    return VideoData("twins", {TASK: classes(settings.textures)}, splits, fingerprint)
 
 
 def twins_labels(split: str, count: int) -> Labels:
     """(count,) classes. Train cycles through all classes; in val and test, clips 2k and 2k + 1 are the members of pair k."""
     order = np.arange(count)
     if split == "train":
-        return order % len(CLASSES)
+        return order % (2 * len(ACTIONS))
     return order // 2 % len(ACTIONS) * 2 + order % 2
 
 
@@ -81,15 +83,12 @@ def twins_clip(split: str, index: int, settings: DataSettings) -> Array:
     label = int(twins_labels(split, index + 1)[index])
     # In train each clip is a scene of its own; in val and test two in a row are the same scene, forwards and backwards.
     scene = index if split == "train" else index // 2
-    clip = render(
-        split,
-        scene,
-        label // 2,
-        seed=settings.seed,
-        frames=settings.frames,
-        resolution=settings.resolution,
-        difficulty=settings.difficulty,
-    )
+    pair = pairs(settings.textures)[label // 2]
+    how: dict[str, Any] = {name: getattr(settings, name) for name in ("seed", "frames", "resolution", "difficulty")}
+    if isinstance(pair, Action):
+        clip = render(split, scene, ACTIONS.index(pair), **how)
+    else:
+        clip = render_texture(split, scene, pair, **how)
     return clip[::-1] if label % 2 else clip
 
 
@@ -137,13 +136,15 @@ def _counts(settings: DataSettings) -> dict[str, int]:
 
 
 def _specification(settings: DataSettings) -> dict[str, object]:
-    """Everything that determines the pixels of a clip."""
+    """Everything that determines the pixels of a clip; textures only if there are any, so that earlier runs keep their ids."""
+    textures = {"textures": settings.textures} if settings.textures else {}
     return {
         "version": VERSION,
         "seed": settings.seed,
         "frames": settings.frames,
         "resolution": settings.resolution,
         "difficulty": float(settings.difficulty),
+        **textures,
     }
 
 

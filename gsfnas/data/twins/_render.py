@@ -11,7 +11,7 @@ from gsfnas.data.twins._actions import ACTIONS, Curve, Track, cosine, sine
 from gsfnas.data.twins._pixels import TEXTURE, Pixels, load_pixels
 from gsfnas.data.twins._rng import Rng
 
-# Increase this with every change, here, in _actions.py or in _pixels.py, that changes a clip.
+# Increase this with every change, here, in _actions.py, _pixels.py or _textures.py, that changes a clip.
 VERSION = 1
 
 Frames = npt.NDArray[np.float32]
@@ -26,7 +26,7 @@ def render(
     pixels = load_pixels(split, resolution)
     rng = Rng("twins", VERSION, seed, split, index, action)
     scene = ACTIONS[action].play(rng, _progress(rng, frames))
-    clip, drift_x, drift_y = _background(rng, pixels, frames, resolution, difficulty)
+    clip, drift_x, drift_y = background(rng, pixels, frames, resolution, difficulty)
     tracks = scene.tracks
     if rng.chance(difficulty):
         tracks = (_distractor(rng, frames, difficulty), *tracks)
@@ -34,7 +34,7 @@ def render(
         _paint(clip, track, rng, pixels, drift_x, drift_y)
     if isinstance(scene.light, np.ndarray):
         clip *= _per_frame(scene.light, frames)
-    return _finish(clip, rng, difficulty)
+    return finish(clip, rng, difficulty)
 
 
 def _progress(rng: Rng, frames: int) -> npt.NDArray[np.float64]:
@@ -47,7 +47,7 @@ def _progress(rng: Rng, frames: int) -> npt.NDArray[np.float64]:
     return p + (eased - p) * rng.uniform(0, 1)
 
 
-def _background(rng: Rng, pixels: Pixels, frames: int, resolution: int, difficulty: float) -> tuple[Frames, Curve, Curve]:
+def background(rng: Rng, pixels: Pixels, frames: int, resolution: int, difficulty: float) -> tuple[Frames, Curve, Curve]:
     """A dimmed crop of a photograph that drifts in half pixels: (T, 3, H, W), and the drift (T,) in x and y, in pixels."""
     photo = rng.choice(pixels.photos)
     reach = difficulty * 0.2 * resolution
@@ -122,7 +122,8 @@ def _colour(rng: Rng) -> list[np.float32]:
     return [np.float32(values[(first + step * channel) % 3]) for channel in range(3)]
 
 
-def _finish(clip: Frames, rng: Rng, difficulty: float) -> npt.NDArray[np.uint8]:
+def finish(clip: Frames, rng: Rng, difficulty: float) -> npt.NDArray[np.uint8]:
+    """Adds noise, and rounds to (T, 3, H, W) uint8; ``clip`` is overwritten."""
     if difficulty > 0:
         noise = rng.bytes(clip.size).reshape(clip.shape)
         reach = np.float32(60 * difficulty)

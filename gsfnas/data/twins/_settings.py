@@ -6,6 +6,8 @@ from gsfnas.errors import UserError
 
 # The maximum size of a split on disk.
 _MAX_SPLIT_BYTES = 2**40
+# Half of the pairs.
+MAX_TEXTURES = 6
 FLIPS = ("auto", "none", "twins")
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from gsfnas import component
 from gsfnas.data.sets import DATA_SETS
 from gsfnas.data.sets._flip_labels import RULES, flip_labels
-from gsfnas.data.twins import _actions as twins
+from gsfnas.data.twins._classes import classes as twins_classes
+from gsfnas.data.twins._classes import mirrored as mirrored_twins
 from gsfnas.errors import UserError
 
 SOMETHING = (
@@ -34,9 +35,9 @@ def mirrored(classes, rule: str = "left_right", own: str = "none") -> dict[str, 
     return {name: None if other < 0 else classes[other] for name, other in zip(classes, mirror.tolist(), strict=True)}
 
 
-@given(VOCABULARIES | st.permutations(twins.CLASSES), st.sampled_from(RULES), st.sampled_from(sorted(set(OWN.values()))))
+@given(VOCABULARIES | st.permutations(twins_classes(0)), st.sampled_from(RULES), st.sampled_from(sorted(set(OWN.values()))))
 def test_the_mirror_of_a_mirror_is_the_class_itself(classes: list[str], rule: str, own: str) -> None:
-    if rule == "twins" and set(classes) != set(twins.CLASSES):
+    if rule == "twins" and set(classes) != set(twins_classes(0)):
         return
     mirror = flip_labels(classes, rule, own)
     if mirror is None:
@@ -92,12 +93,12 @@ def test_plain_and_none() -> None:
 @pytest.mark.parametrize("rule", ["twins", "auto"])
 @pytest.mark.parametrize("own", sorted(set(OWN.values())))
 def test_twins_are_mirrored_by_name_in_any_order(rule: str, own: str) -> None:
-    assert flip_labels(twins.CLASSES, rule, own).tolist() == list(twins.MIRROR)
-    by_name = mirrored(twins.CLASSES, rule, own)
+    assert flip_labels(twins_classes(0), rule, own).tolist() == list(mirrored_twins(0))
+    by_name = mirrored(twins_classes(0), rule, own)
     assert by_name["jumps left over another"] == "jumps right over another"
     assert by_name["turns clockwise"] == "turns counter-clockwise"
     assert by_name["moves up"] == "moves up"
-    for classes in (sorted(twins.CLASSES), twins.CLASSES[::-1]):
+    for classes in (sorted(twins_classes(0)), twins_classes(0)[::-1]):
         assert mirrored(classes, rule, own) == by_name
 
 
@@ -118,11 +119,11 @@ def test_auto_is_the_rule_of_the_data_set(data_set: str, expected: list[int] | N
 
 
 def test_some_of_the_classes_of_twins_are_not_twins() -> None:
-    assert flip_labels(twins.CLASSES[:-1], "auto", "none") is None
+    assert flip_labels(twins_classes(0)[:-1], "auto", "none") is None
     with pytest.raises(UserError, match="needs the 24 classes of Twins, but 'the light goes out' is missing"):
-        flip_labels(twins.CLASSES[:-1], "twins", "none")
+        flip_labels(twins_classes(0)[:-1], "twins", "none")
     with pytest.raises(UserError, match="needs the 24 classes of Twins, but 'runs' is none of them"):
-        flip_labels((*twins.CLASSES, "runs"), "twins", "none")
+        flip_labels((*twins_classes(0), "runs"), "twins", "none")
 
 
 def test_an_unknown_rule_lists_the_known_ones() -> None:

@@ -12,15 +12,20 @@ import pytest
 from gsfnas.data import DataSettings, open_data
 from gsfnas.data._settings import SPLITS
 from gsfnas.data.twins import _data_set
-from gsfnas.data.twins._actions import ACTIONS, CLASSES, MIRROR
+from gsfnas.data.twins._actions import ACTIONS
+from gsfnas.data.twins._classes import classes, mirrored, mirrored_names, textures_of
 from gsfnas.data.twins._pixels import COLUMNS, DIGITS, load_pixels, resize
 from gsfnas.data.twins._render import render
 from gsfnas.data.twins._rng import Rng
+from gsfnas.data.twins._textures import TEXTURES, Texture, render_texture
 from gsfnas.errors import UserError
 
 SMALL = {"frames": 8, "resolution": 32, "train_clips": 48, "val_clips": 24, "test_clips": 48}
 # Of twelve clips; it changes with `VERSION` alone.
 GOLDEN = "4d94273f98e24811"
+GOLDEN_TEXTURES = "a8cb9c02e7ed0260"
+# Of the settings SMALL.
+FINGERPRINT = "twins-0c1d967322fe9019"
 PROGRESS = np.linspace(0, 1, 8)
 
 
@@ -35,21 +40,25 @@ def clips_of(data_settings: DataSettings, split: str) -> tuple[np.ndarray, np.nd
 
 def test_at_least_ten_actions_each_with_a_twin_of_another_name() -> None:
     assert len(ACTIONS) >= 10
-    assert len(set(CLASSES)) == len(CLASSES) == 2 * len(ACTIONS) >= 20
+    for textures in range(len(TEXTURES) + 1):
+        assert len(set(classes(textures))) == len(classes(textures)) == 2 * len(ACTIONS) >= 20
+        assert sum("texture" in name for name in classes(textures)) == 2 * textures
 
 
+@pytest.mark.parametrize("textures", [0, 6])
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_every_clip_stands_beside_its_exact_reversal(tmp_path: Path, split: str) -> None:
-    clips, labels = clips_of(settings(tmp_path), split)
+def test_every_clip_stands_beside_its_exact_reversal(tmp_path: Path, split: str, textures: int) -> None:
+    clips, labels = clips_of(settings(tmp_path, textures=textures), split)
     assert np.array_equal(clips[1::2], clips[::2, ::-1])
     assert np.array_equal(labels[1::2], labels[::2] ^ 1)
     assert not np.array_equal(clips[1::2], clips[::2])
 
 
+@pytest.mark.parametrize("textures", [0, 6])
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_the_best_possible_order_blind_model_gets_exactly_half(tmp_path: Path, split: str) -> None:
+def test_the_best_possible_order_blind_model_gets_exactly_half(tmp_path: Path, split: str, textures: int) -> None:
     """A model that sees a bag of frames answers equal bags alike: its best answer is each bag's most frequent class."""
-    clips, labels = clips_of(settings(tmp_path), split)
+    clips, labels = clips_of(settings(tmp_path, textures=textures), split)
     bags = defaultdict(Counter)
     for clip, label in zip(clips, labels, strict=True):
         bags[tuple(sorted(frame.tobytes() for frame in clip))][int(label)] += 1
@@ -57,9 +66,10 @@ def test_the_best_possible_order_blind_model_gets_exactly_half(tmp_path: Path, s
     assert right * 2 == len(labels)
 
 
-def test_training_is_balanced_and_holds_no_clip_beside_its_reversal(tmp_path: Path) -> None:
-    clips, labels = clips_of(settings(tmp_path), "train")
-    assert set(Counter(labels.tolist()).values()) == {48 // len(CLASSES)}
+@pytest.mark.parametrize("textures", [0, 6])
+def test_training_is_balanced_and_holds_no_clip_beside_its_reversal(tmp_path: Path, textures: int) -> None:
+    clips, labels = clips_of(settings(tmp_path, textures=textures), "train")
+    assert set(Counter(labels.tolist()).values()) == {48 // len(classes(textures))}
     bags = {tuple(sorted(frame.tobytes() for frame in clip)) for clip in clips}
     assert len(bags) == len(clips)
 
@@ -69,6 +79,61 @@ def test_the_same_seed_gives_the_same_bytes_on_every_platform() -> None:
         [render("test", 3, action, seed=7, frames=5, resolution=24, difficulty=0.5) for action in range(len(ACTIONS))]
     )
     assert hashlib.sha256(clip.tobytes()).hexdigest()[:16] == GOLDEN
+
+
+def test_textures_are_the_same_bytes_on_every_platform() -> None:
+    clip = np.concatenate(
+        [render_texture("test", 3, texture, seed=7, frames=5, resolution=24, difficulty=0.5) for texture in TEXTURES]
+    )
+    assert hashlib.sha256(clip.tobytes()).hexdigest()[:16] == GOLDEN_TEXTURES
+
+
+def test_textures_leave_the_clips_of_the_actions_as_they_are(tmp_path: Path) -> None:
+    """Also the fingerprint of data without textures, which is part of the ids of all earlier runs."""
+    assert open_data(settings(tmp_path)).fingerprint == FINGERPRINT
+    assert open_data(settings(tmp_path, textures=6)).fingerprint != FINGERPRINT
+    (plain, _), (mixed, _) = clips_of(settings(tmp_path), "test"), clips_of(settings(tmp_path, textures=6), "test")
+    before, after = classes(0), classes(6)
+    names = [name for name in after if name in before]
+    assert len(names) == 12
+    for name in names:
+        # The scene's number is part of its seed: the same only where a pair stands in the same place.
+        if before.index(name) == after.index(name):
+            assert np.array_equal(plain[before.index(name)], mixed[after.index(name)])
+    assert before[:8] == after[:8]
+
+
+@pytest.mark.parametrize("texture", TEXTURES, ids=lambda texture: texture.name)
+@pytest.mark.parametrize("resolution", [32, 64])
+def test_a_texture_drifts_by_its_speed_in_every_frame(texture: Texture, resolution: int) -> None:
+    clip = render_texture("train", 5, texture, seed=0, frames=8, resolution=resolution, difficulty=0.0).astype(int)
+    # Differences take the photograph out, which is still at difficulty 0: what remains is the texture, moved.
+    along = 3 if texture.axis == "x" else 2
+    changes = np.diff(clip, axis=0)
+    step = texture.speed * resolution // 32
+    for change, following in itertools.pairwise(changes):
+        length = change.shape[along - 1] - step
+        moved, seen = (np.take(c, range(a, a + length), axis=along - 1) for c, a in ((change, 0), (following, step)))
+        # Not quite 1, since grey levels below 0 are cut off.
+        assert np.corrcoef(moved.ravel(), seen.ravel())[0, 1] > 0.9
+        assert np.corrcoef(moved[..., ::-1].ravel(), seen.ravel())[0, 1] < 0.5
+    assert np.abs(changes).max() > 30
+
+
+@pytest.mark.parametrize("frames", [1, 3, 16])
+@pytest.mark.parametrize("resolution", [8, 28, 65])
+def test_textures_of_any_number_of_frames_and_any_resolution(frames: int, resolution: int) -> None:
+    for texture in TEXTURES:
+        clip = render_texture("val", 0, texture, seed=0, frames=frames, resolution=resolution, difficulty=1.0)
+        assert (clip.shape, clip.dtype) == ((frames, 3, resolution, resolution), np.uint8)
+
+
+@pytest.mark.parametrize("textures", [-1, 7, 1.5])
+def test_textures_are_refused_in_one_line(textures: object) -> None:
+    with pytest.raises(UserError, match=r"`data.textures` must be an integer from 0 to 6, but got"):
+        DataSettings(textures=textures)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"`data.textures` belongs to twins, but the data set is 'folder'"):
+        DataSettings(name="folder", root="x", textures=1)
 
 
 def test_a_clip_depends_on_neither_the_number_of_clips_nor_another_split(tmp_path: Path) -> None:
@@ -178,11 +243,15 @@ def test_clockwise_is_clockwise_in_the_pixels(monkeypatch: pytest.MonkeyPatch) -
     assert turned[-1] - turned[0] > 0.3 * np.pi
 
 
-def test_the_mirror_swaps_exactly_the_classes_that_speak_of_a_side() -> None:
+@pytest.mark.parametrize("textures", [0, 3, 6])
+def test_the_mirror_swaps_exactly_the_classes_that_speak_of_a_side(textures: int) -> None:
     sided = {"right", "left", "clockwise", "counter-clockwise"}
-    for index, name in enumerate(CLASSES):
-        assert MIRROR[MIRROR[index]] == index
-        assert MIRROR[index] == (index ^ 1 if sided & set(name.split()) else index)
+    mirror = mirrored(textures)
+    for index, name in enumerate(classes(textures)):
+        assert mirror[mirror[index]] == index
+        assert mirror[index] == (index ^ 1 if sided & set(name.split()) else index)
+    assert mirrored_names(classes(textures)) == [classes(textures)[index] for index in mirror]
+    assert textures_of(classes(textures)[::-1]) == textures
 
 
 def test_resize_keeps_a_constant_and_the_mean() -> None:
