@@ -1,8 +1,8 @@
-"""Two small residual networks for clips of about 32 px on a CPU: one of eight basic blocks, one of sixteen bottlenecks.
+"""Small residual networks for clips of about 32 px on a CPU: two of eight basic blocks, one of sixteen bottlenecks.
 
 The residual blocks are those of He et al., "Deep Residual Learning for Image Recognition" (2016), figure 5; the bottleneck's
-stride is in its 3 x 3 convolution. The stages 3-4-6-3 of ``MicroBottleneck`` are those of ResNet-50, so that a placement found
-on one of them can be tried on the other. N clips*frames, C channels.
+stride is in its 3 x 3 convolution. The stages 3-4-6-3 of ``MicroBottleneck`` are those of ResNet-50, and 2-2-2-2 of ``Micro18``
+those of ResNet-18, so that a placement found on one can be tried on the other. N clips*frames, C channels.
 """
 
 from collections.abc import Iterator
@@ -62,12 +62,16 @@ class Bottleneck(nn.Module):
 
 
 class ResidualNet(nn.Module):
-    """A 3 x 3 stem of stride 2, stages that each halve the map, global average pooling: (N, 3, H, W) -> (N, num_features)."""
+    """A 3 x 3 stem of stride 2, stages that halve the map, global average pooling: (N, 3, H, W) -> (N, num_features).
+
+    ``first_stride`` is that of the first stage, the others' is 2.
+    """
 
     block: type[BasicBlock] | type[Bottleneck]
     roles: tuple[str, ...]
     default_role: str
     stem: int
+    first_stride: int = 2
     stages: tuple[tuple[int, int], ...]  # (channels, blocks)
 
     def __init__(self, width: float = 1.0) -> None:
@@ -79,7 +83,8 @@ class ResidualNet(nn.Module):
         for number, (base, depth) in enumerate(self.stages, start=1):
             blocks = []
             for index in range(depth):
-                blocks.append(self.block(channels, scaled(base, width), stride=2 if index == 0 else 1))
+                stride = 1 if index else self.first_stride if number == 1 else 2
+                blocks.append(self.block(channels, scaled(base, width), stride))
                 channels = scaled(base, width)
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -112,6 +117,17 @@ class Micro(ResidualNet):
     default_role = "conv1"
     stem = 16
     stages = ((16, 3), (32, 3), (64, 2))
+
+
+class Micro18(ResidualNet):
+    """Eight basic blocks, two for each size of the map, which begins at half the clip's: as in ResNet-18 after its pooling."""
+
+    block = BasicBlock
+    roles = ("conv1", "conv2")
+    default_role = "conv1"
+    stem = 8
+    first_stride = 1
+    stages = ((8, 2), (16, 2), (32, 2), (64, 2))
 
 
 class MicroBottleneck(ResidualNet):

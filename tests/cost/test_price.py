@@ -20,6 +20,7 @@ from gsfnas.space import BoundSpace, Space
 
 BACKBONES = [
     ("micro", {}),
+    ("micro18", {}),
     ("micro_bottleneck", {}),
     ("bninception", {"width": 0.25}),
     ("bninception", {}),

@@ -20,6 +20,12 @@ class TestMicro(BackboneConformance):
         return backbone_ref("micro")
 
 
+class TestMicro18(BackboneConformance):
+    @pytest.fixture
+    def backbone(self):
+        return backbone_ref("micro18")
+
+
 class TestMicroBottleneck(BackboneConformance):
     @pytest.fixture
     def backbone(self):
