@@ -12,14 +12,15 @@ from gsfnas.api._watcher import Watcher
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate, Insertion, Site
 from gsfnas.config import StudyConfig, load_space
-from gsfnas.cost import Cost, Pricer
+from gsfnas.cost import Cost, LatencyTable, Pricer
 from gsfnas.data import tasks_of
 from gsfnas.executors.local import num_cores
+from gsfnas.metrics import LATENCY_ESTIMATE
 from gsfnas.samplers import anchors
 from gsfnas.space import BoundRows, BoundSpace, Space, parse_bounds
 from gsfnas.study import StudyPlan, plan_study
-from gsfnas.study._bounds import check_enough, within_bounds
-from gsfnas.train import estimate_seconds
+from gsfnas.study._bounds import check_enough, priced_with, within_bounds
+from gsfnas.train import estimate_seconds, resolve_device
 
 # The number of rows with which a few training steps are timed, to estimate the time of a study of rows.
 _TIMED_ROWS = 8
@@ -77,16 +78,20 @@ def open_space(
     return bind_space(load_space(name, config_root), backbone, width_option(width), frames, resolution)
 
 
-def restrict(space: BoundSpace, bounds: Sequence[str], heads: Mapping[str, int]) -> BoundSpace:
+def restrict(space: BoundSpace, bounds: Sequence[str], heads: Mapping[str, int], device: str, watcher: Watcher) -> BoundSpace:
     """The candidates of a space within bounds such as ``params<=2e5``; ``heads`` are the (task -> classes) that are priced too.
 
+    A bound on ``latency_estimate_ms`` measures the modules of the space on ``device``, as far as they are not in the cache.
     Raises UserError for what is no bound, a metric that is not known before training, and bounds that no candidate is within.
     """
     found = parse_bounds(bounds)
     if not found:
         return space
     pricer = Pricer(space.backbone, space.frames, space.resolution, heads)
-    return within_bounds(space, found, lambda candidate: pricer(candidate).as_record())
+    estimate = None
+    if any(bound.metric == LATENCY_ESTIMATE for bound in found):
+        estimate = LatencyTable(tuple(heads.items()), str(resolve_device(device))).estimate(space, watcher.say)
+    return within_bounds(space, found, priced_with(lambda candidate: pricer(candidate).as_record(), estimate))
 
 
 def width_option(width: float | None) -> dict[str, Any]:
@@ -103,7 +108,7 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
     data = open_and_say(config.data, watcher)
     heads = {task: len(names) for task, names in data.tasks.items()}
     pricer = Pricer(space.backbone, space.frames, space.resolution, heads)
-    space = restrict(space, config.study.bounds, heads)
+    space = restrict(space, config.study.bounds, heads, config.train.device, watcher)
     check_enough(space, config.study.trials)
     parts = parts_of(config)
     workers = parts.executor.workers

@@ -29,6 +29,7 @@ Bounds = Annotated[
     ),
 ]
 Classes = Annotated[int, typer.Option(min=1, help="With --bound: classes of the head, which is priced too.")]
+Device = Annotated[str, typer.Option(help="Where a bound on latency_estimate_ms is measured: auto, cpu, mps, cuda or cuda:N.")]
 
 _SIZE_EXAMPLES = """Examples
 
@@ -68,6 +69,7 @@ def size(
     resolution: Resolution = 32,
     bound: Bounds = None,
     classes: Classes = 1000,
+    device: Device = "auto",
     config_root: ConfigRoot = None,
 ) -> None:
     """How many candidates a space holds on a backbone, and each site's choices; with --bound, how many are within it."""
@@ -75,7 +77,7 @@ def size(
     from gsfnas.cli import _show
 
     found = api.open_space(name, backbone, width, frames, resolution, config_root)
-    _show.space(api.restrict(found, bound or (), {"class": classes}))
+    _show.space(api.restrict(found, bound or (), {"class": classes}, device, api.ConsoleWatcher()))
 
 
 @app.command(epilog="Example: `gsfnas space sample full -n 3 --seed 1`")
@@ -89,6 +91,7 @@ def sample(
     resolution: Resolution = 32,
     bound: Bounds = None,
     classes: Classes = 1000,
+    device: Device = "auto",
     config_root: ConfigRoot = None,
 ) -> None:
     """Random candidates of a space, one JSON a line, which `gsfnas cost` and `build_model` accept."""
@@ -97,7 +100,7 @@ def sample(
     from gsfnas import api
 
     space = api.open_space(name, backbone, width, frames, resolution, config_root)
-    found = api.restrict(space, bound or (), {"class": classes})
+    found = api.restrict(space, bound or (), {"class": classes}, device, api.ConsoleWatcher())
     generator = random.Random(seed)
     for _ in range(count):
         typer.echo(found.sample(generator).to_json())

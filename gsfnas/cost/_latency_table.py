@@ -19,7 +19,7 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 
@@ -36,6 +36,8 @@ from gsfnas.seeds import digest
 from gsfnas.space import BoundRows, BoundSpace
 
 _FORMAT = 1
+# Estimates are multiples of this part of a millisecond: sums of floats are then exact, in any order.
+_PARTS_OF_MS = 1024
 _PRECISION = "float32"
 # Passes of each network: so many, or as fit into so many seconds, but at least a few; on a busy machine up to _PATIENCE s.
 _WARM_UP, _ROUNDS, _MIN_ROUNDS, _SECONDS, _PATIENCE = 3, 40, 10, 1.5, 6.0
@@ -80,6 +82,21 @@ class LatencyEstimate:
         """``latency_estimate_ms`` of a candidate, whose insertions must all be of the space."""
         return {LATENCY_ESTIMATE: self.backbone_ms + sum(self.added_ms[part] for part in candidate.insertions)}
 
+    def to_json(self) -> dict[str, float]:
+        """The measured parts by name, in milliseconds, as a study keeps them; the plain backbone has an empty name."""
+        return {"": self.backbone_ms} | {_part_name(part): ms for part, ms in self.added_ms.items()}
+
+    @classmethod
+    def from_json(cls, value: Any, space: BoundSpace) -> Self | None:
+        """What ``to_json`` has returned, for a space; None if it is not complete for that space, or damaged."""
+        names = {part: _part_name(part) for part in parts_of(space)}
+        try:
+            known = checked.mapping(value, "latency_parts")
+            ms = {name: float(checked.number(checked.field(known, name), name)) for name in ("", *names.values())}
+        except UserError:
+            return None
+        return cls(ms[""], {part: ms[name] for part, name in names.items()})
+
 
 @dataclass(frozen=True)
 class LatencyTable:
@@ -112,7 +129,8 @@ class LatencyTable:
         missing = [candidate for candidate, name in names.items() if name not in known]
         if missing:
             known = self._measure(plain, missing, names, known, say)
-        return LatencyEstimate(known[names[plain]], {part: known[names[one]] for part, one in parts.items()})
+        rounded = {name: round(known[name] * _PARTS_OF_MS) / _PARTS_OF_MS for name in names.values()}
+        return LatencyEstimate(rounded[names[plain]], {part: rounded[names[one]] for part, one in parts.items()})
 
     def _measure(
         self, plain: Candidate, missing: Sequence[Candidate], names: Mapping[Candidate, str], known: dict[str, float], say: Say
@@ -185,6 +203,10 @@ class _Measured(NamedTuple):
 
 def _is_calm(passes: Sequence[float]) -> bool:
     return median(passes) < _DISTURBED * min(passes)
+
+
+def _part_name(part: Part) -> str:
+    return f"{part[0]} {part[1]}"
 
 
 def parts_of(space: BoundSpace) -> tuple[Part, ...]:

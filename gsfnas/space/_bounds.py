@@ -10,8 +10,8 @@ from typing import Any, Self
 from gsfnas.errors import UserError, shown, unknown
 from gsfnas.metrics import METRICS
 
-# The metrics that are known before training: the fields of a recorded cost.
-KNOWN_BEFORE = ("params", "macs_fvcore", "macs_ptflops", "activations", "saved_bytes")
+# The metrics that are known before training; bounds are on these.
+KNOWN_BEFORE = tuple(metric.key for metric in METRICS.values() if metric.known == "before")
 OPERATORS = ("<=", ">=", "<", ">")
 _BOUND = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*([-+]?[\d.][\w.+-]*)\s*", re.ASCII)
 _MAX_LENGTH = 200

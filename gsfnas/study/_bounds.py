@@ -41,6 +41,13 @@ def within_bounds(space: BoundSpace, bounds: Sequence[Bound], price: Callable[[C
     return restricted(space, limits)
 
 
+def priced_with(
+    price: Callable[[Candidate], Priced], estimate: Callable[[Candidate], Priced] | None
+) -> Callable[[Candidate], Priced]:
+    """All metrics that are known before training: counted costs, and estimates if there are any."""
+    return price if estimate is None else lambda candidate: {**price(candidate), **estimate(candidate)}
+
+
 def check_enough(space: BoundSpace, trials: int) -> None:
     """Raises UserError if bounds leave a space with fewer candidates than ``trials``; without bounds, a study just ends."""
     count = distinct_candidates(space)

@@ -4,7 +4,7 @@ import errno
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from gsfnas.stoppers import STOPPERS, NoStopper, Stopper
 from gsfnas.storages import Storage
 from gsfnas.storages._attributes import ASKED, CONFIGURATION, DESIGN, ENDED, ENVIRONMENT
 from gsfnas.storages.base import StudyStorage
-from gsfnas.study._bounds import check_enough, left_out, within_bounds
+from gsfnas.study._bounds import check_enough, left_out, priced_with, within_bounds
 from gsfnas.study._checkpoints import disk_full, is_disk_full
 from gsfnas.study._configuration import differences, refuse, without_defaults
 from gsfnas.study._job import Job, Price
@@ -108,12 +108,14 @@ def run_study(
         with blaming(parts.evaluator, "evaluator"):
             heads = tuple(parts.evaluator.heads.items())
             recipe, data = _identity(parts.evaluator, space)
+        bounds = parse_bounds(settings.bounds)
         latencies = _latencies(settings, parts, heads, device)
         environment, configuration = _plain(circumstances.environment), _plain(circumstances.configuration)
         if latencies is not None:
             environment["latency_table"] = str(latencies.conditions)
         price = parts.price or Price(heads)
-        asked_for, space = space, within_bounds(space, parse_bounds(settings.bounds), price)
+        estimate = None if latencies is None else _estimate(settings, space, parts.storage, latencies, configuration, console)
+        asked_for, space = space, within_bounds(space, bounds, priced_with(price, estimate))
         check_enough(space, settings.trials)
         given = parts.sampler
         samplers = given if isinstance(given, tuple) else chain(space, given, settings.initial_fraction)
@@ -125,6 +127,7 @@ def run_study(
             stopper=parts.stopper,
             storage=parts.storage,
             price=price,
+            estimate=estimate,
             budget=parts.evaluator.budget,
             recipe=recipe,
             data=data,
@@ -142,8 +145,9 @@ def run_study(
         with parts.storage.running(folder, settings.name):
             storage = parts.storage.open(folder, settings.name, "create")
             identity = _identity_of_study(job, parts)
-            if latencies is not None:
+            if latencies is not None and estimate is not None:
                 identity["study"]["latency_table"] = str(latencies.conditions)
+                identity["study"]["latency_parts"] = estimate.to_json()
             _check_identity(storage, settings, identity, configuration)
             if storage.header is None:
                 storage.write_header(space, heads[0][1], identity)
@@ -178,7 +182,8 @@ def run_study(
 
 def _latencies(settings: StudySettings, parts: Parts, heads: tuple[tuple[str, int], ...], device: str) -> "LatencyTable | None":
     """The measured parts of the study's latency estimates; None if it needs no estimates."""
-    if all(metric.key != LATENCY_ESTIMATE for metric in settings.metrics):
+    known_before = {metric.key for metric in settings.metrics} | {bound.metric for bound in parse_bounds(settings.bounds)}
+    if LATENCY_ESTIMATE not in known_before:
         return None
     # Imported late, since it takes torch.
     from gsfnas.cost import LatencyTable
@@ -187,16 +192,41 @@ def _latencies(settings: StudySettings, parts: Parts, heads: tuple[tuple[str, in
     return parts.latencies or LatencyTable(heads, str(resolve_device(device)))
 
 
-def _estimate(job: Job, storage: StudyStorage, latencies: "LatencyTable", console: Console) -> "LatencyEstimate":
-    """The latency estimates of the space, measured as far as they are not known.
+def _estimate(
+    settings: StudySettings,
+    space: BoundSpace,
+    storage: Storage,
+    latencies: "LatencyTable",
+    configuration: Mapping[str, Any],
+    console: Console,
+) -> "LatencyEstimate":
+    """The latency estimates of a study: those it began with, or else measured as far as they are not in the table.
 
-    Raises UserError if the study was begun under other conditions, since its estimates so far are then other numbers.
+    Raises UserError if the study was begun with another configuration, or its storage is damaged.
     """
-    begun = storage.header.identity["study"].get("latency_table") if storage.header is not None else None
+    from gsfnas.cost import LatencyEstimate
+
+    if storage.holds(settings.folder):
+        begun = storage.open(settings.folder, settings.name)
+        _check_identity(begun, settings, None, configuration)
+        values = _begun_with(begun).get("latency_parts")
+        known = None if values is None else LatencyEstimate.from_json(values, space)
+        if known is not None:
+            return known
+    return latencies.estimate(space, partial(console.print, highlight=False, markup=False, soft_wrap=True))
+
+
+def _begun_with(storage: StudyStorage) -> Mapping[str, Any]:
+    """The part ``study`` of the identity that a study was begun with; empty if it was not begun."""
+    found = {} if storage.header is None else storage.header.identity.get("study", {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def _check_conditions(storage: StudyStorage, settings: StudySettings, latencies: "LatencyTable") -> None:
+    """Raises UserError if the study's estimates are those of another device, other versions, or other settings."""
+    begun = _begun_with(storage).get("latency_table")
     if begun != str(latencies.conditions):
-        found = [f"study.latency_table: {begun} -> {latencies.conditions}"]
-        raise refuse(job.settings.name, Path(job.settings.runs), found)
-    return latencies.estimate(job.space, partial(console.print, highlight=False, markup=False, soft_wrap=True))
+        raise refuse(settings.name, Path(settings.runs), [f"study.latency_table: {begun} -> {latencies.conditions}"])
 
 
 def _search(
@@ -210,7 +240,7 @@ def _search(
     is_named = isinstance(space, BoundRows)
     if scheduler.num_left(records):
         if latencies is not None:
-            job = replace(job, estimate=_estimate(job, storage, latencies, console))
+            _check_conditions(storage, settings, latencies)
         names = {candidate.key: name for name, candidate in space.rows} if isinstance(space, BoundRows) else {}
         if executor.workers > settings.lag + 1 and not is_named:
             line = f"study.lag={settings.lag} lets at most {settings.lag + 1} runs of the search go side by side"
@@ -299,14 +329,16 @@ def _name_of(part: Sampler | Stopper, shipped: Mapping[str, str]) -> str:
 
 
 def _check_identity(
-    storage: StudyStorage, settings: StudySettings, identity: Mapping[str, Any], configuration: Mapping[str, Any]
+    storage: StudyStorage, settings: StudySettings, identity: Mapping[str, Any] | None, configuration: Mapping[str, Any]
 ) -> None:
-    """Raises UserError if configuration or identity differ from those that the study was started with."""
+    """Raises UserError if configuration or identity differ from those that the study was started with; None is not compared."""
     header, asked = storage.header, storage.asked
     if header is None:
         return
     before = storage.configurations.get(asked.configuration, configuration) if asked else configuration
-    found = differences(before, configuration) or differences(header.identity, _plain(identity))
+    found = differences(before, configuration)
+    if not found and identity is not None:
+        found = differences(header.identity, _plain(identity))
     if found:
         raise refuse(settings.name, Path(settings.runs), found)
 

@@ -59,6 +59,15 @@ def test_a_candidate_takes_the_sum_of_its_parts(space, clock, tmp_path):
     assert pickle.loads(pickle.dumps(estimate))(space.full) == estimate(space.full)
 
 
+def test_estimates_are_exact_sums_of_rounded_parts(space, clock, tmp_path, monkeypatch):
+    """So that a space can be bounded by them with small integers, and the order of the sites changes no estimate."""
+    table = LatencyTable(HEADS, "cpu", tmp_path)
+    monkeypatch.setattr(LatencyTable, "_part", lambda self, plain, one: _latency_table._Measured(0.1 + 1 / 3, True))
+    estimate = table.estimate(space, print)
+    assert estimate.backbone_ms == round((0.1 + 1 / 3) * 1024) / 1024
+    assert {value * 1024 % 1 for value in estimate.to_json().values()} == {0.0}
+
+
 def test_a_part_is_measured_once(space, clock, tmp_path):
     table = LatencyTable(HEADS, "cpu", tmp_path)
     narrow = replace(space, options=(space.options[0], (None,)))

@@ -4,18 +4,20 @@ from dataclasses import dataclass
 
 import pytest
 
+from gsfnas.cost import LatencyEstimate
+from gsfnas.cost._latency_table import parts_of
 from gsfnas.errors import UserError
 from gsfnas.record import Latency
 from gsfnas.report import StudyAnalysis
 from gsfnas.report.sections.latencies import estimate_errors
 from gsfnas.study import load_study
+from gsfnas.testing.fake import make_space
 
 NAMES = ["val_top1", "latency_estimate_ms"]
 
 
-class Estimate:
-    def __call__(self, candidate):
-        return {"latency_estimate_ms": 10.0 + 0.5 * len(candidate.insertions)}
+def estimate_of(candidate):
+    return {"latency_estimate_ms": 10.0 + 0.5 * len(candidate.insertions)}
 
 
 @dataclass
@@ -24,16 +26,17 @@ class Table:
 
     conditions: str = "cpu (fake), 1 thread, float32"
     asked: int = 0
+    added: float = 0.5
 
     def estimate(self, space, say):
         self.asked += 1
         say(f"measuring {space.name}")
-        return Estimate()
+        return LatencyEstimate(10.0, dict.fromkeys(parts_of(space), self.added))
 
 
 def measured(candidate):
     """An eighth more than the estimate for each candidate with a module."""
-    value = 10.0 if not candidate.insertions else 1.125 * Estimate()(candidate)["latency_estimate_ms"]
+    value = 10.0 if not candidate.insertions else 1.125 * estimate_of(candidate)["latency_estimate_ms"]
     return Latency(candidate.key, value, value, value, "cpu", 1, "float32")
 
 
@@ -41,7 +44,7 @@ def measured(candidate):
 def test_every_candidate_has_an_estimate(lab, workers):
     study = lab.run(trials=8, replicates=2, objectives=NAMES, latencies=Table(), workers=workers, latency=measured)
     for record in (*study.records, *study.replicates):
-        assert record.estimates == Estimate()(record.candidate)
+        assert record.estimates == estimate_of(record.candidate)
         assert record.value("latency_estimate_ms") == record.estimates["latency_estimate_ms"]
     assert load_study(lab.folder / "runs", "placement") == study
     assert {found["latency_table"] for found in study.environments.values()} == {"cpu (fake), 1 thread, float32"}
@@ -73,6 +76,41 @@ def test_a_study_does_not_go_on_with_the_estimates_of_another_device(lab):
         lab.run(trials=4, replicates=1, objectives=NAMES, latencies=Table("another machine"))
     assert "study.latency_table: cpu (fake), 1 thread, float32 -> another machine" in str(caught.value)
     assert len(lab.run(trials=4, replicates=1, objectives=NAMES, latencies=Table()).records) == 4
+
+
+BOUND = "latency_estimate_ms<=11.5"
+
+
+def test_a_study_is_bounded_by_its_estimates_which_stay_those_it_began_with(lab):
+    """Six sites of half a millisecond each: at most three of them hold a module, of 64 candidates 42."""
+    study = lab.run(trials=12, replicates=1, bounds=(BOUND,), latencies=Table())
+    assert (study.space_size, study.bounds) == (42, (BOUND,))
+    assert all(record.value("latency_estimate_ms") <= 11.5 for record in (*study.records, *study.replicates))
+    assert "the full candidate is left out: it is not within latency_estimate_ms<=11.5" in lab.printed[0]
+    # The table was removed and measured anew, on a slower day.
+    slower = Table(added=1.0)
+    extended = lab.run(trials=16, replicates=1, bounds=(BOUND,), latencies=slower)
+    assert slower.asked == 0
+    assert extended.records[:12] == study.records
+    assert all(record.estimates == estimate_of(record.candidate) for record in extended.records)
+    with pytest.raises(UserError, match=r"study\.latency_table: cpu .* -> another machine"):
+        lab.run(trials=20, replicates=1, bounds=(BOUND,), latencies=Table("another machine"))
+
+
+def test_a_bound_on_the_latency_that_nothing_is_within_names_the_nearest(lab):
+    with pytest.raises(
+        UserError, match=r"has latency_estimate_ms<=9\.5; the nearest that is possible is latency_estimate_ms=10"
+    ):
+        lab.run(bounds=("latency_estimate_ms<=9.5",), latencies=Table())
+
+
+def test_parts_that_a_study_kept_are_measured_again_where_they_are_damaged_or_of_another_space(lab):
+    space = make_space(2)
+    estimate = Table().estimate(space, print)
+    values = estimate.to_json()
+    assert LatencyEstimate.from_json(values, space) == estimate
+    for damaged in ({**values, "": "10"}, dict(list(values.items())[:-1]), [1], None):
+        assert LatencyEstimate.from_json(damaged, space) is None
 
 
 def test_a_damaged_estimate_is_refused(lab):
