@@ -4,6 +4,7 @@ A small network is bound by launches on a GPU; a step of it takes a few times lo
 """
 
 import contextlib
+import gc
 import logging
 from collections.abc import Callable, Iterator
 
@@ -72,7 +73,7 @@ class Graphed(nn.Module):
     def capture(self, frames: Tensor) -> None:
         """Captures the passes for batches like ``frames``, which must be on a GPU. Weights, statistics and generators stay.
 
-        Where it cannot be captured, the network goes on without a graph and a warning is logged. Raises OutOfMemoryError.
+        If the capture fails, a warning is logged and the network is trained without a graph. Raises OutOfMemoryError.
         """
         tuples = _Tuples(self.network)
         # The warm-up creates the accumulators of gradients on a stream of its own, which autograd would warn of.
@@ -84,6 +85,7 @@ class Graphed(nn.Module):
         try:
             # Casts that were kept would be those of the weights as they are now.
             with (
+                _no_garbage_collection(),
                 _unchanged(self.network, frames.device),
                 torch.autocast(device_type, dtype, enabled=torch.is_autocast_enabled(device_type), cache_enabled=False),
             ):
@@ -112,12 +114,35 @@ class _Tuples(nn.Module):
 
 
 @contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Collects garbage before, and none within.
+
+    The graphs of an earlier run are garbage in a cycle, and destroying one during a capture makes the capture fail.
+    """
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@contextlib.contextmanager
 def _unchanged(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """Undoes what passes over a batch do to running statistics and to the device's generator."""
+    """Undoes what passes over a batch do to running statistics and the device's generator, and what a failed capture leaves."""
     buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     generator = torch.cuda.get_rng_state(device)
     try:
-        yield
+        # A capture that fails leaves its own stream as the current one.
+        with torch.cuda.stream(torch.cuda.current_stream(device)):
+            yield
+    except BaseException:
+        # It also leaves the generator as if the capture went on, so that dropout would raise. A clone's state is not so.
+        default = torch.cuda.default_generators[device.index]
+        default.graphsafe_set_state(default.clone_state())
+        raise
     finally:
         torch.cuda.set_rng_state(generator, device)
         with torch.no_grad():

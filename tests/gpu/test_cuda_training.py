@@ -2,11 +2,13 @@
 
 import copy
 import dataclasses
+import gc
 import pickle
 import signal
 import subprocess
 import sys
 import textwrap
+import weakref
 
 import pytest
 import torch
@@ -157,12 +159,66 @@ def test_replayed_passes_are_those_that_are_launched(device, settings, data, can
         for _ in range(2):
             trained.zero_grad()
             logits = trained(frames)["class"]
-            logits.square().sum().backward()
+            fabric.backward(logits.square().mean())
         found.append([logits, *(parameter.grad for parameter in trained.parameters())])
     for replayed, launched in zip(*found, strict=True):
         torch.testing.assert_close(replayed, launched, atol=1e-2, rtol=1e-2)
     # The last batch of an epoch is smaller, and goes through the network itself.
     assert model(frames[:4])["class"].shape == (1, 24)
+
+
+def captured(fabric, settings, data, candidate):
+    network = build_model(candidate, {"class": 24}, dropout=0.2).to(fabric.device)
+    model = fabric.setup(faster(network, settings, fabric))
+    capture(model, open_data(data).splits["train"], settings, fabric)
+    return model
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("device", [CUDA], indirect=True)
+def test_graphs_that_are_garbage_do_not_spoil_a_capture(device, settings, data, candidate, monkeypatch):
+    """Were they destroyed during it, which the garbage collector may do at any time, it would fail."""
+    forward = VideoModel.forward
+
+    def collecting(self, clips):
+        if torch.cuda.is_current_stream_capturing():
+            gc.collect()
+        return forward(self, clips)
+
+    monkeypatch.setattr(VideoModel, "forward", collecting)
+    fabric = make_fabric(device, "32-true")
+    gc.disable()
+    try:
+        model = captured(fabric, settings, data, candidate)
+        earlier = weakref.ref(model.module)
+        del model
+        assert earlier() is not None
+        assert captured(fabric, settings, data, candidate).module.is_captured
+        assert earlier() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("device", [CUDA], indirect=True)
+def test_a_capture_that_fails_leaves_nothing_behind(device, settings, data, candidate, monkeypatch, caplog):
+    forward = VideoModel.forward
+
+    def waiting(self, clips):
+        if torch.cuda.is_current_stream_capturing():
+            torch.cuda.synchronize()  # not allowed during a capture
+        return forward(self, clips)
+
+    monkeypatch.setattr(VideoModel, "forward", waiting)
+    fabric, stream = make_fabric(device, "32-true"), torch.cuda.current_stream()
+    model = captured(fabric, settings, data, candidate)
+    assert not model.module.is_captured
+    assert "the network is trained without a CUDA graph" in caplog.text
+    assert torch.cuda.current_stream() == stream
+    frames = torch.randn(settings.batch_size * candidate.frames, 3, 16, 16, device=device)
+    fabric.backward(model(frames)["class"].mean())  # with dropout, which needs the generator
+    monkeypatch.undo()
+    assert captured(fabric, settings, data, candidate).module.is_captured
 
 
 @pytest.mark.slow
