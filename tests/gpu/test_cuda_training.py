@@ -191,7 +191,9 @@ def test_graphs_that_are_garbage_do_not_spoil_a_capture(device, settings, data, 
     try:
         model = captured(fabric, settings, data, candidate)
         earlier = weakref.ref(model.module)
-        del model
+        cycle = [model]
+        cycle.append(cycle)
+        del model, cycle
         assert earlier() is not None
         assert captured(fabric, settings, data, candidate).module.is_captured
         assert earlier() is None
