@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import kendalltau
 
 Accuracies = npt.NDArray[np.float64]
 
@@ -77,9 +78,7 @@ def mean_tau(accuracies: Accuracies) -> float:
 
 def kendall_tau(first: Accuracies, second: Accuracies) -> float:
     """Tau-b, which corrects for ties; NaN if all values of one are equal."""
-    signs = [np.sign(values[:, None] - values[None, :]) for values in (first, second)]
-    scale = float(np.sqrt((signs[0] ** 2).sum() * (signs[1] ** 2).sum()))
-    return float((signs[0] * signs[1]).sum()) / scale if scale else float("nan")
+    return float(kendalltau(first, second).statistic)
 
 
 def best_single_share(empty: float, full: float, singles: Sequence[float]) -> float:

@@ -34,7 +34,6 @@ MAY_DIFFER = (
     # Checked where estimates are needed, which is only as long as runs are left.
     "study.latency_table",
     "study.latency_parts.*",
-    "study.latency_parts.*",
 )
 
 # Former names of settings, which journals and users' files may still contain.
