@@ -53,6 +53,7 @@ from torch import Tensor
 
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate, Site
+from gsfnas.compiling import COMPILE_OPTIONS
 from gsfnas.cost import peak_inference_bytes, saved_bytes
 from gsfnas.errors import UserError, unknown
 from gsfnas.model import VideoModel, build_model
@@ -124,7 +125,9 @@ def build_task(setting: Setting, frames: int, resolution: int, device: torch.dev
     # A rate so low that the weights stay finite over any number of steps on one batch.
     fused = True if device.type == "cuda" else None
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9, weight_decay=5e-4, fused=fused)
-    network: Callable[[Tensor], dict[str, Tensor]] = torch.compile(model, fullgraph=True) if execution == "compile" else model
+    network: Callable[[Tensor], dict[str, Tensor]] = model
+    if execution == "compile":
+        network = torch.compile(model, fullgraph=True, options=COMPILE_OPTIONS)
 
     def forward(_: None, *, cache: bool = True) -> Tensor:
         with nullcontext() if training else torch.inference_mode(), autocast(device, setting.precision, cache=cache):

@@ -13,6 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from gsfnas.compiling import COMPILE_OPTIONS
 from gsfnas.data import ClipSplit
 from gsfnas.train._batch import can_be_channels_last, to_frames
 from gsfnas.train._settings import TrainSettings
@@ -24,7 +25,7 @@ def faster(network: nn.Module, settings: TrainSettings, fabric: Fabric) -> nn.Mo
     """The network as it is trained: compiled, replayed as CUDA graphs once they are captured, or as it is."""
     if settings.compile:
         # The last batch of an epoch is smaller: a second program, rather than one whose sizes are left open.
-        compiled: nn.Module = torch.compile(network, dynamic=False)  # type: ignore[assignment]
+        compiled: nn.Module = torch.compile(network, dynamic=False, options=COMPILE_OPTIONS)  # type: ignore[assignment]
         return compiled
     return Graphed(network) if can_replay(settings, fabric.device) else network
 

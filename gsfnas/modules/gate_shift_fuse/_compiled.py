@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gsfnas.compiling import COMPILE_OPTIONS
+
 Forward = Callable[[Any, Tensor], Tensor]
 
 _MOST_SHAPES = 256
@@ -18,7 +20,7 @@ def compiled(forward: Forward, fallback: Forward) -> Forward:
 
     @functools.cache
     def compile_once() -> Forward:
-        return torch.compile(forward)
+        return torch.compile(forward, options=COMPILE_OPTIONS)
 
     failed = False
 
