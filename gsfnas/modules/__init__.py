@@ -1,13 +1,13 @@
 """Temporal modules: what turns a 2D CNN's features, frame by frame, into features of a video. One folder or file a module."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
 from gsfnas.candidate import Insertion, Site
 from gsfnas.component import check_methods, find, is_outside, load
 from gsfnas.errors import UserError, shown, unknown
-from gsfnas.modules.base import ModuleCost, ModuleSpec, Output, check_kind, plain_label, plain_options
+from gsfnas.modules.base import ModuleCost, ModuleSpec, Output, PublishedForm, check_kind, plain_label, plain_options
 
 # Name -> spec of a module; candidates store these names.
 MODULES: Mapping[str, str] = {
@@ -24,7 +24,7 @@ ALIASES: Mapping[str, str] = {
     "tsn": "gate_shift_fuse",
 }
 
-_METHODS = ("resolve", "check", "build", "cost", "output", "label", "options")
+_METHODS = ("resolve", "check", "build", "cost", "output", "label", "options", "published")
 
 
 def resolve(site: Site, parameters: Mapping[str, Any]) -> Insertion | None:
@@ -91,6 +91,11 @@ def options(site: Site | None, insertion: Insertion) -> Mapping[str, str | float
     return {"module": insertion.module, **found}
 
 
+def published_forms(names: Iterable[str] = ()) -> list[PublishedForm]:
+    """How published code stores the modules here, and those of ``names`` from outside."""
+    return [form for name in dict.fromkeys([*MODULES, *names]) for form in spec_of(name).published()]
+
+
 def _known(name: str) -> ModuleSpec | None:
     """The spec of a module; None if it cannot be had, as for code that is not trusted: reports show such records too."""
     try:
@@ -99,4 +104,17 @@ def _known(name: str) -> ModuleSpec | None:
         return None
 
 
-__all__ = ["ALIASES", "MODULES", "ModuleCost", "ModuleSpec", "Output", "check_kind", "label", "options", "resolve", "spec_of"]
+__all__ = [
+    "ALIASES",
+    "MODULES",
+    "ModuleCost",
+    "ModuleSpec",
+    "Output",
+    "PublishedForm",
+    "check_kind",
+    "label",
+    "options",
+    "published_forms",
+    "resolve",
+    "spec_of",
+]

@@ -4,7 +4,7 @@ This file does not import torch, and neither may the file of a spec at its top.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -31,6 +31,30 @@ class Output(NamedTuple):
 
     rows: int
     features: int
+
+
+class PublishedForm(Protocol):
+    """How published code stores a module in its state dicts, so that ``gsfnas weights import`` finds the module in them.
+
+    A module with tensors of its own is found by their names (``find``); one without, by the attribute under which it keeps the
+    layer at its site (``wrapper``). ``title`` is its name in messages, and ``assumption`` a clause on what the state dict does
+    not record. ``parts`` says which published tensors, concatenated along the first axis, are each of the module's tensors.
+    """
+
+    kind: Kind
+    title: str = "a module"
+    wrapper: str = ""
+    assumption: str = ""
+    parts: Mapping[str, tuple[str, ...]] = {}
+
+    def find(self, name: str) -> tuple[str, str] | None:
+        """The layer at the module's site, and the part, of a published tensor of it (without the network's prefix), or None."""
+        return None
+
+    @abstractmethod
+    def guess(self, site: Site, shapes: Mapping[str, tuple[int, ...]]) -> Insertion | None:
+        """The insertion that parts of these shapes belong to; None if it is the identity. Raises UserError if it is none."""
+        ...
 
 
 class ModuleSpec(Protocol):
@@ -76,6 +100,10 @@ class ModuleSpec(Protocol):
     def cost(self, site: Site, insertion: Insertion, frames: int) -> ModuleCost | None:
         """The cost for one clip of ``frames`` frames in closed form; None to have it counted on the module itself."""
         return None
+
+    def published(self) -> Sequence[PublishedForm]:
+        """How published code stores this module; empty by default: its weights are then read under the names here alone."""
+        return ()
 
     def output(self, site: Site, insertion: Insertion, frames: int) -> Output:
         """At the consensus: what the module returns for one clip. By default, ``site.channels`` features for each frame."""

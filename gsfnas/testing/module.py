@@ -140,6 +140,17 @@ class ModuleConformance:
                 assert torch.equal(other(x.clone()), expected)
                 assert torch.equal(copy.deepcopy(module)(x.clone()), expected)
 
+    def test_published_weights_fit_it(self, backbone: BackboneRef, insertions: dict[Site, Insertion]) -> None:
+        """What a published form says that the module's tensors are made of, are tensors of the module."""
+        for site, insertion in insertions.items():
+            module = self.build(site, insertion, backbone)
+            forms = [form for form in spec_of(insertion.module).published() if form.kind == site.kind and form.parts]
+            unknown = [set(module.state_dict()) - set(form.parts) for form in forms]
+            assert not forms or set() in unknown, f"no published form has {min(unknown, key=len)} of {site.name}"
+            for form in forms:
+                assert form.find("no.such.tensor") is None
+                assert len({part for parts in form.parts.values() for part in parts}) == sum(map(len, form.parts.values()))
+
     def test_its_counting_form_has_equal_outputs(self, backbone: BackboneRef, insertions: dict[Site, Insertion]) -> None:
         for site, insertion in insertions.items():
             module = self.build(site, insertion, backbone)

@@ -12,15 +12,14 @@ import torch
 from torch import Tensor
 
 from gsfnas.backbone import backbone_ref, backbone_sites, build_backbone
-from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
+from gsfnas.candidate import BackboneRef, Candidate, Insertion
 from gsfnas.errors import UserError
 from gsfnas.files import write
 from gsfnas.model import build_model
-from gsfnas.modules import spec_of
-from gsfnas.modules.gate_shift_fuse import FAMILY
+from gsfnas.modules import published_forms
 from gsfnas.weights._initialise import fit, normalization_of_file
 from gsfnas.weights._match import Match, require_backbone
-from gsfnas.weights._names import and_more, backbone_prefix, head_part, published_module, shifted_layers
+from gsfnas.weights._names import and_more, backbone_prefix, head_part, published_parts, wrapped_layers
 from gsfnas.weights._read import read_file, read_metadata
 
 # A layer that identifies each Inception backbone. A ResNet is identified by its number of blocks in each stage.
@@ -36,9 +35,6 @@ _RESNETS: Mapping[tuple[str, tuple[int, ...]], str] = {
     ("conv3", (3, 4, 23, 3)): "resnet101",
     ("conv3", (3, 8, 36, 3)): "resnet152",
 }
-# TSM's ``shift_div``: 1/8 of the channels go each way by default. A state dict does not record it.
-_TSM_SHIFT_DIV = 8
-_TSM = dict(zip(("gate", "fuse"), FAMILY["tsm"], strict=True))
 
 
 @dataclass(frozen=True)
@@ -84,10 +80,15 @@ def import_weights(
         backbone = backbone or guess_backbone(state.tensors, source)
         if resolution is None:
             resolution = 229 if backbone.name == "inception_v3" else 224
-        candidate = guess_candidate(state.tensors, backbone, frames, resolution)
-        notes += _assumptions(candidate, classes)
+        candidate, assumptions = guess_candidate(state.tensors, backbone, frames, resolution)
+        notes += assumptions
+        if classes and not candidate.insertions:
+            notes.append(
+                "the tensor names show no temporal module, so this assumes TSN; if the network has a module without weights, "
+                "name it with --candidate"
+            )
     model = build_model(candidate, {task: classes or 1})
-    found = fit(state, model)
+    found = fit(state, model, [insertion.module for _, insertion in candidate.insertions])
     require_backbone(found, str(source), str(candidate.backbone))
     is_whole = all(f"heads.{task}.{kind}" in found.tensors for kind in ("weight", "bias"))
     heads = {task: classes} if classes and is_whole else {}
@@ -127,63 +128,40 @@ def guess_backbone(state: Mapping[str, Tensor], source: Path) -> BackboneRef:
     )
 
 
-def guess_candidate(state: Mapping[str, Tensor], backbone: BackboneRef, frames: int, resolution: int) -> Candidate:
-    """The candidate with the published modules of a state dict. Raises UserError for a module where there is no site."""
+def guess_candidate(
+    state: Mapping[str, Tensor], backbone: BackboneRef, frames: int, resolution: int
+) -> tuple[Candidate, tuple[str, ...]]:
+    """The candidate with the published modules of a state dict, and sentences on what names and shapes do not determine.
+
+    Raises UserError for a module where there is no site.
+    """
     sites = {(site.kind, site.layer): site for site in backbone_sites(backbone, resolution)}
     with torch.random.fork_rng(devices=[]):
         wanted = frozenset(build_backbone(backbone).state_dict())
-    prefix = backbone_prefix(state, wanted)
+    forms = published_forms()
+    prefix = backbone_prefix(state, wanted, [form.wrapper for form in forms if form.wrapper])
     insertions: dict[str, Insertion] = {}
-    parts: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in state.items():
-        module = published_module(name.removeprefix(prefix).removeprefix("base_model."))
-        if module is not None:
-            parts.setdefault(module[0], {})[module[1]] = tensor
-    for layer, tensors in parts.items():
-        if ("after", layer) not in sites:
-            raise UserError(f"the file has a module after {layer!r}, where backbone {backbone} has no site")
-        site = sites["after", layer]
-        if "conv3D.weight" not in tensors or tensors["conv3D.weight"].ndim != 5:
-            raise UserError(f"the module after {layer!r} lacks its gate's convolution")
-        shifted = 2 * tensors["conv3D.weight"].shape[1]
-        fuse = "learnable" if "channel_conv1.weight" in tensors else "sum"
-        insertion = spec_of("gate_shift_fuse").resolve(site, {"channels": shifted, "fuse": fuse})
-        assert insertion is not None
-        insertions[site.name] = insertion
-    for layer in shifted_layers(state, prefix, wanted):
-        if ("before", layer) not in sites:
-            raise UserError(f"the tensor names place TSM before {layer!r}, where backbone {backbone} has no site")
-        site = sites["before", layer]
-        if shift := _published_tsm(site):
-            insertions[site.name] = shift
-    return Candidate(backbone, frames, resolution, tuple(sorted(insertions.items())))
-
-
-def _published_tsm(site: Site) -> Insertion | None:
-    """TSM as published: 1/8 of the channels (rounded down) come from the next frame, as many from the previous frame."""
-    shifted = 2 * (site.channels // _TSM_SHIFT_DIV)
-    if shifted % 4:
-        raise UserError(
-            f"TSM before {site.layer!r} shifts {shifted} of {site.channels} channels, but gsfnas shifts a multiple of 4"
-        )
-    return spec_of("gate_shift_fuse").resolve(site, {"channels": shifted, **_TSM}) if shifted else None
-
-
-def _assumptions(candidate: Candidate, classes: int | None) -> list[str]:
-    """Notes on what the names and shapes do not determine."""
-    insertions = ((site.removesuffix(".before"), dict(insertion.parameters)) for site, insertion in candidate.insertions)
-    tsm = [layer for layer, parameters in insertions if parameters.items() >= _TSM.items()]
-    if tsm:
-        return [
-            f"the tensor names place TSM before {and_more(tsm)}; a state dict does not record how many channels TSM shifts, so "
-            f"this assumes 1/{_TSM_SHIFT_DIV} each way, as published, and no temporal pool (use --candidate for another share)"
-        ]
-    if classes and not candidate.insertions:
-        return [
-            "the tensor names show no temporal module, so this assumes TSN; if the network has a module without weights, "
-            "name it with --candidate"
-        ]
-    return []
+    notes: list[str] = []
+    for (form, layer), parts in published_parts(state, prefix, forms).items():
+        if (form.kind, layer) not in sites:
+            raise UserError(f"the file has {form.title} {form.kind} {layer!r}, where backbone {backbone} has no site")
+        site = sites[form.kind, layer]
+        if insertion := form.guess(site, {part: tuple(state[name].shape) for part, name in parts.items()}):
+            insertions[site.name] = insertion
+    for form in forms:
+        assumed: list[str] = []
+        for layer in wrapped_layers(state, prefix, wanted, form.wrapper) if form.wrapper else ():
+            if (form.kind, layer) not in sites:
+                raise UserError(
+                    f"the tensor names place {form.title} {form.kind} {layer!r}, where backbone {backbone} has no site"
+                )
+            site = sites[form.kind, layer]
+            if insertion := form.guess(site, {}):
+                insertions[site.name] = insertion
+                assumed.append(layer)
+        if assumed:
+            notes.append(f"the tensor names place {form.title} {form.kind} {and_more(assumed)}; {form.assumption}")
+    return Candidate(backbone, frames, resolution, tuple(sorted(insertions.items()))), tuple(notes)
 
 
 def _num_classes(state: Mapping[str, Tensor]) -> int | None:

@@ -1,6 +1,6 @@
 """The weights that training starts from: drawn from the seed, ImageNet's, or those of a file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from gsfnas.backbone import build_backbone
-from gsfnas.candidate import BackboneRef, Candidate
+from gsfnas.candidate import BackboneRef, Candidate, Kind
 from gsfnas.deprecations import torch_jit_ignored
 from gsfnas.errors import UserError, one_line
 from gsfnas.model import VideoModel, build_module, insertion_name
+from gsfnas.modules import published_forms
 from gsfnas.weights._match import Match, match, require_backbone
-from gsfnas.weights._names import and_more, backbone_prefix, shifted_layers, to_our_names
+from gsfnas.weights._names import and_more, backbone_prefix, to_our_names, wrapped_layers
 from gsfnas.weights._normalization import CAFFE, CAFFE_BACKBONES, IMAGENET, InputNormalization
 from gsfnas.weights._read import read_file, read_metadata
 from gsfnas.weights._state import State
@@ -46,10 +47,14 @@ def initialise(model: VideoModel, candidate: Candidate, init: str, *, seed: int 
     if replaced and not any(name.startswith(theirs) for name in state.tensors):
         found = _fit_before_replacing(state, model, candidate, what, seed)
     else:
-        found = fit(state, model)
+        found = fit(state, model, _modules(candidate))
         require_backbone(found, what, str(candidate.backbone))
     model.load_state_dict(dict(found.tensors), strict=False)
     return pixels, found
+
+
+def _modules(candidate: Candidate) -> list[str]:
+    return [insertion.module for _, insertion in candidate.insertions]
 
 
 def _fit_before_replacing(state: State, model: VideoModel, candidate: Candidate, what: str, seed: int) -> Match:
@@ -62,7 +67,7 @@ def _fit_before_replacing(state: State, model: VideoModel, candidate: Candidate,
     replaced = [one for one in model._inserted if one.site.kind == "replace"]
     for one in replaced:
         one.module = build_module(candidate, one.site, plain.backbone, seed=seed)
-    found = fit(state, model)
+    found = fit(state, model, _modules(candidate))
     made = tuple(f"insertions.{insertion_name(one.site.name)}." for one in replaced)
     gone = tuple(f"backbone.{one.site.layer}." for one in replaced)
     return replace(
@@ -73,19 +78,24 @@ def _fit_before_replacing(state: State, model: VideoModel, candidate: Candidate,
     )
 
 
-def fit(state: State, model: VideoModel) -> Match:
-    """Matches a state dict, public or written by gsfnas, to a model. Raises UserError where two names mean the same tensor."""
+def fit(state: State, model: VideoModel, modules: Iterable[str] = ()) -> Match:
+    """Matches a state dict, public or written by gsfnas, to a model with ``modules`` (those from outside suffice).
+
+    Raises UserError where two names mean the same tensor.
+    """
     sites = [inserted.site for inserted in model._inserted]
-    sites_by_layer = {site.layer: insertion_name(site.name) for site in sites if site.kind == "after"}
+    names: dict[tuple[Kind, str], str] = {(site.kind, site.layer): insertion_name(site.name) for site in sites}
     wanted = frozenset(name.removeprefix("backbone.") for name in model.state_dict() if name.startswith("backbone."))
-    prefix = backbone_prefix(state.tensors, wanted)
+    forms = published_forms(modules)
+    prefix = backbone_prefix(state.tensors, wanted, [form.wrapper for form in forms if form.wrapper])
     tensors = _rename_insertions(state.tensors, prefix, model)
-    found = match(to_our_names(tensors, prefix, wanted, sites_by_layer, next(iter(model.heads))), model)
-    before = {site.layer for site in sites if site.kind == "before"}
-    without_site = [layer for layer in shifted_layers(state.tensors, prefix, wanted) if layer not in before]
+    found = match(to_our_names(tensors, prefix, wanted, names, next(iter(model.heads)), forms), model)
     notes = list(state.notes)
-    if without_site:
-        notes.append(f"the tensor names place TSM before {and_more(without_site)}, where this network has no module")
+    for form in forms:
+        layers = wrapped_layers(state.tensors, prefix, wanted, form.wrapper) if form.wrapper else []
+        if without_site := [layer for layer in layers if (form.kind, layer) not in names]:
+            place = f"{form.title} {form.kind} {and_more(without_site)}"
+            notes.append(f"the tensor names place {place}, where this network has no module")
     return replace(found, notes=(*notes, *found.notes))
 
 

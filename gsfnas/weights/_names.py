@@ -4,10 +4,8 @@ gsfnas names: ``backbone.<layer>``, ``insertions.<site>``, ``heads.<task>``. Oth
 ``base_model.``, ``backbone.``, ``model.``, ``net.``, or several in a row; it is found by searching for the backbone's layer
 names after it.
 
-- GSM and GSF (https://github.com/swathikirans/GSF, /GSM): ``base_model.<layer>`` with the layers' public names, the modules as
-  ``gsf_<layer>`` or ``gsm_<layer>`` (Inception) and ``<block>.gsf`` (ResNet, after the third convolution), the head ``new_fc``.
-- TSM (https://github.com/mit-han-lab/temporal-shift-module): the same prefix and head; a shift has no weights, but it wraps
-  the layer that it precedes, which is then named ``<layer>.net``.
+- Modules: as their specs say (``ModuleSpec.published``).
+- GSM, GSF and TSM: ``base_model.<layer>`` with the layers' public names, and the head ``new_fc``.
 - mmaction2: ``backbone.<layer>``, where ``conv1.conv`` and ``conv1.bn`` are torchvision's ``conv1`` and ``bn1``, and
   ``downsample.conv`` and ``downsample.bn`` its ``downsample.0`` and ``.1``; TSM is ``conv1.conv.net``, and the head
   ``cls_head.fc_cls``.
@@ -21,23 +19,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from gsfnas.candidate import Kind
 from gsfnas.errors import UserError
+from gsfnas.modules import PublishedForm
+
+# A published module in a state dict: its form, and the layer at its site.
+Place = tuple[PublishedForm, str]
 
 # The ImageNet classifier's name in torchvision, timm, the Caffe ports, and their TSN variants.
 IMAGENET_HEADS = ("fc", "classifier", "top_cls_fc", "last_linear", "fc_action", "head.fc")
 _HEAD = re.compile(r"(?:^|\.)(?:new_fc|cls_head\.fc_cls)\.(?P<kind>weight|bias)$")
 
-# Parts of a published module -> parts of ours.
-_PARTS = {
-    "conv3D.weight": "gate.weight",
-    "conv3D.bias": "gate.bias",
-    "bn.weight": "gate.norm.weight",
-    "bn.bias": "gate.norm.bias",
-    "bn.running_mean": "gate.norm.running_mean",
-    "bn.running_var": "gate.norm.running_var",
-    "bn.num_batches_tracked": "gate.norm.num_batches_tracked",
-}
-_MODULE = re.compile(r"^(?:(?:gsf|gsm)_(?P<layer>\w+)|(?P<block>[\w.]+)\.(?:gsf|gsm))\.(?P<part>[\w.]+)$")
 # mmaction2's ConvModule (convolution and norm) -> torchvision's two layers.
 _CONV_MODULE = {
     re.compile(r"\bconv(\d)\.conv\."): r"conv\1.",
@@ -48,12 +40,15 @@ _CONV_MODULE = {
 _MAX_PREFIX_PARTS = 8
 
 
-def published_module(name: str) -> tuple[str, str] | None:
-    """(layer, part) if ``name``, without its prefix, is a tensor of a published GSM or GSF module, else None."""
-    found = _MODULE.match(name)
-    if found is None:
-        return None
-    return found["layer"] or f"{found['block']}.conv3", found["part"]
+def published_parts(names: Iterable[str], prefix: str, forms: Iterable[PublishedForm]) -> dict[Place, dict[str, str]]:
+    """The modules that tensor names show: for each form and layer, the parts, each with its name in the state dict."""
+    places: dict[Place, dict[str, str]] = {}
+    known = [form for form in forms if not form.wrapper]
+    for name in names:
+        for form in known:
+            if (found := form.find(name.removeprefix(prefix).removeprefix("base_model."))) is not None:
+                places.setdefault((form, found[0]), {})[found[1]] = name
+    return places
 
 
 def head_part(name: str) -> str | None:
@@ -62,15 +57,16 @@ def head_part(name: str) -> str | None:
     return None if found is None else found["kind"]
 
 
-def backbone_prefix(names: Iterable[str], wanted: Collection[str]) -> str:
+def backbone_prefix(names: Iterable[str], wanted: Collection[str], wrappers: Collection[str]) -> str:
     """The prefix under which most of the backbone's names (``wanted``) appear; empty if there is none.
 
-    Raises UserError where two prefixes each hold the same number of them, more than half.
+    ``wrappers`` are attributes under which published modules keep a layer. Raises UserError where two prefixes each hold the
+    same number of them, more than half.
     """
     counts: Counter[str] = Counter()
     for name in names:
         for prefix in _prefixes(name):
-            if in_backbone(name[len(prefix) :], wanted) is not None:
+            if in_backbone(name[len(prefix) :], wanted, wrappers) is not None:
                 counts[prefix] += 1
     most = counts.most_common(2)
     if len(most) == 2 and most[0][1] == most[1][1] > len(wanted) / 2:
@@ -80,15 +76,15 @@ def backbone_prefix(names: Iterable[str], wanted: Collection[str]) -> str:
     return most[0][0] if most else ""
 
 
-def in_backbone(name: str, wanted: Collection[str]) -> str | None:
+def in_backbone(name: str, wanted: Collection[str], wrappers: Collection[str]) -> str | None:
     """The backbone's tensor that a public name (without prefix) stands for, or None."""
-    return next((each for each, _ in _spellings(name) if each in wanted), None)
+    return next((each for each, _ in _spellings(name, wrappers) if each in wanted), None)
 
 
-def shifted_layers(names: Iterable[str], prefix: str, wanted: Collection[str]) -> list[str]:
-    """The layers (or blocks) that TSM precedes, found from ``.net`` in the tensor names, in order."""
+def wrapped_layers(names: Iterable[str], prefix: str, wanted: Collection[str], wrapper: str) -> list[str]:
+    """The layers (or blocks) that a module keeps under ``wrapper``, found from the tensor names, in order."""
     unprefixed = (name[len(prefix) :] for name in names if name.startswith(prefix))
-    found = (next((layer for each, layer in _spellings(name) if each in wanted), None) for name in unprefixed)
+    found = (next((layer for each, layer in _spellings(name, (wrapper,)) if each in wanted), None) for name in unprefixed)
     return list(dict.fromkeys(layer for layer in found if layer is not None))
 
 
@@ -98,48 +94,52 @@ def and_more(names: Sequence[str]) -> str:
 
 
 def to_our_names(
-    state: Mapping[str, Tensor], prefix: str, wanted: Collection[str], sites_by_layer: Mapping[str, str], head: str
+    state: Mapping[str, Tensor],
+    prefix: str,
+    wanted: Collection[str],
+    sites: Mapping[tuple[Kind, str], str],
+    head: str,
+    forms: Collection[PublishedForm],
 ) -> dict[str, Tensor]:
     """The tensors under gsfnas names.
 
-    ``prefix`` and ``wanted`` are those of ``backbone_prefix``, ``sites_by_layer`` maps a layer to the name of the insertion
-    after it, ``head`` is the first task of the model. The two convolutions of a published fusion are concatenated into our
-    one; a tensor without a counterpart keeps its name. Raises UserError where two tensors get the same name.
+    ``prefix`` and ``wanted`` are those of ``backbone_prefix``, ``sites`` maps the kind and layer of a site to the name of its
+    insertion, ``head`` is the first task of the model, ``forms`` are those of modules. A tensor without a counterpart keeps its
+    name. Raises UserError where two tensors get the same name.
     """
     ours: dict[str, Tensor] = {}
-    fusions: dict[str, dict[str, tuple[str, Tensor]]] = {}
+    wrappers = [form.wrapper for form in forms if form.wrapper]
+    within = [name for name in state if name.startswith(prefix) and not name.startswith(("insertions.", "heads."))]
+    in_modules: dict[str, tuple[str, Tensor]] = {}
+    for (form, layer), parts in published_parts(within, prefix, forms).items():
+        slot = sites.get((form.kind, layer))
+        for our_part, theirs in form.parts.items():
+            if slot is not None and all(part in parts for part in theirs):
+                tensors = [state[parts[part]] for part in theirs]
+                joined = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+                in_modules |= {parts[part]: (f"insertions.{slot}.{our_part}", joined) for part in theirs}
     for name, tensor in state.items():
         unprefixed = name.removeprefix(prefix)
-        layer = in_backbone(unprefixed, wanted) if name.startswith(prefix) else None
-        module = published_module(unprefixed)
+        layer_name = in_backbone(unprefixed, wanted, wrappers) if name.startswith(prefix) else None
         owner, _, kind = unprefixed.rpartition(".")
-        our_name = name
+        our_name, value = name, tensor
         if name.startswith(("insertions.", "heads.")):
             pass
-        elif layer is not None:
-            our_name = f"backbone.{layer}"
+        elif layer_name is not None:
+            our_name = f"backbone.{layer_name}"
         elif head_part(name) is not None:
             our_name = f"heads.{head}.{kind}"
         elif owner in IMAGENET_HEADS:
             # With the prefix ``backbone.`` it would be taken for a tensor of the backbone.
             our_name = unprefixed if prefix == "backbone." else name
-        elif not name.startswith(prefix):
-            pass
-        elif module is None:
+        elif name in in_modules:
+            our_name, value = in_modules[name]
+        elif name.startswith(prefix) and all(form.find(unprefixed) is None for form in forms):
             our_name = f"backbone.{unprefixed}"
-        elif module[0] in sites_by_layer and module[1] in _PARTS:
-            our_name = f"insertions.{sites_by_layer[module[0]]}.{_PARTS[module[1]]}"
-        elif module[0] in sites_by_layer and module[1].startswith(("channel_conv1.", "channel_conv2.")):
-            fusions.setdefault(f"insertions.{sites_by_layer[module[0]]}.fuse.{kind}", {})[module[1]] = name, tensor
-            continue
-        if our_name in ours and our_name.startswith(("backbone.", "insertions.", "heads.")):
+        is_another = our_name in ours and not (name in in_modules and ours[our_name] is value)
+        if is_another and our_name.startswith(("backbone.", "insertions.", "heads.")):
             raise UserError(f"two tensors of the file stand for {our_name!r}, one of them is {name!r}")
-        ours[our_name] = tensor
-    for fusion, parts in fusions.items():
-        if len(parts) == 2:
-            ours[fusion] = torch.cat([parts[part][1] for part in sorted(parts)])
-        else:
-            ours.update(parts.values())
+        ours[our_name] = value
     return ours
 
 
@@ -153,21 +153,22 @@ def _prefixes(name: str) -> Iterator[str]:
         yield name[:end]
 
 
-def _spellings(name: str) -> Iterator[tuple[str, str | None]]:
-    """Possible torchvision names of a tensor (as it is, without ``.net``, translated from mmaction2), each with its TSM layer.
+def _spellings(name: str, wrappers: Collection[str]) -> Iterator[tuple[str, str | None]]:
+    """Possible torchvision names of a tensor: as it is, without a wrapper, translated from mmaction2.
 
-    The layer is the part before ``.net``, or None.
+    With each comes the wrapped layer, which is the part before the wrapper, or None.
     """
     yield name, None
-    yield from _without_net(name)
+    yield from _unwrapped(name, wrappers)
     if ".conv." in name or ".bn." in name:
         for theirs, same in _CONV_MODULE.items():
             name = theirs.sub(same, name)
         yield name, None
-        yield from _without_net(name)
+        yield from _unwrapped(name, wrappers)
 
 
-def _without_net(name: str) -> Iterator[tuple[str, str]]:
-    layer, net, rest = name.rpartition(".net.")
-    if net:
-        yield f"{layer}.{rest}", layer
+def _unwrapped(name: str, wrappers: Collection[str]) -> Iterator[tuple[str, str]]:
+    for wrapper in wrappers:
+        layer, found, rest = name.rpartition(f".{wrapper}.")
+        if found:
+            yield f"{layer}.{rest}", layer

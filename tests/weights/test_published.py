@@ -134,7 +134,7 @@ def test_the_numbers_of_blocks_tell_a_resnet(tmp_path, last, blocks, name, prefi
 def test_gsm_in_inception_v3_stands_elsewhere_in_one_block_than_gsf():
     layers = {"mixed_3_tower_conv_Conv2D": 64, "mixed_4_conv_Conv2D": 192}
     state = {f"base_model.gsm_{layer}.conv3D.weight": torch.zeros(2, c // 2, 3, 3, 3) for layer, c in layers.items()}
-    candidate = guess_candidate(state, BackboneRef.of("inception_v3"), 16, 101)
+    candidate, _ = guess_candidate(state, BackboneRef.of("inception_v3"), 16, 101)
     assert [site for site, _ in candidate.insertions] == ["mixed_3.double_3x3_reduce", "mixed_4.1x1"]
     assert {insertion.get("fuse", "learnable") for _, insertion in candidate.insertions} == {"sum"}
 

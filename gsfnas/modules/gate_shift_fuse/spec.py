@@ -4,13 +4,13 @@ This module does not import torch. Source of the operator and its counts: Gate-S
 departs from the equations is described in ``network.py``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from gsfnas.candidate import Insertion, Kind, Site, Value
 from gsfnas.errors import UserError, shown, unknown
-from gsfnas.modules.base import ModuleCost, ModuleSpec, check_kind
+from gsfnas.modules.base import ModuleCost, ModuleSpec, PublishedForm, check_kind
 
 if TYPE_CHECKING:
     from torch import nn
@@ -174,6 +174,11 @@ class GateShiftFuseSpec(ModuleSpec):
             activations += num_shifted * frames
             saved += 3 * num_shifted * frames  # the maps of two planes, and the fusion weights
         return ModuleCost(params, fvcore, ptflops, activations, saved_bytes=4 * saved)
+
+    def published(self) -> Sequence[PublishedForm]:
+        from gsfnas.modules.gate_shift_fuse.published import FORMS
+
+        return FORMS
 
     def label(self, insertion: Insertion) -> str:
         """``gsf:16`` for GSF on 16 channels; a mixture without a name is written out."""
