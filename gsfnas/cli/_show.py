@@ -23,7 +23,7 @@ from gsfnas.escape import csv_cell, printable
 from gsfnas.metrics import accuracy_of, cost_of, counterpart
 from gsfnas.modules import ModuleCost, label
 from gsfnas.record import Record, StudyRecord, best_of
-from gsfnas.space import BoundRows, BoundSpace, limits_text
+from gsfnas.space import BoundRows, BoundSpace, RestrictedSpace, limits_text
 
 if TYPE_CHECKING:
     from gsfnas.api import DryRun, Measured
@@ -77,6 +77,8 @@ def space(bound: BoundSpace) -> None:
         shared.setdefault(tuple(label(option) for option in options), []).append(site.name)
     rows = [(", ".join(sites), str(len(options)), "  ".join(options)) for options, sites in shared.items()]
     table(("sites", "choices", "each one of"), rows, wrap="each one of")
+    for rule in bound.rules_text if isinstance(bound, RestrictedSpace) else ():
+        _echo(rule)
     _echo(_count(bound, f"of {len(bound.sites)} sites"))
 
 

@@ -114,7 +114,7 @@ def best(
     seed: Annotated[int, typer.Option("--seed", min=0, help="With --train: the seed.")] = 0,
     storage: Storage = "journal",
 ) -> None:
-    """The best candidate of a study by validation accuracy, beside the network without modules."""
+    """The best candidate of a study by the objective that its runs measure, beside the network without modules."""
     from gsfnas.api import load_study
     from gsfnas.cli import _show
     from gsfnas.record import best_of

@@ -129,6 +129,27 @@ class RestrictedSpace(BoundSpace):
             tied = [other for other in tied if other.isdisjoint(group.sites)] + [joined]
         return tied
 
+    @property
+    def rules_text(self) -> tuple[str, ...]:
+        """Each rule between the sites in words."""
+        said = {
+            "choice": "the same at each or at none" if self.optional else "the same at each",
+            "module": "the same at each that is not empty",
+        }
+        by_rule: dict[str, list[Group]] = {}
+        for group in self.groups:
+            by_rule.setdefault(group.rule, []).append(group)
+        told = []
+        for groups in by_rule.values():
+            names = [self.sites[position].name for position in groups[0].sites]
+            where = ", ".join(names) if len(names) <= 4 else f"{names[0]}, {names[1]} and {len(names) - 2} more"
+            others = f"; and so in {len(groups) - 1} more blocks" if len(groups) > 1 else ""
+            told.append(f"{said[groups[0].same]}: {where}{others}")
+        outer = list(dict.fromkeys(self.sites[position].layer for position, _ in self._rules.inside))
+        if outer:
+            told.append(f"where one of {len(outer)} layers is replaced, as {outer[0]}, the sites inside it are empty")
+        return tuple(told)
+
     @staticmethod
     def _with(here: Point, changes: dict[int, int]) -> Point:
         return tuple(changes.get(position, option) for position, option in enumerate(here))

@@ -92,3 +92,23 @@ def test_neighbours_and_keys_hold_in_a_mixed_space() -> None:
     near = list(itertools.islice(space.neighbours(full), 20))
     assert len(near) == 17
     assert all(space.decode(space.encode(one)) == one for one in near)
+
+
+def test_a_space_says_its_rules() -> None:
+    space = {
+        "name": "s",
+        "sites": {"role": ["conv1", "conv2"], "kind": "after"},
+        "insertions": [{"module": "gsf", "ratio": 0.25}],
+        "couple": [{"role": "conv1", "same": "choice"}, {"within": "block", "same": "module"}],
+    }
+    assert bind(space).rules_text == (
+        "the same at each or at none: layer1.0.conv1, layer1.1.conv1 and 6 more",
+        "the same at each that is not empty: layer1.0.conv1, layer1.0.conv2; and so in 7 more blocks",
+    )
+    replaced = [
+        {"module": "gsf", "ratio": 0.25, "sites": {"role": "conv1", "kind": "after"}},
+        {"module": "temporal_conv", "sites": {"role": "block", "kind": "replace"}},
+    ]
+    assert bind({"name": "s", "insertions": replaced}).rules_text == (
+        "where one of 8 layers is replaced, as layer1.0, the sites inside it are empty",
+    )
