@@ -110,7 +110,7 @@ class ModuleSpec(Protocol):
         return Output(frames, site.channels)
 
     def label(self, insertion: Insertion) -> str:
-        """A short label for tables and figures: a name, a colon, and what distinguishes the insertion from others."""
+        """A short label for tables and figures: a name, a colon, and what distinguishes the insertion from others, if any."""
         return plain_label(insertion)
 
     def options(self, site: Site | None, insertion: Insertion) -> Mapping[str, str | float]:
@@ -120,7 +120,8 @@ class ModuleSpec(Protocol):
 
 def plain_label(insertion: Insertion) -> str:
     """The label of a module that has none of its own: its name, and all its parameters."""
-    return f"{insertion.module}:{','.join(f'{name}={value}' for name, value in insertion.parameters)}"
+    values = ",".join(f"{name}={value}" for name, value in insertion.parameters)
+    return f"{insertion.module}:{values}" if values else insertion.module
 
 
 def plain_options(insertion: Insertion) -> Mapping[str, str | float]:

@@ -29,8 +29,9 @@ def strip_of(candidate: Candidate, sites: Sequence[str]) -> tuple[str, ...]:
 
 
 def module_of(cell: str) -> str:
-    """The module's name in a label: ``gsf`` in ``gsf:16``."""
-    return cell.rpartition(":")[0]
+    """The module's name in a label: ``gsf`` in ``gsf:16``; all of a label without parameters, as of ``my_file:SPEC``."""
+    name, _, rest = cell.rpartition(":")
+    return cell if not name or rest.isidentifier() else name
 
 
 def module_colours(analysis: "StudyAnalysis") -> dict[str, str]:

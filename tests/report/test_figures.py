@@ -11,7 +11,7 @@ import pytest
 from gsfnas.metrics import METRICS
 from gsfnas.report import Figure, _matplotlib
 from gsfnas.report._analysis import StudyAnalysis
-from gsfnas.report._style import module_colours
+from gsfnas.report._style import module_colours, module_of
 from gsfnas.report.sections import accuracy, curves, effects, strips
 from gsfnas.testing import records as synthetic
 
@@ -87,3 +87,17 @@ def test_drawing_chooses_no_backend() -> None:
     )
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("cell", "module"),
+    [
+        ("gsf:16", "gsf"),
+        ("gate 1 fuse learnable:8,bias=0", "gate 1 fuse learnable"),
+        ("temporal_pooling", "temporal_pooling"),
+        ("my_file:SPEC", "my_file:SPEC"),
+        ("my_file:SPEC:reduction=4", "my_file:SPEC"),
+    ],
+)
+def test_the_module_of_a_label(cell, module):
+    assert module_of(cell) == module
