@@ -14,6 +14,7 @@ from gsfnas.candidate import Candidate, Insertion, Site
 from gsfnas.config import StudyConfig, load_space
 from gsfnas.cost import Cost, LatencyTable, Pricer
 from gsfnas.data import tasks_of
+from gsfnas.errors import UserError
 from gsfnas.executors.local import num_cores
 from gsfnas.metrics import LATENCY_ESTIMATE
 from gsfnas.samplers import anchors
@@ -91,7 +92,11 @@ def restrict(space: BoundSpace, bounds: Sequence[str], heads: Mapping[str, int],
     estimate = None
     if any(bound.metric == LATENCY_ESTIMATE for bound in found):
         estimate = LatencyTable(tuple(heads.items()), str(resolve_device(device))).estimate(space, watcher.say)
-    return within_bounds(space, found, priced_with(lambda candidate: pricer(candidate).as_record(), estimate))
+    try:
+        return within_bounds(space, found, priced_with(lambda candidate: pricer(candidate).as_record(), estimate))
+    except UserError as error:
+        priced = ", ".join(f"{task} {classes}" for task, classes in heads.items())
+        raise UserError(f"{error} (priced with heads for these classes: {priced})") from None
 
 
 def width_option(width: float | None) -> dict[str, Any]:

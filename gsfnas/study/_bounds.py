@@ -53,9 +53,10 @@ def check_enough(space: BoundSpace, trials: int) -> None:
     count = distinct_candidates(space)
     if space.bounds and not isinstance(space, BoundRows) and count < trials:
         most = "" if space.size_interval is None else "at most "
+        are = "candidate is" if count == 1 else "candidates are"
         raise UserError(
-            f"study.trials={trials}, but {most}{count:,} candidates of space {space.name!r} are within "
-            f"{limits_text(space.bounds)}; ask for fewer trials, or loosen the bounds"
+            f"study.trials={trials}, but of space {space.name!r} {most}{count:,} {are} within {limits_text(space.bounds)}; "
+            "ask for fewer trials, or loosen the bounds"
         )
 
 

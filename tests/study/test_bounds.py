@@ -85,7 +85,7 @@ def test_the_identity_of_a_study_names_its_bounds_only_if_it_has_any(lab):
         ),
         (
             ("macs_fvcore<=1.05e9",),
-            "study.trials=8, but 7 candidates of space 'placement' are within macs_fvcore<=1050000000; ask",
+            "study.trials=8, but of space 'placement' 7 candidates are within macs_fvcore<=1050000000; ask",
         ),
     ],
 )
