@@ -1,5 +1,6 @@
 """Reports of studies with other objectives: about the first accuracy and the first cost, with their own front."""
 
+import statistics
 from dataclasses import replace
 
 import plotly.graph_objects as go
@@ -151,14 +152,19 @@ def test_runs_have_their_estimates_in_the_file() -> None:
 def test_the_error_of_the_estimates_is_told() -> None:
     study = study_of("val_top1", "latency_estimate_ms")
     analysis = StudyAnalysis(study)
-    errors = [
-        abs((11 + held) / (11 + 0.9 * held) - 1) for held in (len(record.candidate.insertions) for record in analysis.ranked)
-    ]
-    assert latencies.estimate_errors(analysis) == pytest.approx(sorted(errors))
+    ratios = [(11 + held) / (11 + 0.9 * held) for held in (len(record.candidate.insertions) for record in analysis.ranked)]
+    assert latencies.estimate_ratios(analysis) == pytest.approx(sorted(ratios))
+    errors = [abs(ratio - 1) for ratio in ratios]
     shown = latencies.Latencies().show(analysis)
     assert shown.title == "Estimated and measured latency"
     assert f"by at most {100 * max(errors):.1f} %" in shown.sentence
     assert "on 23 built candidates (cpu, 1 thread, float32)" in shown.sentence
+    slower = replace(study, latencies=tuple(replace(one, median_ms=one.median_ms / 2) for one in study.latencies))
+    factor = 2 * statistics.median(ratios)
+    left = max(abs(2 * ratio / factor - 1) for ratio in ratios)
+    told = latencies.Latencies().show(StudyAnalysis(slower)).sentence
+    assert f"a factor of {factor:.2f} in the median" in told
+    assert told.endswith(f"by at most {100 * left:.1f} %.")
     unmeasured = StudyAnalysis(replace(study, latencies=()))
     assert "the error of the estimates is not known" in latencies.Latencies().show(unmeasured).sentence
     assert not latencies.Latencies().applies(StudyAnalysis(synthetic.placement_study()))

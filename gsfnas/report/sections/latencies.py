@@ -1,5 +1,6 @@
 """All measured latencies, if they were measured under different conditions; and how far estimates are from them."""
 
+from collections.abc import Sequence
 from statistics import median
 
 from gsfnas.metrics import LATENCY_ESTIMATE, METRICS
@@ -10,6 +11,7 @@ from gsfnas.report._table import Cell, Column, Table
 from gsfnas.report.sections.base import Section, Shown
 
 _PERCENT = METRICS["val_top1"]
+_FEWEST_FOR_FACTOR = 3
 
 
 class Latencies(Section):
@@ -25,14 +27,32 @@ class Latencies(Section):
         return Shown("Estimated and measured latency", estimates_note(analysis), table=table if table.rows else None)
 
 
-def estimate_errors(analysis: StudyAnalysis) -> tuple[float, ...]:
-    """The relative error of each estimate of a candidate whose latency was measured, smallest first."""
-    errors = []
+def estimate_ratios(analysis: StudyAnalysis) -> tuple[float, ...]:
+    """Estimated / measured latency of each candidate whose latency was measured, smallest first."""
+    ratios = []
     for record in analysis.ranked:
         estimate, measured = record.value(LATENCY_ESTIMATE), value_of(analysis, record, "latency_median_ms")
         if estimate is not None and measured:
-            errors.append(abs(estimate / measured - 1))
-    return tuple(sorted(errors))
+            ratios.append(estimate / measured)
+    return tuple(sorted(ratios))
+
+
+def _common_factor(ratios: Sequence[float]) -> str:
+    """What is left of the errors without the factor that all estimates share; empty if there are fewer than three."""
+    if len(ratios) < _FEWEST_FOR_FACTOR:
+        return ""
+    factor = median(ratios)
+    middle, largest = _errors([ratio / factor for ratio in ratios])
+    return (
+        f" All estimates share a factor of {factor:.2f} in the median, which is the device's speed then and now and changes no "
+        f"order; without it they differ by {middle} % in the median and by at most {largest} %."
+    )
+
+
+def _errors(ratios: Sequence[float]) -> tuple[str, str]:
+    """The median and the largest relative error, in percent."""
+    errors = [abs(ratio - 1) for ratio in ratios]
+    return _PERCENT.text(median(errors)), _PERCENT.text(max(errors))
 
 
 def estimates_note(analysis: StudyAnalysis) -> str:
@@ -43,15 +63,15 @@ def estimates_note(analysis: StudyAnalysis) -> str:
         f"The latency of a candidate was estimated before it was evaluated{where}: that of the plain network, plus what each "
         "of its modules adds alone."
     )
-    errors = estimate_errors(analysis)
-    if not errors:
+    ratios = estimate_ratios(analysis)
+    if not ratios:
         return f"{made} No latency was measured after the search, so the error of the estimates is not known."
     device, threads, precision, _ = analysis.latency_conditions[0]
-    middle, largest = (_PERCENT.text(error) for error in (median(errors), errors[-1]))
+    middle, largest = _errors(ratios)
     return (
-        f"{made} Measured after the search on {count(len(errors), 'built candidate')} ({device}, {count(threads, 'thread')}, "
+        f"{made} Measured after the search on {count(len(ratios), 'built candidate')} ({device}, {count(threads, 'thread')}, "
         f"{precision}), the latency differs from the estimate by {middle} % in the median and by at most {largest} %, relative "
-        "to the measured one."
+        f"to the measured one.{_common_factor(ratios)}"
     )
 
 
