@@ -1,6 +1,7 @@
 """How many candidates are priced a second, beside building and counting each with fvcore, in one run on one core.
 
 python benchmarks/price.py --backbone micro --resolution 32
+python benchmarks/price.py --backbone resnet50 --resolution 224 --space mixed
 """
 
 import argparse
@@ -11,6 +12,7 @@ import time
 import torch
 
 from gsfnas.backbone import backbone_ref, backbone_sites
+from gsfnas.config import load_space
 from gsfnas.cost import Pricer, count_fvcore
 from gsfnas.model import build_model, counting_form
 from gsfnas.space import Space
@@ -22,12 +24,14 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=32)
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--candidates", type=int, default=20_000)
+    parser.add_argument("--space", help="a space of gsfnas by name; default: GSF on three shares of the channels")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
     backbone = backbone_ref(arguments.backbone, {})
     ratios = [0.25, 0.5, 1.0]
-    space = Space("benchmark", tuple({"module": "gsf", "ratio": ratio} for ratio in ratios)).bind(
+    gsf = Space("benchmark", tuple({"module": "gsf", "ratio": ratio} for ratio in ratios))
+    space = (load_space(arguments.space) if arguments.space else gsf).bind(
         backbone,
         backbone_sites(backbone, arguments.resolution),
         frames=arguments.frames,
@@ -37,6 +41,9 @@ def main() -> None:
     candidates = [space.sample(generator) for _ in range(arguments.candidates)]
     pricer = Pricer(backbone, arguments.frames, arguments.resolution, {"class": 24})
 
+    # Modules without a closed form are counted once for each site.
+    for candidate in candidates:
+        pricer(candidate)
     priced, counted = [], []
     clip = torch.zeros(1, arguments.frames, 3, arguments.resolution, arguments.resolution)
     for repeat in range(5):

@@ -2,7 +2,6 @@
 
 import json
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from gsfnas.candidate import BackboneRef, Candidate, Insertion, Site
 from gsfnas.cost import Pricer, price
 from gsfnas.errors import UserError
 from gsfnas.modules import resolve
+from gsfnas.modules.temporal_conv.spec import TemporalConvSpec
 from gsfnas.modules.temporal_pooling.spec import TemporalPoolingSpec
 
 MICRO = backbone_ref("micro_bottleneck")
@@ -48,6 +48,15 @@ def mixed(backbone: BackboneRef, frames: int, resolution: int, seed: str) -> Can
 @pytest.mark.parametrize("name", ["micro", "micro_bottleneck", "bninception", "resnet50", "mobilenetv3_small_100"])
 def test_mixed_modules_cost_what_both_counters_count(name: str, draw: int) -> None:
     assert_counters_agree(mixed(backbone_ref(name), 3 + draw % 2, 64, f"{name}-{draw}"))
+
+
+@pytest.mark.slow
+@pytest.mark.extra
+@pytest.mark.parametrize(
+    ("name", "resolution"), [("bninception", 224), ("resnet50", 224), ("mobilenetv3_small_100", 224), ("inception_v3", 229)]
+)
+def test_a_mixed_candidate_of_full_size(name: str, resolution: int) -> None:
+    assert_counters_agree(mixed(backbone_ref(name), 8, resolution, name))
 
 
 def site_of(name: str) -> Site:
@@ -97,16 +106,19 @@ def test_what_is_counted_is_kept_on_disk(monkeypatch: pytest.MonkeyPatch, tmp_pa
         module_file.module_cost(MICRO, site, insertion, 5)
 
 
-def test_pricing_of_mixed_candidates_is_fast() -> None:
-    """Once a module is counted at a site, candidates with it are sums; benchmarks/price.py shows the speed."""
+def test_pricing_builds_nothing_once_each_module_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Candidates are sums then; benchmarks/price.py shows the speed."""
     candidates = [mixed(MICRO, 4, 32, str(number)) for number in range(20)]
     pricer = Pricer(MICRO, 4, 32)
-    for candidate in candidates:
-        pricer(candidate)
-    start = time.perf_counter()
-    for candidate in candidates * 10:
-        pricer(candidate)
-    assert time.perf_counter() - start < 5
+    costs = [pricer(candidate) for candidate in candidates]
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("built again")
+
+    for spec in (TemporalPoolingSpec, TemporalConvSpec):
+        monkeypatch.setattr(spec, "build", refuse)
+    monkeypatch.setattr(module_file, "_counted", refuse)
+    assert [pricer(candidate) for candidate in candidates] == costs
 
 
 def test_another_shape_than_the_site_asks_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
