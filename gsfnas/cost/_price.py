@@ -57,6 +57,13 @@ class Pricer:
                 raise UserError(f"task {task!r} must have at least 1 class, but got {classes}")
         self.backbone, self.frames, self.resolution = backbone, frames, resolution
         self._sites = {site.name: site for site in backbone_sites(backbone, resolution)}
+        # Of each layer that may be replaced: the sites inside it.
+        inside = {
+            one.name: frozenset(other.name for other in self._sites.values() if one.holds(other))
+            for one in self._sites.values()
+            if one.kind == "replace"
+        }
+        self._inside = {name: names for name, names in inside.items() if names}
         self._heads = tuple(heads.values())
         self._backbone, num_features = _backbone_cost(backbone, resolution, frames)
         self._head = _sum(_linear(num_features, classes, frames) for classes in heads.values())
@@ -75,7 +82,7 @@ class Pricer:
                 f"{candidate.backbone}, {candidate.frames} frames at {candidate.resolution} px"
             )
         by_site = {name: self._insertion(name, insertion) for name, insertion in candidate.insertions}
-        if any(self._sites[name].kind == "replace" for name in by_site):
+        if any(not self._inside[name].isdisjoint(by_site) for name in self._inside.keys() & by_site.keys()):
             check_together(self._sites[name] for name in by_site)
         return Cost(self._backbone, self._head, by_site, _sum([self._base, *by_site.values()]))
 
