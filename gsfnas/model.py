@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gsfnas.backbone import backbone_sites, build_backbone
 from gsfnas.candidate import Candidate, Site
+from gsfnas.component import blaming
 from gsfnas.deprecations import torch_jit_ignored
 from gsfnas.errors import UserError, unknown
 from gsfnas.insertion import insert, take_apart
@@ -232,9 +233,9 @@ def build_module(candidate: Candidate, site: Site, backbone: nn.Module, *, seed:
     # special one or has a hook.
     inplace = site.kind == "after" and type(layer) is nn.Conv2d and not layer._forward_hooks
     with _seeded(seed, "insertions", site.name):
-        return spec_of(insertion.module).build(
-            site, insertion, candidate.frames, layer=layer if site.kind == "replace" else None, inplace=inplace
-        )
+        spec, replaced = spec_of(insertion.module), layer if site.kind == "replace" else None
+        with blaming(spec, "module"):
+            return spec.build(site, insertion, candidate.frames, layer=replaced, inplace=inplace)
 
 
 def consensus_output(candidate: Candidate, site: Site) -> Output:
@@ -254,7 +255,9 @@ def candidate_sites(candidate: Candidate) -> dict[str, Site]:
     for name, insertion in candidate.insertions:
         if name not in sites:
             raise unknown(f"site of backbone {candidate.backbone}", name, sites)
-        spec_of(insertion.module).check(sites[name], insertion)
+        spec = spec_of(insertion.module)
+        with blaming(spec, "module"):
+            spec.check(sites[name], insertion)
     check_together(sites[name] for name, _ in candidate.insertions)
     return sites
 

@@ -12,6 +12,7 @@ for each set of ``Conditions``.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,7 +36,7 @@ from gsfnas.model import build_model
 from gsfnas.seeds import digest
 from gsfnas.space import BoundRows, BoundSpace
 
-_FORMAT = 1
+_FORMAT = 2
 # Estimates are multiples of this part of a millisecond: sums of floats are then exact, in any order.
 _PARTS_OF_MS = 1024
 _PRECISION = "float32"
@@ -138,36 +139,42 @@ class LatencyTable:
         """Measures the missing parts one after the other; what is done is kept even if this is interrupted."""
         say(f"measuring the latency of {len(missing)} parts of the networks, for {LATENCY_ESTIMATE} ({self.conditions})")
         found: dict[str, float] = {}
-        num_disturbed = 0
+        calm: dict[str, float] = {}
         latest = time.monotonic()
         try:
             for number, candidate in enumerate(missing, start=1):
                 part = self._part(plain, candidate)
-                found[names[candidate]] = part.milliseconds
-                num_disturbed += not part.is_calm
+                name = names[candidate]
+                plain_ms = (found | known).get(names[plain], math.nan)
+                found[name] = part.value if candidate == plain else (part.value - 1) * plain_ms
+                if part.is_calm:
+                    calm[name] = found[name]
                 if time.monotonic() - latest > _SAY_SECONDS:
                     latest = time.monotonic()
                     say(f"measured {number} of {len(missing)} parts")
         finally:
-            kept = found | known | read_table(self.path, self.conditions)
+            others = known | read_table(self.path, self.conditions)
             try:
-                write_table(self.path, self.conditions, kept)
+                write_table(self.path, self.conditions, calm | others)
             except CannotWriteError as error:
                 say(f"the latencies of the parts are measured again next time: {error}")
-        if num_disturbed:
+        if num_disturbed := len(found) - len(calm):
             say(
                 f"the estimates are rough: something else was running on this machine, which disturbed {num_disturbed} of "
-                f"{len(missing)} measurements; to measure again, remove {self.path}"
+                f"{len(missing)} measurements; another study measures these again"
             )
-        return kept
+        return found | others
 
     def _part(self, plain: Candidate, candidate: Candidate) -> "_Measured":
-        """What the one insertion of ``candidate`` adds to the plain network; the time of that one if there is no insertion."""
+        """How many times as long as the plain network the one with one insertion takes; for the plain one, its milliseconds.
+
+        Both run in turns, so that a device that is slower for a while is so for both.
+        """
         if candidate == plain:
             (passes,) = self._passes(plain)
             return _Measured(min(passes), _is_calm(passes))
         without, with_it = self._passes(plain, candidate)
-        return _Measured(min(with_it) - min(without), _is_calm(without) and _is_calm(with_it))
+        return _Measured(min(with_it) / min(without), _is_calm(without) and _is_calm(with_it))
 
     def _passes(self, *candidates: Candidate) -> list[tuple[float, ...]]:
         """Milliseconds of the passes of each network, which run in turns; more of them while something disturbs them."""
@@ -197,7 +204,7 @@ class LatencyTable:
 class _Measured(NamedTuple):
     """A measurement; ``is_calm`` is false if something else disturbed it."""
 
-    milliseconds: float
+    value: float
     is_calm: bool
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gsfnas import checked
 from gsfnas.backbone import build_backbone
 from gsfnas.candidate import BackboneRef, Insertion, Site
-from gsfnas.component import fingerprint, is_outside, load, source_hash
+from gsfnas.component import blaming, fingerprint, is_outside, load, source_hash
 from gsfnas.cost._count import count_fvcore, count_ptflops
 from gsfnas.cost._memory import saved_bytes
 from gsfnas.errors import UserError
@@ -36,9 +36,10 @@ def module_cost(backbone: BackboneRef, site: Site, insertion: Insertion, frames:
     whose output has another shape than its site asks for.
     """
     spec = spec_of(insertion.module)
-    spec.check(site, insertion)
-    cost = spec.cost(site, insertion, frames)
-    return _remembered(backbone, site, insertion, frames) if cost is None else cost
+    with blaming(spec, "module"):
+        spec.check(site, insertion)
+        cost = spec.cost(site, insertion, frames)
+        return _remembered(backbone, site, insertion, frames) if cost is None else cost
 
 
 def _remembered(backbone: BackboneRef, site: Site, insertion: Insertion, frames: int) -> ModuleCost:

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from gsfnas.candidate import Insertion, Site
-from gsfnas.component import check_methods, find, is_outside, load
+from gsfnas.component import blaming, check_methods, find, is_outside, load
 from gsfnas.errors import UserError, shown, unknown
 from gsfnas.modules.base import ModuleCost, ModuleSpec, Output, PublishedForm, check_kind, plain_label, plain_options
 
@@ -38,7 +38,9 @@ def resolve(site: Site, parameters: Mapping[str, Any]) -> Insertion | None:
     if not isinstance(name, str):
         raise UserError(f"`module` must be the name of a module, but got {shown(name)}")
     if name not in ALIASES:
-        return spec_of(name).resolve(site, rest)
+        spec = spec_of(name)
+        with blaming(spec, "module"):
+            return spec.resolve(site, rest)
     spec = spec_of(ALIASES[name])
     for part, value in spec.aliases[name].items():
         if part in rest:

@@ -41,6 +41,11 @@ def spread_text(spread: Spread | None, metric: Metric) -> str:
     return f"{metric.text(spread.mean)}{deviation} ({spread.seeds})"
 
 
+def selecting(analysis: StudyAnalysis) -> str:
+    """What selects the best and the front of a study with a test split."""
+    return "validation accuracy" if analysis.accuracy.unit == "%" else analysis.accuracy.noun
+
+
 def where_ranked(analysis: StudyAnalysis) -> str:
     """``on validation``: where the best is the best; ``by score`` if the accuracy is not one of the validation split."""
     return f"by {analysis.accuracy.noun}" if analysis.test is None else "on validation"

@@ -4,14 +4,14 @@ import errno
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from gsfnas.candidate import Candidate
+from gsfnas.candidate import Candidate, Insertion
 from gsfnas.component import blaming, fingerprint, is_outside, load
 from gsfnas.errors import UserError, one_line
 from gsfnas.evaluators.base import Evaluator
@@ -139,6 +139,7 @@ def run_study(
             # Checked before anything is written under the study's name.
             with blaming(parts.executor, "executor"):
                 parts.executor.check(Work(job))
+        _try_modules(space, price)
         for line in left_out(asked_for, space):
             console.print(line, highlight=False, markup=False)
         folder.mkdir(parents=True, exist_ok=True)
@@ -284,6 +285,20 @@ def _measure_latencies(
                 console.print(f"no latency of {candidate.key}: {one_line(error)}", highlight=False, markup=False)
     for found in rounds.values():
         storage.add_latency(min(found, key=lambda latency: latency.median_ms))
+
+
+def _try_modules(space: BoundSpace, price: Callable[[Candidate], Mapping[str, float]]) -> None:
+    """Prices each module from outside at its first site, before anything is written under the study's name.
+
+    Raises UserError for one that fails, or returns another shape than its site asks for.
+    """
+    from gsfnas.cost._latency_table import parts_of
+
+    tried: set[Insertion] = set()
+    for part in parts_of(space):
+        if is_outside(part[1].module) and part[1] not in tried:
+            tried.add(part[1])
+            price(replace(space.empty, insertions=(part,)))
 
 
 def _identity(evaluator: Evaluator, space: BoundSpace) -> tuple[str, str]:

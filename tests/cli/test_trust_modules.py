@@ -132,3 +132,17 @@ def test_yaml_that_calls_is_refused(gsfnas, tmp_path, text):
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "!!python" in err or "python/" in err
     assert not (tmp_path / "called").exists()
+
+
+def test_a_module_that_fails_leaves_no_study(gsfnas, tmp_path, module):
+    path = tmp_path / f"{module.partition(':')[0]}.py"
+    source = path.read_text()
+    path.write_text(source.replace("nn.Conv2d(site.channels,", "nn.Conv2d(site.chanels,"))
+    small = ("data.train_clips=48", "data.val_clips=24", "data.test_clips=24", "data.resolution=16", "data.frames=2")
+    quick = (*small, "train.epochs=1", "train.warmup_epochs=0", "study.trials=2", "study.replicates=1", "workers=1")
+    insertions = f'space.insertions=[{{module: "{module}"}}]'
+    command = ["study", "run", "placement", "space.sites.role=conv2", "space.sites.kind=after", insertions, *quick]
+    code, out, err = gsfnas(*command, "study.name=own")
+    assert (code, out) == (2, "")
+    assert "module 'Spec' failed (AttributeError: 'Site' object has no attribute 'chanels'" in err
+    assert not (tmp_path / "runs" / "own").exists()

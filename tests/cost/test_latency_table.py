@@ -107,12 +107,12 @@ def test_the_cache_is_where_that_of_the_data_is(monkeypatch, tmp_path):
     [
         lambda values: "{",
         lambda values: "[]",
-        lambda values: json.dumps(values | {"format": 2}),
+        lambda values: json.dumps(values | {"format": 1}),
         lambda values: json.dumps(values | {"conditions": values["conditions"] | {"threads": 99}}),
         lambda values: json.dumps(values | {"milliseconds": [1]}),
         lambda values: json.dumps(values | {"milliseconds": dict.fromkeys(values["milliseconds"], "1")}),
         lambda values: json.dumps(values | {"milliseconds": dict.fromkeys(values["milliseconds"], float("nan"))}),
-        lambda values: json.dumps({"format": 1, "conditions": values["conditions"]}),
+        lambda values: json.dumps({"format": 2, "conditions": values["conditions"]}),
     ],
 )
 def test_a_damaged_table_is_measured_again(space, clock, tmp_path, damage):
@@ -165,7 +165,18 @@ def test_a_busy_machine_is_said(space, clock, tmp_path, monkeypatch):
     table = LatencyTable(HEADS, "cpu", tmp_path / "again")
     table.estimate(space, said.append)
     assert said[-1].startswith("the estimates are rough: something else was running on this machine, which disturbed 7 of 7")
-    assert said[-1].endswith(f"remove {table.path}")
+    assert said[-1].endswith("another study measures these again")
+    assert read_table(table.path, table.conditions) == {}
+
+
+def test_a_device_that_is_slower_for_a_while_is_so_for_both(space, tmp_path, monkeypatch):
+    """What a module adds is a share of the plain network's time."""
+    monkeypatch.setattr(
+        LatencyTable, "_passes", lambda self, *candidates: [(2.0,)] if len(candidates) == 1 else [(300.0,), (450.0,)]
+    )
+    estimate = LatencyTable(HEADS, "cpu", tmp_path).estimate(space, print)
+    assert estimate.backbone_ms == 2.0
+    assert set(estimate.added_ms.values()) == {1.0}
 
 
 def test_a_cache_that_cannot_be_written_is_said(space, clock, tmp_path):

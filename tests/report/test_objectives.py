@@ -174,3 +174,9 @@ def test_a_study_without_the_metric_has_no_result() -> None:
     study = replace(synthetic.hand_study(), objectives=objectives_of(["max:other"]))
     assert StudyAnalysis(study).ranked == ()
     assert "No candidate has a result" in summary.summary(StudyAnalysis(study))
+
+
+def test_the_texts_name_what_selects() -> None:
+    analysis = StudyAnalysis(study_of("val_loss", "params"))
+    assert "Left: validation loss, " in accuracy.front_note(analysis)
+    assert "are selected on validation loss, " in " ".join(caveats.caveats(analysis))

@@ -9,7 +9,7 @@ from gsfnas.cost._latency_table import parts_of
 from gsfnas.errors import UserError
 from gsfnas.record import Latency
 from gsfnas.report import StudyAnalysis
-from gsfnas.report.sections.latencies import estimate_errors
+from gsfnas.report.sections.latencies import estimate_ratios
 from gsfnas.study import load_study
 from gsfnas.testing.fake import make_space
 
@@ -49,10 +49,10 @@ def test_every_candidate_has_an_estimate(lab, workers):
     assert load_study(lab.folder / "runs", "placement") == study
     assert {found["latency_table"] for found in study.environments.values()} == {"cpu (fake), 1 thread, float32"}
     assert "measuring placement" in lab.printed[-1]
-    assert "13 ms of estimated latency" in lab.printed[-1]
-    errors = estimate_errors(StudyAnalysis(study))
-    assert errors[0] == 0
-    assert errors[1:] == pytest.approx([1 - 1 / 1.125] * 7)
+    assert "13.00 ms of estimated latency" in lab.printed[-1]
+    ratios = estimate_ratios(StudyAnalysis(study))
+    assert ratios[-1] == 1
+    assert ratios[:-1] == pytest.approx([1 / 1.125] * 7)
 
 
 def test_only_a_study_that_asks_for_estimates_measures_the_parts(lab):

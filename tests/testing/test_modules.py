@@ -8,8 +8,11 @@ import torch
 from torch import nn
 
 from gsfnas import component
-from gsfnas.candidate import Insertion
+from gsfnas.backbone import backbone_ref, backbone_sites
+from gsfnas.candidate import Candidate, Insertion
+from gsfnas.cost import price
 from gsfnas.errors import UserError
+from gsfnas.model import build_model
 from gsfnas.modules import MODULES, ModuleSpec, label, options, resolve, spec_of
 from gsfnas.modules.base import check_kind
 from gsfnas.testing.module import ModuleConformance
@@ -124,8 +127,6 @@ def test_code_that_nobody_trusts_is_not_imported_but_shown(bound_site):
 
 @pytest.fixture
 def bound_site():
-    from gsfnas.backbone import backbone_ref, backbone_sites
-
     return backbone_sites(backbone_ref("micro"), 32)[0]
 
 
@@ -155,3 +156,27 @@ def _replaced():
     from gsfnas.backbone import backbone_ref, backbone_sites
 
     return next(site for site in backbone_sites(backbone_ref("micro"), 32) if site.kind == "replace")
+
+
+class Crashing(ScalingSpec):
+    """A mistake of the user's in one of the methods."""
+
+    def resolve(self, site, parameters):
+        return Insertion.of(self.name, {}) if self.fault != "resolve" else site.chanels
+
+    def build(self, site, insertion, frames, *, layer=None, inplace=False):
+        return site.chanels if self.fault == "build" else Scaling(site.channels, frames, "")
+
+
+@pytest.mark.parametrize("fault", ["resolve", "build"])
+def test_a_fault_of_a_module_names_the_module_and_the_line(named, monkeypatch, bound_site, fault):
+    monkeypatch.setattr(sys.modules["my_scaling"], "SPEC", Crashing(fault))
+    said = rf"^module 'Crashing' failed \(AttributeError: 'Site' object has no attribute 'chanels'.*, {__file__}, line \d+\)$"
+    if fault == "resolve":
+        with pytest.raises(UserError, match=said):
+            resolve(bound_site, {"module": "my_scaling:SPEC"})
+        return
+    candidate = Candidate(backbone_ref("micro"), 2, 32, ((bound_site.name, Insertion.of("my_scaling:SPEC", {})),))
+    for use in (price, lambda candidate: build_model(candidate, {"class": 3})):
+        with pytest.raises(UserError, match=said):
+            use(candidate)

@@ -13,7 +13,7 @@ import seaborn as sns
 from gsfnas.metrics import METRICS, Metric
 from gsfnas.modules import label
 from gsfnas.report._analysis import Spread, StudyAnalysis
-from gsfnas.report._captions import joined, title, with_unit
+from gsfnas.report._captions import joined, selecting, title, with_unit
 from gsfnas.report._matplotlib import INK, say
 from gsfnas.report._plotly import INK as SOFT_INK
 from gsfnas.report._plotly import axis, layout_of, panel_titles, plain
@@ -129,7 +129,7 @@ def front_note(analysis: StudyAnalysis) -> str:
     if analysis.test is None:
         return f"Each point is one candidate; rings mark the Pareto front of {names}.{bars} {counted}"
     return (
-        f"Each point is one candidate. Left: validation accuracy, {seen}which selects the Pareto front {front}. "
+        f"Each point is one candidate. Left: {selecting(analysis)}, {seen}which selects the Pareto front {front}. "
         f"Right: the same candidates on test, which selects nothing and is reported beside it.{bars} {counted}"
     )
 

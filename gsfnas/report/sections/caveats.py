@@ -1,7 +1,7 @@
 """Reservations about the numbers: noise, selection, length of training, the data set."""
 
 from gsfnas.report._analysis import StudyAnalysis
-from gsfnas.report._captions import count, where_ranked, with_unit
+from gsfnas.report._captions import count, selecting, where_ranked, with_unit
 from gsfnas.report.sections.base import Section, Shown
 
 
@@ -45,7 +45,7 @@ def _selection(analysis: StudyAnalysis) -> list[str]:
     if analysis.test.key in {metric.key for metric in analysis.objectives}:
         return [f"The front is selected on test accuracy too, {luck} Nothing here was kept out of the selection."]
     return [
-        f"The best and the front are selected on validation accuracy, {luck} Compare on test.",
+        f"The best and the front are selected on {selecting(analysis)}, {luck} Compare on test.",
         "Test accuracy was scored once a run and seen neither by the sampler nor by the selection."
         if not analysis.is_of_rows
         else "Test accuracy was scored once a run and selected nothing.",

@@ -38,8 +38,8 @@ def estimate_ratios(analysis: StudyAnalysis) -> tuple[float, ...]:
 
 
 def _common_factor(ratios: Sequence[float]) -> str:
-    """What is left of the errors without the factor that all estimates share; empty if there are fewer than three."""
-    if len(ratios) < _FEWEST_FOR_FACTOR:
+    """What is left of the errors without the factor that all estimates share; empty where there is none."""
+    if len(ratios) < _FEWEST_FOR_FACTOR or ratios[0] <= 0:
         return ""
     factor = median(ratios)
     middle, largest = _errors([ratio / factor for ratio in ratios])
