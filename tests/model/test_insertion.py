@@ -101,6 +101,25 @@ def test_fusing_a_backbone_leaves_what_a_module_stands_between(kind: str) -> Non
     assert left < norms / 2
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_quantisation_observes_what_goes_into_a_module_and_what_comes_out() -> None:
+    from torch.ao.quantization import get_default_qconfig_mapping
+    from torch.ao.quantization.quantize_fx import prepare_fx
+
+    backbone = backbone_ref("micro")
+    sites = [site for site in backbone_sites(backbone, 32) if site.is_default]
+    gsf = [(site.name, resolve(site, {"module": "gsf", "ratio": 0.25})) for site in sites]
+    pairs = tuple((name, insertion) for name, insertion in gsf if insertion)
+    model = build_model(Candidate(backbone, 2, 32, pairs), {"class": 3}).eval()
+    x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    expected = model.backbone(x)
+    prepared = prepare_fx(model.backbone, get_default_qconfig_mapping("x86"), (x,))
+    torch.testing.assert_close(prepared(x), expected, rtol=1e-4, atol=1e-4)
+    called = [str(node.target) for node in prepared.graph.nodes if node.op == "call_module"]
+    assert [name for name in called if name.endswith(".after")] == [f"{site.layer}.after" for site in sites]
+    assert sum("post_process" in name for name in called) > len(sites)
+
+
 def test_candidates_that_are_compiled_in_one_process_keep_their_own_modules() -> None:
     torch.compiler.reset()
     try:
