@@ -51,7 +51,8 @@ def tested_study(name: str, found: TestedStudy) -> None:
 
 def imported(found: Imported, *, is_all: bool) -> None:
     """Shows which network was imported and which tensors fit; lists all their names if ``is_all``, else the first five."""
-    network = f"{len(found.candidate.insertions)} modules in {found.candidate.backbone}"
+    number = len(found.candidate.insertions)
+    network = f"{number} module{'' if number == 1 else 's'} in {found.candidate.backbone}"
     head = f"a head of {found.classes} classes" if found.classes else "no head"
     print(f"{found.candidate.key}: {network}, {head}")
     print(found.found.summary())

@@ -81,7 +81,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     # This is a hash over several settings; it adds nothing if a changed setting is listed already.
     if len(found) > 1 and _PROPOSALS in found:
         found.remove(_PROPOSALS)
-    return [f"{key}: {_show(before, key)} -> {_show(after, key)}" for key in found]
+    return [_change(key, _show(before, key), _show(after, key)) for key in found]
 
 
 def refuse(name: str, runs: Path, found: list[str]) -> UserError:
@@ -99,6 +99,13 @@ def _free_name(name: str, runs: Path) -> str:
     while (runs / f"{stem}-{count}").exists():
         count += 1
     return f"{stem}-{count}"
+
+
+def _change(key: str, before: str, after: str) -> str:
+    """One changed key; of a recipe, what follows its own fingerprint are those of the code of parts from outside."""
+    if key == "recipe" and before.partition("+")[0] == after.partition("+")[0]:
+        return "the code of a part of yours has changed since"
+    return f"{key}: {before} -> {after}"
 
 
 def _show(flat: Mapping[str, Any], key: str) -> str:
