@@ -89,7 +89,7 @@ class Metric:
         A percentage takes at least ``width`` characters.
         """
         if self.known == "before":
-            number = NOT_RUN if value is None else f"{self.exact(value):#.4g}".rstrip(".")
+            number = NOT_RUN if value is None else f"{self.exact(value):.4g}"
             return f"{number} {self.brief}"
         number = NOT_RUN if value is None else f"{value:{width}.1%}" if self.unit == "%" else f"{self.shown(value):.4g}"
         return f"{self.brief} {number}"
