@@ -173,7 +173,7 @@ def no_triton():
 
 @pytest.mark.parametrize(("error", "said"), [(no_compiler, "no compiler here"), (no_triton, "Cannot find .* triton")])
 def test_what_cannot_be_compiled_runs_fast_with_one_warning(monkeypatch, error, said):
-    def broken(forward):
+    def broken(forward, **options):
         def run(module, x):
             raise error()
 
