@@ -338,8 +338,12 @@ def test_a_batch_larger_than_the_data_is_refused(settings, data, tmp_path):
         evaluator.prepare(None, Context(tmp_path, device="cpu"))
 
 
+# A C++ compiler that has kept nothing takes minutes.
+_COMPILES = (pytest.mark.slow, pytest.mark.extra, pytest.mark.timeout(900))
+
+
 @pytest.mark.parametrize(
-    "option", [{"channels_last": False}, {"precision": "bf16-mixed"}, pytest.param({"compile": True}, marks=pytest.mark.slow)]
+    "option", [{"channels_last": False}, {"precision": "bf16-mixed"}, pytest.param({"compile": True}, marks=_COMPILES)]
 )
 def test_what_changes_speed_alone_changes_little_else(tmp_path, make_evaluator, candidate, settings, whole, option):
     changed = dataclasses.replace(settings, **option)
