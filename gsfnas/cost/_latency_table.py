@@ -12,7 +12,6 @@ for each set of ``Conditions``.
 """
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -144,10 +143,13 @@ class LatencyTable:
         try:
             for number, candidate in enumerate(missing, start=1):
                 part = self._part(plain, candidate)
-                name = names[candidate]
-                plain_ms = (found | known).get(names[plain], math.nan)
-                found[name] = part.value if candidate == plain else (part.value - 1) * plain_ms
-                if part.is_calm:
+                name, plain_name = names[candidate], names[plain]
+                if candidate == plain:
+                    found[name] = part.value
+                else:
+                    found[name] = (part.value - 1) * (found | known)[plain_name]
+                # A share of a disturbed time is rough, too.
+                if part.is_calm and (candidate == plain or plain_name in calm | known):
                     calm[name] = found[name]
                 if time.monotonic() - latest > _SAY_SECONDS:
                     latest = time.monotonic()

@@ -19,7 +19,7 @@ from gsfnas.model import build_model
 from gsfnas.modules import published_forms
 from gsfnas.weights._initialise import fit, normalization_of_file
 from gsfnas.weights._match import Match, require_backbone
-from gsfnas.weights._names import and_more, backbone_prefix, head_part, published_parts, wrapped_layers
+from gsfnas.weights._names import and_more, backbone_prefix, head_part, published_parts, wrapped_layers, wrappers_of
 from gsfnas.weights._read import read_file, read_metadata
 
 # A layer that identifies each Inception backbone. A ResNet is identified by its number of blocks in each stage.
@@ -88,7 +88,7 @@ def import_weights(
                 "name it with --candidate"
             )
     model = build_model(candidate, {task: classes or 1})
-    found = fit(state, model, [insertion.module for _, insertion in candidate.insertions])
+    found = fit(state, model, candidate)
     require_backbone(found, str(source), str(candidate.backbone))
     is_whole = all(f"heads.{task}.{kind}" in found.tensors for kind in ("weight", "bias"))
     heads = {task: classes} if classes and is_whole else {}
@@ -139,7 +139,7 @@ def guess_candidate(
     with torch.random.fork_rng(devices=[]):
         wanted = frozenset(build_backbone(backbone).state_dict())
     forms = published_forms()
-    prefix = backbone_prefix(state, wanted, [form.wrapper for form in forms if form.wrapper])
+    prefix = backbone_prefix(state, wanted, wrappers_of(forms))
     insertions: dict[str, Insertion] = {}
     notes: list[str] = []
     for (form, layer), parts in published_parts(state, prefix, forms).items():

@@ -1,6 +1,6 @@
 """The weights that training starts from: drawn from the seed, ImageNet's, or those of a file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from gsfnas.errors import UserError, one_line
 from gsfnas.model import VideoModel, build_module, insertion_name
 from gsfnas.modules import published_forms
 from gsfnas.weights._match import Match, match, require_backbone
-from gsfnas.weights._names import and_more, backbone_prefix, to_our_names, wrapped_layers
+from gsfnas.weights._names import and_more, backbone_prefix, to_our_names, wrapped_layers, wrappers_of
 from gsfnas.weights._normalization import CAFFE, CAFFE_BACKBONES, IMAGENET, InputNormalization
 from gsfnas.weights._read import read_file, read_metadata
 from gsfnas.weights._state import State
@@ -47,14 +47,10 @@ def initialise(model: VideoModel, candidate: Candidate, init: str, *, seed: int 
     if replaced and not any(name.startswith(theirs) for name in state.tensors):
         found = _fit_before_replacing(state, model, candidate, what, seed)
     else:
-        found = fit(state, model, _modules(candidate))
+        found = fit(state, model, candidate)
         require_backbone(found, what, str(candidate.backbone))
     model.load_state_dict(dict(found.tensors), strict=False)
     return pixels, found
-
-
-def _modules(candidate: Candidate) -> list[str]:
-    return [insertion.module for _, insertion in candidate.insertions]
 
 
 def _fit_before_replacing(state: State, model: VideoModel, candidate: Candidate, what: str, seed: int) -> Match:
@@ -67,7 +63,7 @@ def _fit_before_replacing(state: State, model: VideoModel, candidate: Candidate,
     replaced = [one for one in model._inserted if one.site.kind == "replace"]
     for one in replaced:
         one.module = build_module(candidate, one.site, plain.backbone, seed=seed)
-    found = fit(state, model, _modules(candidate))
+    found = fit(state, model, candidate)
     made = tuple(f"insertions.{insertion_name(one.site.name)}." for one in replaced)
     gone = tuple(f"backbone.{one.site.layer}." for one in replaced)
     return replace(
@@ -78,16 +74,16 @@ def _fit_before_replacing(state: State, model: VideoModel, candidate: Candidate,
     )
 
 
-def fit(state: State, model: VideoModel, modules: Iterable[str] = ()) -> Match:
-    """Matches a state dict, public or written by gsfnas, to a model with ``modules`` (those from outside suffice).
+def fit(state: State, model: VideoModel, candidate: Candidate | None = None) -> Match:
+    """Matches a state dict, public or written by gsfnas, to a model; that of a ``candidate`` with modules from outside.
 
     Raises UserError where two names mean the same tensor.
     """
     sites = [inserted.site for inserted in model._inserted]
     names: dict[tuple[Kind, str], str] = {(site.kind, site.layer): insertion_name(site.name) for site in sites}
     wanted = frozenset(name.removeprefix("backbone.") for name in model.state_dict() if name.startswith("backbone."))
-    forms = published_forms(modules)
-    prefix = backbone_prefix(state.tensors, wanted, [form.wrapper for form in forms if form.wrapper])
+    forms = published_forms(insertion.module for _, insertion in candidate.insertions) if candidate else published_forms()
+    prefix = backbone_prefix(state.tensors, wanted, wrappers_of(forms))
     tensors = _rename_insertions(state.tensors, prefix, model)
     found = match(to_our_names(tensors, prefix, wanted, names, next(iter(model.heads)), forms), model)
     notes = list(state.notes)

@@ -51,6 +51,11 @@ def published_parts(names: Iterable[str], prefix: str, forms: Iterable[Published
     return places
 
 
+def wrappers_of(forms: Iterable[PublishedForm]) -> list[str]:
+    """The attributes under which published modules keep a layer."""
+    return [form.wrapper for form in forms if form.wrapper]
+
+
 def head_part(name: str) -> str | None:
     """``weight`` or ``bias`` if the tensor belongs to the head of a published video network, else None."""
     found = _HEAD.search(name)
@@ -108,7 +113,7 @@ def to_our_names(
     name. Raises UserError where two tensors get the same name.
     """
     ours: dict[str, Tensor] = {}
-    wrappers = [form.wrapper for form in forms if form.wrapper]
+    wrappers = wrappers_of(forms)
     within = [name for name in state if name.startswith(prefix) and not name.startswith(("insertions.", "heads."))]
     in_modules: dict[str, tuple[str, Tensor]] = {}
     for (form, layer), parts in published_parts(within, prefix, forms).items():

@@ -179,6 +179,16 @@ def test_a_device_that_is_slower_for_a_while_is_so_for_both(space, tmp_path, mon
     assert set(estimate.added_ms.values()) == {1.0}
 
 
+def test_shares_of_a_disturbed_time_are_not_kept(space, tmp_path, monkeypatch):
+    def passes(self, *candidates):
+        return [(2.0, 9.0, 9.0)] if len(candidates) == 1 else [(2.0,) * 3, (3.0,) * 3]
+
+    monkeypatch.setattr(LatencyTable, "_passes", passes)
+    table = LatencyTable(HEADS, "cpu", tmp_path)
+    assert set(table.estimate(space, print).added_ms.values()) == {1.0}
+    assert read_table(table.path, table.conditions) == {}
+
+
 def test_a_cache_that_cannot_be_written_is_said(space, clock, tmp_path):
     (tmp_path / "latency").write_text("a file in the way")
     said = []

@@ -44,8 +44,8 @@ def _common_factor(ratios: Sequence[float]) -> str:
     factor = median(ratios)
     middle, largest = _errors([ratio / factor for ratio in ratios])
     return (
-        f" All estimates share a factor of {factor:.2f} in the median, which is the device's speed then and now and changes no "
-        f"order; without it they differ by {middle} % in the median and by at most {largest} %."
+        f" The estimates share a factor of {factor:.2f} in the median, which changes no order; without it they differ by "
+        f"{middle} % in the median and by at most {largest} %."
     )
 
 
