@@ -27,7 +27,8 @@ class DataSettings:
 
     For ``twins``: ``train_clips``, ``val_clips`` and ``test_clips`` are the numbers of clips, the last two even since they
     contain both members of every pair; ``difficulty`` goes from 0 (still camera, no noise, no distractors) to 1;
-    ``textures`` of the twelve pairs, 0 to 6, are drifting textures instead of actions.
+    ``textures`` of the twelve pairs, 0 to 6, are drifting textures instead of actions; with ``far`` above 0 there are five
+    other pairs: two events that many frames apart, of three kinds, and fine stripes that drift.
 
     For the others, ``root`` is the folder with the files. ``folder`` also takes ``csv``, a table of clips instead of class
     folders. ``val_share`` and ``test_share`` are the fractions of each class used for splits that the data set lacks.
@@ -57,6 +58,7 @@ class DataSettings:
     test_clips: int = 960
     difficulty: float = 0.4
     textures: int = 0
+    far: int = 0
     val_share: float = 0.15
     test_share: float = 0.15
     skip_broken: bool = False
@@ -92,14 +94,15 @@ class DataSettings:
             raise UserError(f"`data.csv` belongs to data=folder, but the data set is {self.name!r}")
         if self.name == "twins":
             twins.check_files(self.root, self.frame_names)
-        elif self.textures:
-            raise UserError(f"`data.textures` belongs to twins, but the data set is {self.name!r}")
+        elif name := next((name for name in ("textures", "far") if getattr(self, name)), None):
+            raise UserError(f"`data.{name}` belongs to twins, but the data set is {self.name!r}")
         for name, choices in (("augment", AUGMENTS), ("flip", FLIPS), ("policy", POLICIES)):
             if getattr(self, name) not in choices:
                 raise unknown(f"`data.{name}`", str(getattr(self, name)), choices)
         self._check_integers()
         if self.name == "twins":
             counts = {name: getattr(self, name) for name in ("train_clips", "val_clips", "test_clips")}
+            twins.check_pairs(self.textures, self.far, self.frames)
             twins.check_clips(counts, self.frames, self.resolution, self.difficulty, self.flip)
         names = self.frame_names
         if names is not None and ("*" not in names or "/" in names):
@@ -127,6 +130,7 @@ class DataSettings:
             "test_clips": (2, _MAX_CLIPS),
             "seed": (0, 2**63 - 1),
             "textures": (0, twins.MAX_TEXTURES),
+            "far": (0, 1023),
         }
         for name, (low, high) in ranges.items():
             number = getattr(self, name)

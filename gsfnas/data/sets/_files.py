@@ -18,7 +18,7 @@ from gsfnas.data.sets._annotations import check_classes, check_root
 from gsfnas.data.sets._flip_labels import flip_labels
 from gsfnas.data.sets._listed import Row, manifest_of
 from gsfnas.data.sets.base import LabelledClip
-from gsfnas.data.twins._classes import textures_of
+from gsfnas.data.twins._classes import find_pairs
 from gsfnas.data.video._augment import centre_crop
 from gsfnas.data.video._cache import cache_folder, expanded
 from gsfnas.data.video._clip_reader import Clip, open_split
@@ -297,7 +297,7 @@ def _clip(root: Path, home: Path, names: tuple[str, ...], entry: Entry, seen: Fi
 
 def _flip_labels_of(tasks: Mapping[str, Sequence[str]], rule: str, own: str) -> Mapping[str, Labels] | None:
     """The classes of mirrored clips by task; None if any task has none, since then no clip can be mirrored."""
-    if rule == "auto" and len(tasks) > 1 and any(textures_of(classes) is not None for classes in tasks.values()):
+    if rule == "auto" and len(tasks) > 1 and any(find_pairs(classes) is not None for classes in tasks.values()):
         # Twins as one of several tasks: a mirrored verb gives a different action, whose name no rule knows.
         return None
     found = {task: flip_labels(classes, rule, own) for task, classes in tasks.items()}

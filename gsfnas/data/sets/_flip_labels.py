@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gsfnas.data.twins._classes import classes as twins_classes
-from gsfnas.data.twins._classes import mirrored_names, textures_of
+from gsfnas.data.twins._classes import find_pairs, mirrored_names, pairs_of
 from gsfnas.errors import UserError, unknown
 
 RULES = ("auto", "none", "plain", "left_right", "twins")
@@ -37,7 +37,7 @@ def flip_labels(classes: Sequence[str], rule: str, own: str) -> npt.NDArray[np.i
     if rule not in RULES:
         raise unknown("mirror rule", rule, RULES)
     if rule == "auto":
-        rule = own if textures_of(classes) is None else "twins"
+        rule = own if find_pairs(classes) is None else "twins"
     if rule == "none":
         return None
     if rule == "plain":
@@ -52,7 +52,7 @@ def flip_labels(classes: Sequence[str], rule: str, own: str) -> npt.NDArray[np.i
 def _of_twins(classes: Sequence[str]) -> list[str]:
     mirrored = mirrored_names(classes)
     if mirrored is None:
-        expected = set(twins_classes(textures=0))
+        expected = set(twins_classes(pairs_of(0, 0)))
         strangers, missing = set(classes) - expected, expected - set(classes)
         wrong = f"{min(strangers)!r} is none of them" if strangers else f"{min(missing)!r} is missing"
         raise UserError(f"the mirror rule 'twins' needs the {len(expected)} classes of Twins, but {wrong}")

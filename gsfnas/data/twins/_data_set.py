@@ -17,7 +17,8 @@ import numpy as np
 
 from gsfnas.data._settings import SPLITS, DataSettings
 from gsfnas.data.twins._actions import ACTIONS, Action
-from gsfnas.data.twins._classes import classes, mirrored, pairs
+from gsfnas.data.twins._classes import Pairs, classes, mirrored, pairs_of
+from gsfnas.data.twins._far import Events, Stripes, render_far
 from gsfnas.data.twins._render import VERSION, render
 from gsfnas.data.twins._textures import render_texture
 from gsfnas.data.video._augment import multi_scale_crop
@@ -33,7 +34,7 @@ class Twins:
     """The data set ``twins``; it is rendered, so there is nothing to download."""
 
     def tasks(self, settings: DataSettings) -> Mapping[str, tuple[str, ...]]:
-        return {TASK: classes(settings.textures)}
+        return {TASK: classes(_pairs(settings))}
 
     def open(self, settings: DataSettings, on_progress: OnProgress = lambda done, total: None) -> VideoData:
         return open_twins(settings)
@@ -41,9 +42,10 @@ class Twins:
 
 def open_twins(settings: DataSettings) -> VideoData:
     """Opens Twins, rendering its clips into the cache unless they are there already."""
-    labels = {split: twins_labels(split, count) for split, count in _counts(settings).items()}
+    pairs = _pairs(settings)
+    labels = {split: twins_labels(split, count, len(pairs)) for split, count in _counts(settings).items()}
     specification = _specification(settings)
-    mirror = {TASK: np.array(mirrored(settings.textures))} if settings.flip != "none" else None
+    mirror = {TASK: np.array(mirrored(pairs))} if settings.flip != "none" else None
     is_light = settings.augment == "light"
     folder = cache_folder(settings.cache) / "twins" / _hash(specification)
     splits = {}
@@ -67,26 +69,32 @@ def open_twins(settings: DataSettings) -> VideoData:
     }
     training |= {} if mirror else {"flip": "none"}
     fingerprint = "twins-" + _hash({**specification, "clips": _counts(settings), **training})
-    return VideoData("twins", {TASK: classes(settings.textures)}, splits, fingerprint)
+    return VideoData("twins", {TASK: classes(pairs)}, splits, fingerprint)
 
 
-def twins_labels(split: str, count: int) -> Labels:
-    """(count,) classes. Train cycles through all classes; in val and test, clips 2k and 2k + 1 are the members of pair k."""
+def twins_labels(split: str, count: int, pairs: int) -> Labels:
+    """(count,) classes of so many ``pairs``.
+
+    Train cycles through all classes; in val and test, clips 2k and 2k + 1 are the members of a pair.
+    """
     order = np.arange(count)
     if split == "train":
-        return order % (2 * len(ACTIONS))
-    return order // 2 % len(ACTIONS) * 2 + order % 2
+        return order % (2 * pairs)
+    return order // 2 % pairs * 2 + order % 2
 
 
 def twins_clip(split: str, index: int, settings: DataSettings) -> Array:
     """Renders clip ``index`` of a split, (T, 3, H, W), independently of the other clips and of their number."""
-    label = int(twins_labels(split, index + 1)[index])
+    pairs = _pairs(settings)
+    label = int(twins_labels(split, index + 1, len(pairs))[index])
     # In train each clip is a scene of its own; in val and test two in a row are the same scene, forwards and backwards.
     scene = index if split == "train" else index // 2
-    pair = pairs(settings.textures)[label // 2]
+    pair = pairs[label // 2]
     how: dict[str, Any] = {name: getattr(settings, name) for name in ("seed", "frames", "resolution", "difficulty")}
     if isinstance(pair, Action):
         clip = render(split, scene, ACTIONS.index(pair), **how)
+    elif isinstance(pair, Events | Stripes):
+        clip = render_far(split, scene, pair, far=settings.far, **how)
     else:
         clip = render_texture(split, scene, pair, **how)
     return clip[::-1] if label % 2 else clip
@@ -131,20 +139,27 @@ def _rows(split: str, count: int, settings: DataSettings) -> Iterator[Array]:
     return (twins_clip(split, index, settings) for index in range(count))
 
 
+def _pairs(settings: DataSettings) -> Pairs:
+    return pairs_of(settings.textures, settings.far)
+
+
 def _counts(settings: DataSettings) -> dict[str, int]:
     return {"train": settings.train_clips, "val": settings.val_clips, "test": settings.test_clips}
 
 
 def _specification(settings: DataSettings) -> dict[str, object]:
-    """Everything that determines the pixels of a clip; textures only if there are any, so that earlier runs keep their ids."""
-    textures = {"textures": settings.textures} if settings.textures else {}
+    """Everything that determines the pixels of a clip.
+
+    Textures and far events only if there are any, so that runs from before there were keep their ids.
+    """
+    added = {name: getattr(settings, name) for name in ("textures", "far") if getattr(settings, name)}
     return {
         "version": VERSION,
         "seed": settings.seed,
         "frames": settings.frames,
         "resolution": settings.resolution,
         "difficulty": float(settings.difficulty),
-        **textures,
+        **added,
     }
 
 

@@ -104,7 +104,7 @@ def _paint(clip: Frames, track: Track, rng: Rng, pixels: Pixels, drift_x: Curve,
     row = np.clip(v + np.float32(TEXTURE / 2), 0, TEXTURE - 1)
     texture = pixels.digits[rng.integer(len(pixels.digits))]
     opacity = texture.take(row.astype(np.int32) * TEXTURE + column)[:, None] * _per_frame(track.opacity / 255, frames)
-    top, bottom = _colour(rng), _colour(rng)
+    top, bottom = random_colour(rng), random_colour(rng)
     shade = row[:, None] * np.float32(1 / TEXTURE)
     for channel in range(3):
         colour = shade * (bottom[channel] - top[channel]) + top[channel]
@@ -114,7 +114,7 @@ def _paint(clip: Frames, track: Track, rng: Rng, pixels: Pixels, drift_x: Curve,
         layer += colour
 
 
-def _colour(rng: Rng) -> list[np.float32]:
+def random_colour(rng: Rng) -> list[np.float32]:
     """A random bright colour: channels from 215, from 90 and from 0 up to 255, in random order."""
     values = [rng.uniform(215, 255), rng.uniform(90, 255), rng.uniform(0, 255)]
     first = rng.integer(3)

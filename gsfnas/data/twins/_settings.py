@@ -8,6 +8,8 @@ from gsfnas.errors import UserError
 _MAX_SPLIT_BYTES = 2**40
 # Half of the pairs.
 MAX_TEXTURES = 6
+# The frames that an event lasts, fewer only where the next one begins sooner.
+EVENT_FRAMES = 2
 FLIPS = ("auto", "none", "twins")
 
 
@@ -16,6 +18,22 @@ def check_files(root: str | None, frame_names: str | None) -> None:
     for name, value in (("root", root), ("frame_names", frame_names)):
         if value:
             raise UserError(f"`data.{name}` belongs to a data set on disk, but this one is 'twins' (got {value!r})")
+
+
+def check_pairs(textures: int, far: int, frames: int) -> None:
+    """Raises UserError if the frames cannot hold two events that far apart, and for textures beside them."""
+    if textures and far:
+        raise UserError(
+            f"`data.textures` takes the place of actions, and with `data.far` there are none; one of them must be 0, but got "
+            f"{textures} and {far}"
+        )
+    needed = far + min(far, EVENT_FRAMES)
+    if needed > frames:
+        most = max(frames - EVENT_FRAMES, min(frames // 2, 1))
+        raise UserError(
+            f"`data.far` must be at most {most} at {frames} frames, since two events {far} frames apart take {needed}, "
+            f"but got {far}"
+        )
 
 
 def check_clips(counts: Mapping[str, int], frames: int, resolution: int, difficulty: float, flip: str) -> None:

@@ -12,6 +12,7 @@ from gsfnas.data.sets import DATA_SETS
 from gsfnas.data.sets._flip_labels import RULES, flip_labels
 from gsfnas.data.twins._classes import classes as twins_classes
 from gsfnas.data.twins._classes import mirrored as mirrored_twins
+from gsfnas.data.twins._classes import pairs_of
 from gsfnas.errors import UserError
 
 SOMETHING = (
@@ -27,6 +28,7 @@ WORDS = st.sampled_from(
     ["left", "right", "Left", "RIGHT", "lEft", "a", "upright", "leftover", "from", "left_right", "right-left"]
 )
 NAMES = st.lists(WORDS, min_size=1, max_size=4).map(" ".join)
+TWINS = twins_classes(pairs_of(0, 0))
 VOCABULARIES = st.lists(NAMES, min_size=1, max_size=30, unique=True)
 
 
@@ -35,9 +37,9 @@ def mirrored(classes, rule: str = "left_right", own: str = "none") -> dict[str, 
     return {name: None if other < 0 else classes[other] for name, other in zip(classes, mirror.tolist(), strict=True)}
 
 
-@given(VOCABULARIES | st.permutations(twins_classes(0)), st.sampled_from(RULES), st.sampled_from(sorted(set(OWN.values()))))
+@given(VOCABULARIES | st.permutations(TWINS), st.sampled_from(RULES), st.sampled_from(sorted(set(OWN.values()))))
 def test_the_mirror_of_a_mirror_is_the_class_itself(classes: list[str], rule: str, own: str) -> None:
-    if rule == "twins" and set(classes) != set(twins_classes(0)):
+    if rule == "twins" and set(classes) != set(TWINS):
         return
     mirror = flip_labels(classes, rule, own)
     if mirror is None:
@@ -93,12 +95,12 @@ def test_plain_and_none() -> None:
 @pytest.mark.parametrize("rule", ["twins", "auto"])
 @pytest.mark.parametrize("own", sorted(set(OWN.values())))
 def test_twins_are_mirrored_by_name_in_any_order(rule: str, own: str) -> None:
-    assert flip_labels(twins_classes(0), rule, own).tolist() == list(mirrored_twins(0))
-    by_name = mirrored(twins_classes(0), rule, own)
+    assert flip_labels(TWINS, rule, own).tolist() == list(mirrored_twins(pairs_of(0, 0)))
+    by_name = mirrored(TWINS, rule, own)
     assert by_name["jumps left over another"] == "jumps right over another"
     assert by_name["turns clockwise"] == "turns counter-clockwise"
     assert by_name["moves up"] == "moves up"
-    for classes in (sorted(twins_classes(0)), twins_classes(0)[::-1]):
+    for classes in (sorted(TWINS), TWINS[::-1]):
         assert mirrored(classes, rule, own) == by_name
 
 
@@ -119,11 +121,11 @@ def test_auto_is_the_rule_of_the_data_set(data_set: str, expected: list[int] | N
 
 
 def test_some_of_the_classes_of_twins_are_not_twins() -> None:
-    assert flip_labels(twins_classes(0)[:-1], "auto", "none") is None
+    assert flip_labels(TWINS[:-1], "auto", "none") is None
     with pytest.raises(UserError, match="needs the 24 classes of Twins, but 'the light goes out' is missing"):
-        flip_labels(twins_classes(0)[:-1], "twins", "none")
+        flip_labels(TWINS[:-1], "twins", "none")
     with pytest.raises(UserError, match="needs the 24 classes of Twins, but 'runs' is none of them"):
-        flip_labels((*twins_classes(0), "runs"), "twins", "none")
+        flip_labels((*TWINS, "runs"), "twins", "none")
 
 
 def test_an_unknown_rule_lists_the_known_ones() -> None:

@@ -13,7 +13,7 @@ from gsfnas.data import DataSettings, open_data
 from gsfnas.data._settings import SPLITS
 from gsfnas.data.twins import _data_set
 from gsfnas.data.twins._actions import ACTIONS
-from gsfnas.data.twins._classes import classes, mirrored, mirrored_names, textures_of
+from gsfnas.data.twins._classes import classes, find_pairs, mirrored, mirrored_names, pairs_of
 from gsfnas.data.twins._pixels import COLUMNS, DIGITS, load_pixels, resize
 from gsfnas.data.twins._render import render
 from gsfnas.data.twins._rng import Rng
@@ -27,6 +27,11 @@ GOLDEN_TEXTURES = "a8cb9c02e7ed0260"
 # Of the settings SMALL.
 FINGERPRINT = "twins-0c1d967322fe9019"
 PROGRESS = np.linspace(0, 1, 8)
+CONTENTS = pytest.mark.parametrize(
+    "content",
+    [{"textures": 0, "far": 0}, {"textures": 6, "far": 0}, {"textures": 0, "far": 3}, {"textures": 0, "far": 1}],
+    ids=["actions", "textures", "far", "next-frame"],
+)
 
 
 def settings(folder: Path, **values: object) -> DataSettings:
@@ -41,24 +46,25 @@ def clips_of(data_settings: DataSettings, split: str) -> tuple[np.ndarray, np.nd
 def test_at_least_ten_actions_each_with_a_twin_of_another_name() -> None:
     assert len(ACTIONS) >= 10
     for textures in range(len(TEXTURES) + 1):
-        assert len(set(classes(textures))) == len(classes(textures)) == 2 * len(ACTIONS) >= 20
-        assert sum("texture" in name for name in classes(textures)) == 2 * textures
+        names = classes(pairs_of(textures, 0))
+        assert len(set(names)) == len(names) == 2 * len(ACTIONS) >= 20
+        assert sum("texture" in name for name in names) == 2 * textures
 
 
-@pytest.mark.parametrize("textures", [0, 6])
+@CONTENTS
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_every_clip_stands_beside_its_exact_reversal(tmp_path: Path, split: str, textures: int) -> None:
-    clips, labels = clips_of(settings(tmp_path, textures=textures), split)
+def test_every_clip_stands_beside_its_exact_reversal(tmp_path: Path, split: str, content: dict[str, int]) -> None:
+    clips, labels = clips_of(settings(tmp_path, **content), split)
     assert np.array_equal(clips[1::2], clips[::2, ::-1])
     assert np.array_equal(labels[1::2], labels[::2] ^ 1)
     assert not np.array_equal(clips[1::2], clips[::2])
 
 
-@pytest.mark.parametrize("textures", [0, 6])
+@CONTENTS
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_the_best_possible_order_blind_model_gets_exactly_half(tmp_path: Path, split: str, textures: int) -> None:
+def test_the_best_possible_order_blind_model_gets_exactly_half(tmp_path: Path, split: str, content: dict[str, int]) -> None:
     """A model that sees a bag of frames answers equal bags alike: its best answer is each bag's most frequent class."""
-    clips, labels = clips_of(settings(tmp_path, textures=textures), split)
+    clips, labels = clips_of(settings(tmp_path, **content), split)
     bags = defaultdict(Counter)
     for clip, label in zip(clips, labels, strict=True):
         bags[tuple(sorted(frame.tobytes() for frame in clip))][int(label)] += 1
@@ -66,10 +72,11 @@ def test_the_best_possible_order_blind_model_gets_exactly_half(tmp_path: Path, s
     assert right * 2 == len(labels)
 
 
-@pytest.mark.parametrize("textures", [0, 6])
-def test_training_is_balanced_and_holds_no_clip_beside_its_reversal(tmp_path: Path, textures: int) -> None:
-    clips, labels = clips_of(settings(tmp_path, textures=textures), "train")
-    assert set(Counter(labels.tolist()).values()) == {48 // len(classes(textures))}
+@CONTENTS
+def test_training_is_balanced_and_holds_no_clip_beside_its_reversal(tmp_path: Path, content: dict[str, int]) -> None:
+    names = classes(pairs_of(content["textures"], content["far"]))
+    clips, labels = clips_of(settings(tmp_path, **content, train_clips=2 * len(names)), "train")
+    assert set(Counter(labels.tolist()).values()) == {2}
     bags = {tuple(sorted(frame.tobytes() for frame in clip)) for clip in clips}
     assert len(bags) == len(clips)
 
@@ -93,7 +100,7 @@ def test_textures_leave_the_clips_of_the_actions_as_they_are(tmp_path: Path) -> 
     assert open_data(settings(tmp_path)).fingerprint == FINGERPRINT
     assert open_data(settings(tmp_path, textures=6)).fingerprint != FINGERPRINT
     (plain, _), (mixed, _) = clips_of(settings(tmp_path), "test"), clips_of(settings(tmp_path, textures=6), "test")
-    before, after = classes(0), classes(6)
+    before, after = classes(pairs_of(0, 0)), classes(pairs_of(6, 0))
     names = [name for name in after if name in before]
     assert len(names) == 12
     for name in names:
@@ -247,15 +254,16 @@ def test_clockwise_is_clockwise_in_the_pixels(monkeypatch: pytest.MonkeyPatch) -
     assert turned[-1] - turned[0] > 0.3 * np.pi
 
 
-@pytest.mark.parametrize("textures", [0, 3, 6])
-def test_the_mirror_swaps_exactly_the_classes_that_speak_of_a_side(textures: int) -> None:
-    sided = {"right", "left", "clockwise", "counter-clockwise"}
-    mirror = mirrored(textures)
-    for index, name in enumerate(classes(textures)):
+@pytest.mark.parametrize(("textures", "far"), [(0, 0), (3, 0), (6, 0), (0, 3)])
+def test_the_mirror_swaps_exactly_the_classes_that_speak_of_a_side(textures: int, far: int) -> None:
+    sided = {"right", "left", "clockwise", "counter-clockwise", "rising", "falling"}
+    pairs = pairs_of(textures, far)
+    names, mirror = classes(pairs), mirrored(pairs)
+    for index, name in enumerate(names):
         assert mirror[mirror[index]] == index
         assert mirror[index] == (index ^ 1 if sided & set(name.split()) else index)
-    assert mirrored_names(classes(textures)) == [classes(textures)[index] for index in mirror]
-    assert textures_of(classes(textures)[::-1]) == textures
+    assert mirrored_names(names) == [names[index] for index in mirror]
+    assert find_pairs(names[::-1]) == pairs
 
 
 def test_resize_keeps_a_constant_and_the_mean() -> None:

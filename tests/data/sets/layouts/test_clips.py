@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gsfnas.data import DataSettings, export, open_data, preview
-from gsfnas.data.twins._classes import classes, mirrored
+from gsfnas.data.twins._classes import classes, mirrored, pairs_of
 from gsfnas.data.video import _decode
 
 from ...media import numbered, write_images
@@ -21,11 +21,11 @@ def test_the_files_of_each_layout_give_the_rendered_clips(exports: Path, tmp_pat
     assert (data.skipped, data.notes) == ((), ())
     task = "verb" if layout == "epic_kitchens_100" else "class"
     assert list(data.tasks) == (["action", "verb", "noun"] if task == "verb" else ["class"])
-    assert set(data.tasks[task]) == set(classes(0))
+    assert set(data.tasks[task]) == set(classes(pairs_of(0, 0)))
     clips, labels = everything(data, "test")
     rendered, known = everything(twins(), "test")
     names = [data.tasks[task][label] for label in labels[task]]
-    assert names == [classes(0)[label] for label in known["class"]]
+    assert names == [classes(pairs_of(0, 0))[label] for label in known["class"]]
     gap = np.abs(clips.astype(int) - rendered.astype(int))
     assert gap.mean() < 3 if layout == "something_v1" else gap.max() == 0
     # Each rendered clip of train and val is there once, in one of the two.
@@ -42,15 +42,16 @@ def test_class_folders_of_twins_train_as_twins_does(tmp_path: Path) -> None:
     inner, outer = twins(), data
     for split in ("train", "val", "test"):
         clips, labels = everything(inner, split)
-        order = np.argsort([f"{classes(0)[label]}/{index:06d}" for index, label in enumerate(labels["class"])])
+        order = np.argsort([f"{classes(pairs_of(0, 0))[label]}/{index:06d}" for index, label in enumerate(labels["class"])])
         found, named = everything(outer, split)
         assert np.array_equal(found, clips[order])
         assert [data.tasks["class"][label] for label in named["class"]] == [
-            classes(0)[label] for label in labels["class"][order]
+            classes(pairs_of(0, 0))[label] for label in labels["class"][order]
         ]
     mirror = outer.splits["train"].mirror
     assert mirror is not None
-    swapped = {classes(0)[one]: classes(0)[other] for one, other in enumerate(mirrored(0))}
+    actions = pairs_of(0, 0)
+    swapped = {classes(actions)[one]: classes(actions)[other] for one, other in enumerate(mirrored(actions))}
     names = outer.tasks["class"]
     assert {names[one]: names[other] for one, other in enumerate(mirror["class"])} == swapped
 

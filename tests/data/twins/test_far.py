@@ -1,0 +1,154 @@
+"""Twins, far: two events a given number of frames apart, and stripes that drift; what position alone can tell."""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from gsfnas.data import DataSettings, open_data
+from gsfnas.data.twins._far import PAIRS, Events, Stripes, render_far
+from gsfnas.data.twins._settings import EVENT_FRAMES
+from gsfnas.errors import UserError
+
+# Of five clips; it changes with `VERSION` alone.
+GOLDEN = "33778e441d6becf5"
+EVENTS = [pair for pair in PAIRS if isinstance(pair, Events)]
+STRIPES = [pair for pair in PAIRS if isinstance(pair, Stripes)]
+
+Clip = npt.NDArray[np.uint8]
+
+
+def still(pair: Events | Stripes, *, far: int = 3, frames: int = 8, index: int = 0, resolution: int = 32) -> Clip:
+    """Without noise and camera motion."""
+    how = {"seed": 0, "frames": frames, "resolution": resolution, "difficulty": 0.0}
+    return render_far("train", index, pair, far=far, **how)  # type: ignore[arg-type]
+
+
+def event_frames(clip: Clip) -> list[int]:
+    """The frames that differ from the most frequent one, the background."""
+    shown = [frame.tobytes() for frame in clip]
+    background = Counter(shown).most_common(1)[0][0]
+    return [number for number, frame in enumerate(shown) if frame != background]
+
+
+def test_three_kinds_of_events_and_two_of_stripes_with_names_of_their_own() -> None:
+    names = [name for pair in PAIRS for name in (pair.name, pair.reverse)]
+    assert len(set(names)) == len(names) == 10
+    assert (len(EVENTS), len(STRIPES)) == (3, 2)
+
+
+def test_the_same_seed_gives_the_same_bytes_on_every_platform() -> None:
+    clips = [render_far("test", 3, pair, far=2, seed=7, frames=5, resolution=24, difficulty=0.5) for pair in PAIRS]
+    assert hashlib.sha256(np.concatenate(clips).tobytes()).hexdigest()[:16] == GOLDEN
+
+
+@pytest.mark.parametrize("pair", EVENTS, ids=lambda pair: pair.kind)
+@pytest.mark.parametrize(("far", "frames"), [(1, 2), (1, 8), (2, 8), (3, 8), (6, 8), (9, 16)])
+def test_events_begin_as_far_apart_as_asked_and_look_alike_in_both_directions(pair: Events, far: int, frames: int) -> None:
+    lasts = min(far, EVENT_FRAMES)
+    begins = set()
+    for index in range(40):
+        clip = still(pair, far=far, frames=frames, index=index)
+        # An event stands still: its frames are one image, so that none of them has a direction.
+        runs = [begin for begin in range(frames) if begin == 0 or (clip[begin] != clip[begin - 1]).any()]
+        if frames > 2 * lasts + 1:
+            first, *_ = shown = event_frames(clip)
+            assert shown == sorted({*range(first, first + lasts), *range(first + far, first + far + lasts)})
+            assert {first, first + far} <= set(runs)
+            begins.add(first)
+    assert begins == (set(range(frames - far - lasts + 1)) if frames > 2 * lasts + 1 else set())
+
+
+@pytest.mark.parametrize("pair", EVENTS, ids=lambda pair: pair.kind)
+def test_the_first_event_is_the_one_of_the_name(pair: Events) -> None:
+    """Told by the direction in which brightness changes least inside the shape: along it."""
+    for index in range(20):
+        clip = still(pair, index=index, resolution=64).astype(float)
+        first, *_, last = event_frames(clip.astype(np.uint8))
+        background = np.median(clip, axis=0)
+        ways = []
+        for frame in (clip[first], clip[last]):
+            rows, columns = np.nonzero(np.abs(frame - background).max(0) > 40)
+            if pair.kind == "grating":
+                mask = np.zeros((64, 64))
+                mask[rows, columns] = 1
+                ways.append(np.abs(np.diff(mask, axis=1)).sum() - np.abs(np.diff(mask, axis=0)).sum())
+            elif pair.kind == "bar":
+                ways.append(np.ptp(rows) - np.ptp(columns))
+            else:
+                ways.append(-np.cov(rows, columns)[0, 1])
+        assert ways[0] > 0 > ways[1], index
+
+
+@pytest.mark.parametrize("stripes", STRIPES, ids=lambda stripes: stripes.axis)
+@pytest.mark.parametrize("resolution", [32, 64])
+def test_stripes_drift_by_a_pixel_a_frame_at_32_px(stripes: Stripes, resolution: int) -> None:
+    clip = still(stripes, resolution=resolution).astype(int)
+    along = 2 if stripes.axis == "x" else 1
+    step = resolution // 32
+    for before, after in zip(np.diff(clip, axis=0)[:-1], np.diff(clip, axis=0)[1:], strict=True):
+        length = before.shape[along] - step
+        moved = np.corrcoef(before.take(range(length), along).ravel(), after.take(range(step, step + length), along).ravel())[
+            0, 1
+        ]
+        assert moved > 0.9
+
+
+@pytest.mark.parametrize("frames", [4, 16])
+@pytest.mark.parametrize("resolution", [8, 28, 65])
+def test_any_number_of_frames_and_any_resolution(frames: int, resolution: int) -> None:
+    for pair in PAIRS:
+        clip = render_far("val", 0, pair, far=2, seed=0, frames=frames, resolution=resolution, difficulty=1.0)
+        assert (clip.shape, clip.dtype) == ((frames, 3, resolution, resolution), np.uint8)
+
+
+@pytest.mark.parametrize(("far", "bound"), [(1, 8 / 14), (2, 0.7), (3, 0.875), (6, 1.0)])
+def test_where_in_the_clip_an_event_stands_tells_no_more_than_this(far: int, bound: float) -> None:
+    """The best answer of one who sees a single frame of an event and knows its number, of 8: stated in docs/data.md."""
+    lasts = min(far, EVENT_FRAMES)
+    seen: Counter[tuple[int, bool]] = Counter()
+    for begin in range(8 - far - lasts + 1):
+        for is_reversed in (False, True):
+            # Of the event that comes first forwards; a twin shows the frames from the end.
+            for frame in range(begin, begin + lasts):
+                seen[7 - frame if is_reversed else frame, is_reversed] += 1
+    right = sum(max(seen[frame, False], seen[frame, True]) for frame in range(8))
+    assert right / seen.total() == pytest.approx(bound)
+
+
+def test_other_distances_are_other_data_and_none_is_the_data_of_before(tmp_path: Path) -> None:
+    few = {"train_clips": 20, "val_clips": 10, "test_clips": 10, "cache": str(tmp_path)}
+    prints = {far: open_data(DataSettings(far=far, **few)).fingerprint for far in (0, 1, 3)}  # type: ignore[arg-type]
+    assert len(set(prints.values())) == 3
+    assert prints[0] == open_data(DataSettings(**few)).fingerprint  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"far": 7}, "`data.far` must be at most 6 at 8 frames, since two events 7 frames apart take 9, but got 7"),
+        (
+            {"far": 3, "frames": 4},
+            "`data.far` must be at most 2 at 4 frames, since two events 3 frames apart take 5, but got 3",
+        ),
+        (
+            {"far": 2, "frames": 3},
+            "`data.far` must be at most 1 at 3 frames, since two events 2 frames apart take 4, but got 2",
+        ),
+        (
+            {"far": 1, "frames": 1},
+            "`data.far` must be at most 0 at 1 frames, since two events 1 frames apart take 2, but got 1",
+        ),
+        ({"far": -1}, "`data.far` must be an integer from 0 to 1023, but got -1"),
+        ({"far": 1.5}, "`data.far` must be an integer from 0 to 1023, but got 1.5"),
+        ({"far": 3, "textures": 2}, "`data.textures` takes the place of actions, and with `data.far` there are none"),
+        ({"name": "folder", "root": "x", "far": 1}, "`data.far` belongs to twins, but the data set is 'folder'"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(values: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        DataSettings(**values)  # type: ignore[arg-type]
+    assert message in str(caught.value)
