@@ -412,6 +412,7 @@ def resolving_power(out, *options):
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
 
 
+@pytest.mark.extra
 def test_resolving_power_trains_each_placement_once_and_goes_on(tmp_path):
     done = resolving_power(tmp_path)
     assert done.returncode == 0, done.stderr
