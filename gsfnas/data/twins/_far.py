@@ -1,6 +1,6 @@
 """Twins, far: pairs that one module hardly tells apart, and pairs that need an early one.
 
-*Two events.* One shape flashes up, then another of the same kind, for the same time; their order is the class. Nothing
+*Two events.* One shape flashes up, then another of the same kind, for the same time; their order is the class. Neither
 moves, so that no event has a direction of its own: what tells the twins apart is ``far`` frames apart.
 *Stripes.* Fine stripes drift, a pixel a frame at 32 px: neighbouring frames tell their direction, but only where the maps of
 a network are still fine.
@@ -14,13 +14,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from gsfnas.data.twins._drift import Drifting, scaled
 from gsfnas.data.twins._pixels import load_pixels
 from gsfnas.data.twins._render import VERSION, Frames, background, finish, random_colour
 from gsfnas.data.twins._rng import Rng
 from gsfnas.data.twins._settings import EVENT_FRAMES
 
-# The resolution at which the sizes of stripes are given, their width and their way in a frame, in pixels.
-_RESOLUTION, _WIDTH, _SPEED = 32, 2, 1
+# The width of stripes and their way in a frame, in pixels at 32 px.
+_WIDTH, _SPEED = 2, 1
 # Half the mean difference of light and dark stripes, in grey levels.
 _CONTRAST = 60
 # Half the square root of 2, rounded as a sine is, to multiples of 2^-14.
@@ -46,22 +47,14 @@ class Events:
 
 
 @dataclass(frozen=True)
-class Stripes:
+class Stripes(Drifting):
     """Light and dark stripes of random widths that drift, forwards right (``x``) or down (``y``)."""
 
     axis: Literal["x", "y"]
 
     @property
-    def name(self) -> str:
-        return f"stripes drift {'right' if self.axis == 'x' else 'down'}"
-
-    @property
-    def reverse(self) -> str:
-        return f"stripes drift {'left' if self.axis == 'x' else 'up'}"
-
-    @property
-    def mirror_reverses(self) -> bool:
-        return self.axis == "x"
+    def _drifts(self) -> str:
+        return "stripes drift"
 
 
 PAIRS: tuple[Events | Stripes, ...] = (
@@ -92,9 +85,8 @@ def render_far(
 def _drift(clip: Frames, rng: Rng, axis: str) -> None:
     """Adds stripes to ``clip``, in place."""
     frames, _, _, resolution = clip.shape
-    # Rounded as integers, so that every platform agrees.
-    offsets = [(2 * _SPEED * resolution * time + _RESOLUTION) // (2 * _RESOLUTION) for time in range(frames)]
-    width = max(1, (2 * _WIDTH * resolution + _RESOLUTION) // (2 * _RESOLUTION))
+    offsets = [scaled(_SPEED * time, resolution) for time in range(frames)]
+    width = max(1, scaled(_WIDTH, resolution))
     start, length = rng.integer(width), resolution + offsets[-1]
     line = (rng.bytes(-(-length // width) + 1) // 128 * np.float32(2) - np.float32(1)).repeat(width)[start : start + length]
     # Stripes drift right while the window that shows them moves left.

@@ -12,18 +12,17 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from gsfnas.data.twins._drift import Drifting, scaled
 from gsfnas.data.twins._pixels import load_pixels
 from gsfnas.data.twins._render import VERSION, background, finish
 from gsfnas.data.twins._rng import Rng
 
-# The resolution at which the sizes of a texture are given.
-_RESOLUTION = 32
 # The mean contrast of a texture's light and dark squares with what is behind them, in grey levels.
 _CONTRAST = 25
 
 
 @dataclass(frozen=True)
-class Texture:
+class Texture(Drifting):
     """Random light and dark squares that drift. ``size`` is their side and ``speed`` their way in a frame, in px at 32 px."""
 
     scale: str
@@ -32,16 +31,8 @@ class Texture:
     axis: Literal["x", "y"]
 
     @property
-    def name(self) -> str:
-        return f"{self.scale} texture drifts {'right' if self.axis == 'x' else 'down'}"
-
-    @property
-    def reverse(self) -> str:
-        return f"{self.scale} texture drifts {'left' if self.axis == 'x' else 'up'}"
-
-    @property
-    def mirror_reverses(self) -> bool:
-        return self.axis == "x"
+    def _drifts(self) -> str:
+        return f"{self.scale} texture drifts"
 
 
 # In the order in which ``data.textures`` takes them.
@@ -61,9 +52,8 @@ def render_texture(
     """Renders scene ``index`` of ``split``, in which ``texture`` drifts right or down: (T, 3, R, R) uint8."""
     rng = Rng("twins", VERSION, seed, split, index, texture.name)
     clip, _, _ = background(rng, load_pixels(split, resolution), frames, resolution, difficulty)
-    # Rounded as integers, so that every platform agrees.
-    offsets = [(2 * texture.speed * resolution * time + _RESOLUTION) // (2 * _RESOLUTION) for time in range(frames)]
-    size = max(1, (2 * texture.size * resolution + _RESOLUTION) // (2 * _RESOLUTION))
+    offsets = [scaled(texture.speed * time, resolution) for time in range(frames)]
+    size = max(1, scaled(texture.size, resolution))
     squares = _squares(rng, resolution + offsets[-1], size)
     # The texture drifts right while the window that shows it moves left.
     windows = [slice(offsets[-1] - offset, offsets[-1] - offset + resolution) for offset in offsets]
