@@ -17,7 +17,7 @@ from gsfnas.data import tasks_of
 from gsfnas.errors import UserError
 from gsfnas.executors.local import num_cores
 from gsfnas.metrics import LATENCY_ESTIMATE
-from gsfnas.samplers import anchors
+from gsfnas.samplers import Grid, anchors
 from gsfnas.space import BoundRows, BoundSpace, Space, parse_bounds
 from gsfnas.study import StudyPlan, plan_study
 from gsfnas.study._bounds import check_enough, priced_with, within_bounds
@@ -143,6 +143,7 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
         recipe=config.train.recipe_hash(),
         data=data.fingerprint,
         budget=config.train.epochs,
+        replicates_all=isinstance(parts.sampler, Grid) and parts.sampler.replicate_all,
     )
     return DryRun(space, costs, study, workers, parts.evaluator.budget, is_timed)
 

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 
 from gsfnas.candidate import Candidate
 from gsfnas.data import DataSettings, VideoData, open_data
-from gsfnas.errors import UserError, unknown
+from gsfnas.errors import UserError, shown, unknown
 from gsfnas.evaluators.base import Context, Evaluator, Identity, Measurement
 from gsfnas.model import build_model
 from gsfnas.train import _checkpoint
@@ -31,23 +31,30 @@ _TELL_SECONDS = 0.2
 class TrainEvaluator(Evaluator):
     """Trains and scores candidates.
 
-    The data are opened on first use, unless ``opened`` is given; only the settings are pickled. A run writes into
+    With ``test_each_epoch`` every epoch is scored on the test split too, not the last alone; nothing is selected by it. The
+    data are opened on first use, unless ``opened`` is given; only the settings are pickled. A run writes into
     ``<context.folder>/<key>-<seed>/``: ``last.pt`` after each epoch, ``weights.safetensors`` at the end.
     """
 
     takes_data = True
 
-    def __init__(self, train: TrainSettings, data: DataSettings, opened: VideoData | None = None) -> None:
+    def __init__(
+        self, train: TrainSettings, data: DataSettings, opened: VideoData | None = None, *, test_each_epoch: bool = False
+    ) -> None:
+        if not isinstance(test_each_epoch, bool):
+            raise UserError(f"`evaluator.test_each_epoch` must be true or false, but got {shown(test_each_epoch)}")
         self.train = train
         self.data = data
+        self.test_each_epoch = test_each_epoch
         self._context: Context | None = None
         self._opened = opened
 
     @classmethod
     def from_settings(cls, train: TrainSettings, data: DataSettings, options: Mapping[str, Any]) -> Self:
         for option in options:
-            raise unknown("setting", f"evaluator.{option}", [])
-        return cls(train, data)
+            if option != "test_each_epoch":
+                raise unknown("setting", f"evaluator.{option}", ["evaluator.test_each_epoch"])
+        return cls(train, data, **options)
 
     def __getstate__(self) -> dict[str, Any]:
         # Each process opens the data itself.
@@ -63,7 +70,9 @@ class TrainEvaluator(Evaluator):
 
     @property
     def identity(self) -> Identity:
-        return Identity(self.train.recipe_hash(), self.data_fingerprint)
+        # A run without these scores cannot stand in for one with them.
+        recipe = self.train.recipe_hash()
+        return Identity(f"{recipe}-tested" if self.test_each_epoch else recipe, self.data_fingerprint)
 
     def take(self, data: Any) -> None:
         self._opened = data
@@ -112,7 +121,8 @@ class TrainEvaluator(Evaluator):
         """Yields per epoch: ``train_loss``, ``val_top1``, ``val_top5``, ``val_loss``, ``lr`` and the run's ``seconds``.
 
         The last measurement adds ``test_top1``, ``test_top5`` and ``test_loss`` of the last epoch's weights; the test split is
-        not used otherwise. ``budget`` replaces ``train.epochs``, so the schedule always ends with the run.
+        not used otherwise, unless the evaluator tests each epoch. ``budget`` replaces ``train.epochs``, so the schedule always
+        ends with the run.
 
         A run is resumed from ``resume_from`` or, if that is None, from the last checkpoint in its own folder. The measurement
         of the checkpoint's epoch is yielded first, in case it was not recorded; for a finished run it is the only one. A
@@ -133,7 +143,8 @@ class TrainEvaluator(Evaluator):
             yield Measurement(found.epoch, found.curve[-1], path, is_last=found.is_finished)
             if found.is_finished:
                 return
-        yield from self._run(RunPlan(candidate, identity, settings, tuple(self.heads.items()), folder), found, path)
+        plan = RunPlan(candidate, identity, settings, tuple(self.heads.items()), folder, self.test_each_epoch)
+        yield from self._run(plan, found, path)
 
     def _run(self, plan: RunPlan, found: Checkpoint | None, path: Path) -> Iterator[Measurement]:
         """Trains from ``found``, the checkpoint at ``path``; if memory runs out, again from the last one with smaller parts."""

@@ -7,6 +7,7 @@ from typing import Any
 from gsfnas.component import fingerprint
 from gsfnas.samplers._anchors import Anchors, anchors, distinct_candidates
 from gsfnas.samplers._design import Design
+from gsfnas.samplers._grid import Grid
 from gsfnas.samplers._named import NamedCandidates
 from gsfnas.samplers._replicates import Replicates, ReplicatesOfAll
 from gsfnas.samplers._search import NSGA2, TPE, Random
@@ -17,6 +18,7 @@ from gsfnas.space import BoundRows, BoundSpace
 SAMPLERS: Mapping[str, str] = {
     "tpe": "gsfnas.samplers._search:TPE",
     "nsga2": "gsfnas.samplers._search:NSGA2",
+    "grid": "gsfnas.samplers._grid:Grid",
     "random": "gsfnas.samplers._search:Random",
     "anchors": "gsfnas.samplers._anchors:Anchors",
     "design": "gsfnas.samplers._design:Design",
@@ -55,6 +57,7 @@ __all__ = [
     "TPE",
     "Anchors",
     "Design",
+    "Grid",
     "History",
     "NamedCandidates",
     "Proposal",

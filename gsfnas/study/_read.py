@@ -72,10 +72,12 @@ def plan_study(
     recipe: str = "",
     data: str = "",
     budget: int = 0,
+    replicates_all: bool = False,
 ) -> StudyPlan:
     """The runs of a new study, and their time if one run takes ``seconds_per_candidate``.
 
     ``recipe``, ``data`` and ``budget`` are those of the study's evaluator; runs of other studies with the same ones are reused.
+    ``replicates_all`` says whether the sampler evaluates every candidate with all seeds.
     """
     candidates = min(settings.trials, distinct_candidates(space))
     if isinstance(space, BoundRows):
@@ -92,7 +94,8 @@ def plan_study(
         return StudyPlan(0, 0, 0, replicates, rounds * seconds_per_candidate, rows=candidates, known=known)
     num_anchors = min(candidates, len(anchors(space)))
     design = Design(settings.initial_fraction).num_points(space, settings.trials)
-    replicates = min(candidates, num_anchors + 1) * (settings.replicates - 1)
+    replicated = candidates if replicates_all else min(candidates, num_anchors + 1)
+    replicates = replicated * (settings.replicates - 1)
     rounds = -(-candidates // workers) + -(-replicates // workers)
     return StudyPlan(num_anchors, design, candidates - num_anchors - design, replicates, rounds * seconds_per_candidate)
 

@@ -32,13 +32,18 @@ OnProgress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What one run is and where it writes; it can be sent to another process. ``settings.epochs`` is the whole run's."""
+    """What one run is and where it writes; it can be sent to another process.
+
+    ``settings.epochs`` is the whole run's. The test split is scored after the last epoch, or with ``tests_each_epoch`` after
+    each one, which changes no other number.
+    """
 
     candidate: Candidate
     identity: RunIdentity
     settings: TrainSettings
     heads: tuple[tuple[str, int], ...]
     folder: Path
+    tests_each_epoch: bool = False
 
 
 def run_epochs(
@@ -83,7 +88,7 @@ def run_epochs(
         _share_statistics(network, fabric)
         is_last = epoch == settings.epochs
         metrics = {"train_loss": loss, "lr": learning_rate(epoch * steps - 1, settings, steps)}
-        for name in ("val", "test") if is_last else ("val",):
+        for name in ("val", "test") if is_last or plan.tests_each_epoch else ("val",):
             scores = evaluate_split(
                 network, split(name), device=fabric.device, batch_size=scored_at_once, pixels=pixels, fabric=fabric
             )

@@ -10,6 +10,7 @@ from gsfnas.samplers import (
     TPE,
     Anchors,
     Design,
+    Grid,
     History,
     NamedCandidates,
     Proposal,
@@ -41,6 +42,18 @@ class TestRandom(SamplerConformance):
     @pytest.fixture
     def sampler(self):
         return Random()
+
+
+class TestGrid(SamplerConformance):
+    @pytest.fixture
+    def sampler(self):
+        return Grid()
+
+
+class TestGridOfAllSeeds(SamplerConformance):
+    @pytest.fixture
+    def sampler(self):
+        return Grid(replicate_all=True)
 
 
 class TestAnchors(SamplerConformance):

@@ -3,6 +3,7 @@ import errno
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -82,6 +83,38 @@ def test_the_test_split_is_not_read_before_the_last_epoch(tmp_path, make_evaluat
     evaluator._opened = dataclasses.replace(evaluator.opened, splits=splits)
     for measurement in evaluator.evaluate(candidate, seed=7, budget=2):
         assert sum(read) == (len(test) if measurement.is_last else 0)
+
+
+def test_each_epoch_can_be_tested_and_nothing_else_changes(tmp_path, whole, candidate, settings, data):
+    torch.set_num_threads(1)
+    evaluator = TrainEvaluator.from_settings(settings, data, {"test_each_epoch": True})
+    evaluator.prepare(None, Context(tmp_path, device="cpu", threads=1))
+    found = [numbers(one) for one in evaluator.evaluate(candidate, seed=7, budget=EPOCHS)]
+    assert all("test_top1" in metrics and "test_loss" in metrics for metrics in found)
+    tested = {"test_top1", "test_top5", "test_loss"}
+    *earlier, last = found
+    *expected, expected_last = [numbers(one) for one in whole[0]]
+    assert last == expected_last
+    assert [{name: value for name, value in one.items() if name not in tested} for one in earlier] == expected
+
+
+def test_runs_that_test_each_epoch_have_ids_of_their_own(settings, data):
+    plain, tested = TrainEvaluator(settings, data), TrainEvaluator(settings, data, test_each_epoch=True)
+    assert plain.identity.data == tested.identity.data
+    assert tested.identity.recipe == f"{plain.identity.recipe}-tested"
+    assert plain.identity.recipe == settings.recipe_hash()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"test_each_epoch": "yes"}, "`evaluator.test_each_epoch` must be true or false, but got 'yes'"),
+        ({"test_each_epochs": True}, "evaluator.test_each_epochs"),
+    ],
+)
+def test_a_wrong_option_is_refused(settings, data, options, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        TrainEvaluator.from_settings(settings, data, options)
 
 
 def test_the_final_weights_carry_the_candidate(whole, candidate):
