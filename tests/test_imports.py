@@ -48,6 +48,7 @@ ALLOWED = {
     "modules": {"errors", "candidate", "component", "compiling"},
     "space": {"errors", "escape", "candidate", "metrics", "modules"},
     "record": VALUES,
+    "surrogate": set(),
     "paper": {*VALUES, "record"},
     "backbone": VALUES,
     "insertion": {"errors", "candidate"},
@@ -62,7 +63,7 @@ ALLOWED = {
     "stoppers": {*VALUES, "record", "samplers"},
     "storages": {*VALUES, "record", "samplers"},
     "executors": {*VALUES, "train"},
-    "report": {*VALUES, "record", "paper"},
+    "report": {*VALUES, "record", "paper", "surrogate"},
 }
 ALLOWED["evaluators"] = {*ALLOWED["train"], "train"}
 ALLOWED["study"] = {*ALLOWED["evaluators"], "evaluators", "samplers", "stoppers", "storages", "executors", "cost"}
