@@ -18,7 +18,8 @@ from gsfnas.record import Latency, Record, StudyRecord, pareto_front, rank
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gsfnas.report._effects import Effects
+    from gsfnas.report._effects import Factor
+    from gsfnas.report._worth import Worth
 
 COSTS = ("params", "macs_fvcore", "macs_ptflops", "activations", "saved_bytes")
 LATENCY = ("latency_median_ms", "latency_low_ms", "latency_high_ms", "latency_device", "latency_threads", "latency_precision")
@@ -168,16 +169,39 @@ class StudyAnalysis:
         return (*names, *sorted(held - set(names)))
 
     @cached_property
-    def effects(self) -> "Mapping[str, Effects]":
-        """Metric -> estimated effects of each site and each option."""
-        from gsfnas.report._effects import Run, effects_of
+    def factors(self) -> "Mapping[str, tuple[Factor, ...]]":
+        """Metric -> estimated effects of the options that vary."""
+        from gsfnas.report._effects import Run, factors_of
 
         runs = [
             Run(record.candidate, self._accuracies_of(record), record.phase in ("anchor", "design"))
             for record in sorted(self.ranked, key=lambda one: one.number)
         ]
         sites: Mapping[str, Site | None] = dict.fromkeys(self.sites) | {one.name: one for one in self.study.sites}
-        return {metric.key: effects_of(runs, sites, metric.key) for metric in self.accuracies}
+        return {metric.key: factors_of(runs, sites, metric.key) for metric in self.accuracies}
+
+    @cached_property
+    def worths(self) -> "Mapping[str, Worth]":
+        """Metric -> what each site is worth, by all complete runs, and how sure it is that ``best`` is the best of them."""
+        from gsfnas.report._worth import Run, worth_of
+
+        complete = [*sorted(self.ranked, key=lambda one: one.number), *filter(self._is_complete, self.study.replicates)]
+        asked = None if self.best is None else self.best.candidate
+        return {
+            metric.key: worth_of(
+                [Run(one.candidate, math.nan if (value := one.value(metric)) is None else value) for one in complete],
+                self.sites,
+                is_fraction=metric.is_fraction,
+                is_higher_better=metric.better == "higher",
+                asked=asked,
+            )
+            for metric in self.accuracies
+        }
+
+    @property
+    def worth(self) -> "Worth":
+        """What each site is worth on the test split, which selected nothing; by the accuracy itself where there is none."""
+        return self.worths[self.accuracies[-1].key]
 
     def _accuracies_of(self, record: Record) -> dict[str, float]:
         return {metric.key: value for metric in self.accuracies if (value := record.value(metric)) is not None}

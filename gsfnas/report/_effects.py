@@ -1,10 +1,6 @@
-"""The effect of a module at each site on the accuracy: main effects with 95 % intervals.
+"""The effect of the options of an insertion on the accuracy, by least squares, with 95 % intervals.
 
-They are estimated by least squares of the accuracy on one indicator per site (1 if there is a module), over the runs that no
-sampler chose: the balanced design and the two anchors. In a balanced design, a site has a module equally often in runs with and
-without a module at any other site. A main effect is therefore the difference at this site, averaged over the other sites. If
-there are fewer runs than parameters + 2, or the indicators are linearly dependent, it is replaced by the difference of means
-over all complete runs, with bootstrapped intervals.
+The runs are those that no sampler chose, the balanced design and the anchors, where they tell the sites apart; otherwise all.
 """
 
 import math
@@ -18,7 +14,6 @@ from scipy import stats
 from gsfnas.candidate import Candidate, Site
 from gsfnas.modules import options
 
-RESAMPLES = 2000
 # The effect of the share of channels is reported for a step of this size.
 SHARE_STEP = 0.25
 
@@ -60,53 +55,13 @@ class Factor:
     effects: tuple[Effect, ...]
 
 
-@dataclass(frozen=True)
-class Effects:
-    """Effects of sites, in depth order, and of the options that vary. ``freedom`` is 0 if least squares was not possible."""
-
-    metric: str
-    method: str
-    source: str
-    runs: int
-    parameters: int
-    freedom: int
-    residual_std: float | None
-    sites: tuple[Effect, ...]
-    factors: tuple[Factor, ...]
-
-    @property
-    def is_least_squares(self) -> bool:
-        return self.method == "least squares"
-
-
-def effects_of(runs: Sequence[Run], sites: Mapping[str, Site | None], metric: str) -> Effects:
-    """Main effects of ``sites`` (name -> site, in depth order) on ``metric``; runs without the metric are left out."""
+def factors_of(runs: Sequence[Run], sites: Mapping[str, Site | None], metric: str) -> tuple[Factor, ...]:
+    """The effect on ``metric`` of each option that varies at one of ``sites`` (name -> site); runs without it are left out."""
     known = [run for run in runs if math.isfinite(run.metrics.get(metric, math.nan))]
     balanced = [run for run in known if run.is_balanced]
-    design = _column(balanced, [_holds(run.candidate, name) for run in balanced for name in sites], len(sites))
-    fit = _least_squares(design, _values(balanced, metric), spare=2)
-    if fit is not None:
-        value, half, freedom, deviation = fit
-        held = design.sum(axis=0)
-        rows = [
-            Effect(name, value[i + 1], value[i + 1] - half[i + 1], value[i + 1] + half[i + 1], int(held[i]), len(balanced))
-            for i, name in enumerate(sites)
-        ]
-        method, source, used = "least squares", "the balanced design and the anchors", balanced
-    else:
-        rows = [_mean_difference(known, name, metric) for name in sites]
-        method, source, used, freedom, deviation = "difference of means", "all complete runs", known, 0, None
-    return Effects(
-        metric=metric,
-        method=method,
-        source=source,
-        runs=len(used),
-        parameters=len(sites) + 1,
-        freedom=freedom,
-        residual_std=deviation,
-        sites=tuple(rows),
-        factors=_factors(used, sites, metric),
-    )
+    design = np.array([[_holds(run.candidate, name) for name in sites] for run in balanced], dtype=float)
+    design = design.reshape(len(balanced), len(sites))
+    return _factors(known if _least_squares(design, _values(balanced, metric), spare=2) is None else balanced, sites, metric)
 
 
 def _holds(candidate: Candidate, name: str) -> float:
@@ -115,10 +70,6 @@ def _holds(candidate: Candidate, name: str) -> float:
 
 def _values(runs: Sequence[Run], metric: str) -> Matrix:
     return np.array([run.metrics[metric] for run in runs], dtype=float)
-
-
-def _column(runs: Sequence[Run], values: Sequence[float], width: int) -> Matrix:
-    return np.array(values, dtype=float).reshape(len(runs), width)
 
 
 def _least_squares(columns: Matrix, values: Matrix, spare: int) -> tuple[list[float], list[float], int, float] | None:
@@ -136,19 +87,6 @@ def _least_squares(columns: Matrix, values: Matrix, spare: int) -> tuple[list[fl
     errors = np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design)))
     half = errors * stats.t.ppf(0.975, freedom)
     return [float(one) for one in coefficients], [float(one) for one in half], freedom, math.sqrt(variance)
-
-
-def _mean_difference(runs: Sequence[Run], name: str, metric: str) -> Effect:
-    """Mean with minus mean without, and bootstrap quantiles (2.5 %, 97.5 %); None unless there are two runs of each."""
-    values = _values(runs, metric)
-    held = np.array([_holds(run.candidate, name) for run in runs], dtype=bool)
-    with_it, without = values[held], values[~held]
-    if min(len(with_it), len(without)) < 2:
-        return Effect(name, None, None, None, len(with_it), len(runs))
-    generator = np.random.default_rng(0)
-    drawn = [generator.choice(group, (RESAMPLES, len(group))).mean(axis=1) for group in (with_it, without)]
-    low, high = np.quantile(drawn[0] - drawn[1], [0.025, 0.975])
-    return Effect(name, float(with_it.mean() - without.mean()), float(low), float(high), len(with_it), len(runs))
 
 
 def _factors(runs: Sequence[Run], sites: Mapping[str, Site | None], metric: str) -> tuple[Factor, ...]:

@@ -55,7 +55,7 @@ def test_plotly_accepts_the_plots(study: synthetic.StudyRecord) -> None:
     points = accuracy.accuracy_points(analysis)
     plot = accuracy.plot(points)
     go.Figure(plot)
-    go.Figure(effects.plot(analysis.effects["val_top1"]))
+    go.Figure(effects.plot(analysis.worth))
     go.Figure(curves.plot([(METRICS["val_top1"], curves.curves(analysis, "val_top1"))]))
     drawn = [
         key for trace in plot["data"] if trace.get("hovertemplate") and trace["xaxis"] == "x" for key in trace["customdata"]

@@ -97,7 +97,7 @@ def test_an_accuracy_without_a_test_split_has_one_panel() -> None:
     assert plot["data"][0]["y"] == [record.metrics["score"] for record in analysis.front]
     assert [column.label for column in candidates.candidates(analysis).columns].count("score") == 1
     assert len(seeds.seeds(analysis).columns) == 4
-    assert len(effects.sites(analysis).columns) == 4
+    assert len(effects.sites(analysis).columns) == 5
     assert "the best by score" in strips.strips_note(analysis).replace("best by", "the best by", 1)
 
 
@@ -117,7 +117,7 @@ def test_sentences_speak_of_the_objectives() -> None:
     assert "on test" not in text
     assert "more parameters (0.07" in text
     assert "are on the Pareto front of score and parameters." in summary.front(analysis)
-    assert summary.worth(analysis).startswith("By score a module clearly helps at `layer2.1.conv1` (−0.12")
+    assert summary.worth(analysis).startswith("By score a module helps at `layer2.1.conv1` (−0.1")
     assert "selected by score, which is therefore optimistic" in caveats.caveats(analysis)[1]
     three = StudyAnalysis(study_of("val_top1", "params", "latency_estimate_ms"))
     assert "Pareto front of validation top-1, parameters and estimated latency." in summary.front(three)
@@ -129,7 +129,7 @@ def test_a_lower_loss_is_a_help() -> None:
     analysis = StudyAnalysis(study_of("val_loss", "params"))
     assert analysis.accuracies[1].key == "test_loss"
     analysis = StudyAnalysis(study_of("min:score", "params"))
-    values = {effect.name: effect.value for effect in analysis.effects["score"].sites}
+    values = {effect.name: effect.value for effect in analysis.worths["score"].sites}
     assert min(values, key=lambda name: values[name]) == "layer2.1.conv1"
 
 

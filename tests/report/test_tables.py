@@ -99,13 +99,31 @@ def test_the_bound_on_twins_is_claimed_for_twins_alone() -> None:
     assert "cannot pass 50 %" not in " ".join(caveats.caveats(StudyAnalysis(other)))
 
 
-def test_a_design_too_small_is_warned_of() -> None:
-    analysis = StudyAnalysis(synthetic.hand_study())
-    assert effects.is_warned(analysis.effects["val_top1"])
-    assert "Warning" in effects.effects_note(analysis)
+def test_too_few_runs_are_warned_of() -> None:
+    analysis = StudyAnalysis(synthetic.anchors_study())
+    assert effects.is_warned(analysis.worth)
+    assert "Warning: 2 runs cannot tell" in effects.effects_note(analysis)
     whole = StudyAnalysis(synthetic.placement_study())
-    assert "least squares over the 13 runs" in effects.effects_note(whole)
-    assert "layer2.1.conv1" in summary.worth(whole)
+    assert "given all 29 complete runs of 23 candidates" in effects.effects_note(whole)
+    assert "On test a module helps at `layer2.1.conv1` (+" in summary.worth(whole)
+    assert "It hurts at `layer4.1.conv1`" in summary.worth(whole)
+
+
+def test_what_cannot_be_told_is_said_with_what_would_tell() -> None:
+    few = StudyAnalysis(synthetic.hand_study())
+    assert "cannot tell what a single site is worth" in summary.worth(few)
+    assert "more runs would decide `layer2.1.conv1`" in summary.worth(few)
+    cells = {row[0].text: row[-1].text for row in effects.sites(few).rows}
+    assert cells["layer1.0.conv1"] == "cannot tell"
+    assert "more runs would" in cells["layer2.1.conv1"]
+    assert cells["layer4.1.conv1"] == NOT_RUN
+
+
+def test_the_best_has_a_certainty() -> None:
+    text = summary.certainty(StudyAnalysis(synthetic.placement_study()))
+    assert "That none of the others is better than the best in test top-1" in text
+    assert "none is better by more than 1.0 points" in text
+    assert summary.certainty(StudyAnalysis(synthetic.anchors_study())) == ""
 
 
 def test_numbers_read_well() -> None:

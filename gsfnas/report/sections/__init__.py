@@ -8,6 +8,7 @@ SECTIONS: dict[str, str] = {
     "accuracy": "gsfnas.report.sections.accuracy:Accuracy",
     "strips": "gsfnas.report.sections.strips:Strips",
     "effects": "gsfnas.report.sections.effects:SiteEffects",
+    "pairs": "gsfnas.report.sections.pairs:Pairs",
     "options": "gsfnas.report.sections.options:Options",
     "candidates": "gsfnas.report.sections.candidates:Candidates",
     "curves": "gsfnas.report.sections.curves:Curves",

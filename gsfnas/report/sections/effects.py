@@ -1,20 +1,28 @@
-"""The effect of a module at each site, as a figure and a table. ``_effects`` computes it."""
+"""What a module at each site is worth, as a figure and a table. ``_worth`` computes it."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from gsfnas.metrics import METRICS, NOT_RUN, Metric
 from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._captions import count, in_difference_unit, in_points, quantity, with_unit
 from gsfnas.report._cells import effect_cell
-from gsfnas.report._effects import Effects
+from gsfnas.report._effects import Effect
 from gsfnas.report._matplotlib import INK, QUIET, say
 from gsfnas.report._plotly import QUIET as SOFT
 from gsfnas.report._plotly import axis, layout_of, plain
 from gsfnas.report._table import Cell, Column, Table
+from gsfnas.report._worth import MIN_RUNS, Worth
 from gsfnas.report.sections.base import Figure, Section, Shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
+
+
+# How sentences name the families of models.
+FAMILY_NAMES = {"additive": "additive", "pairwise": "pairwise", "hamming": "Gaussian process"}
+# More further runs than so many times those there are, are not worth a number.
+MANY = 10
 
 
 class SiteEffects(Section):
@@ -24,11 +32,11 @@ class SiteEffects(Section):
         return not analysis.is_of_rows
 
     def show(self, analysis: StudyAnalysis) -> Shown:
-        effects, metric = analysis.effects[analysis.accuracy.key], analysis.accuracy
+        effects, metric = analysis.worth, analysis.accuracies[-1]
         has_values = any(effect.value is not None for effect in effects.sites)
         figure = Figure(
             name="site_effects",
-            alt="Main effect of each site with its 95 % interval",
+            alt="What a module at each site is worth, with its 95 % interval",
             interactive=plot(effects, metric) if has_values else None,
             draw=lambda canvas: draw(canvas, effects, metric),
             size=(7.5, 1.4 + 0.34 * max(3, len(effects.sites))),
@@ -44,10 +52,11 @@ class SiteEffects(Section):
 
 
 def sites(analysis: StudyAnalysis) -> Table:
-    """One row per site: its effect on the accuracy, and on that of the test split."""
+    """One row per site: its worth in the accuracy, and in that of the test split."""
     known = {site.name: site for site in analysis.study.sites}
+    more = analysis.worth.more_runs
     rows = []
-    for effects in zip(*(analysis.effects[metric.key].sites for metric in analysis.accuracies), strict=True):
+    for effects in zip(*(analysis.worths[metric.key].sites for metric in analysis.accuracies), strict=True):
         first = effects[0]
         site = known.get(first.name)
         where = f"{site.channels} × {site.height} × {site.width}" if site else NOT_RUN
@@ -57,6 +66,7 @@ def sites(analysis: StudyAnalysis) -> Table:
                 Cell(where),
                 Cell(f"{first.held} of {first.runs}"),
                 *(effect_cell(effect, metric) for effect, metric in zip(effects, analysis.accuracies, strict=True)),
+                Cell(_verdict(effects[-1], more.get(first.name))),
             )
         )
     columns = (
@@ -64,47 +74,57 @@ def sites(analysis: StudyAnalysis) -> Table:
         Column("Channels × height × width", True),
         Column("Held by", True),
         *(Column(f"{metric.label}{in_difference_unit(metric)}", True) for metric in analysis.accuracies),
+        Column("Decided"),
     )
     unit = in_points(analysis)
     caption = f"A module at the site rather than nothing, in {unit} with the 95 % interval; * where it leaves out zero."
     return Table("sites", caption, columns, tuple(rows), width="middle")
 
 
+def _verdict(effect: Effect, more: int | None) -> str:
+    if effect.value is None:
+        return NOT_RUN
+    if effect.is_clear:
+        return "yes"
+    return "cannot tell" if more is None or more > MANY * effect.runs else f"cannot tell; about {count(more, 'more run')} would"
+
+
 def effects_note(analysis: StudyAnalysis) -> str:
-    """How the effects were computed, and how to read them."""
-    metric = analysis.accuracy
-    effects = analysis.effects[metric.key]
-    if not effects.runs:
+    """How the worth of the sites was computed, and how to read it."""
+    worth = analysis.worth
+    if not worth.runs:
         return "No run is complete, so nothing can be said about the sites."
-    if effects.is_least_squares:
-        deviation = with_unit(metric.text(effects.residual_std), metric.difference_unit or metric.unit)
+    if not worth.model or all(effect.value is None for effect in worth.sites):
         return (
-            f"Main effects by least squares over the {effects.runs} runs of {effects.source}, in which the sampler had no say: "
-            f"how much {quantity(analysis)} changes, averaged over what stands elsewhere, with something at the site rather "
-            "than nothing. "
-            f"95 % intervals from the t-distribution with {count(effects.freedom, 'degree')} of freedom (residual standard "
-            f"deviation {deviation}). Interactions between sites are not in the model: they "
-            "widen the intervals."
+            f"Warning: {count(worth.runs, 'run')} cannot tell the sites apart: that takes at least {MIN_RUNS} complete runs, "
+            "and for each site two with a module and two without."
         )
-    if all(effect.value is None for effect in effects.sites):
-        return (
-            f"Warning: {count(effects.runs, 'run')} cannot tell the sites apart: each site needs at least two complete runs "
-            "with a module and two without."
-        )
+    runs = f"{count(worth.runs, 'complete run')} of {count(worth.candidates, 'candidate')}"
+    r2 = ", ".join(f"{FAMILY_NAMES[family]} {_r2(worth.r2[family])}" for family in FAMILY_NAMES if family in worth.r2)
+    doubt = (
+        " No model predicts a candidate better than the mean of the others does: what differs here is mostly the seeds."
+        if max(worth.r2.values()) <= 0
+        else ""
+    )
     return (
-        "Warning: the balanced design is too small for least squares, which needs at least "
-        f"{effects.parameters + 2} complete runs that tell the {effects.parameters - 1} sites apart. These are plain "
-        f"differences of means over {effects.source} ({effects.runs}), the sampler's included, with bootstrapped 95 % "
-        "intervals. What stands at the other sites is not taken out: read them as hints."
+        f"How much {quantity(analysis)} changes with a module at the site rather than nothing, on average over everything that "
+        f"may stand elsewhere: the mean and the 95 % interval by the {FAMILY_NAMES[worth.model]} model, given all {runs}. Of "
+        f"three models it best predicts a candidate from the runs of the others (R² {r2}; 1 is perfect, 0 no better than the "
+        f"mean).{doubt} An interval that holds zero is undecided; the number of further runs supposes that the site is worth "
+        "what it seems."
     )
 
 
-def is_warned(effects: Effects) -> bool:
-    """Whether the effects were computed without a sufficient balanced design."""
-    return bool(effects.runs) and not effects.is_least_squares
+def _r2(value: float) -> str:
+    return NOT_RUN if math.isnan(value) else f"{value:.2f}".replace("-", "−")
 
 
-def draw(canvas: "Canvas", effects: Effects, metric: Metric = METRICS["val_top1"]) -> None:
+def is_warned(worth: Worth) -> bool:
+    """Whether there are runs, but too few to tell any site."""
+    return bool(worth.runs) and all(effect.value is None for effect in worth.sites)
+
+
+def draw(canvas: "Canvas", effects: Worth, metric: Metric = METRICS["val_top1"]) -> None:
     """Draws the figure for paper: points with 95 % intervals, the first site on top."""
     axes = canvas.subplots()
     for row, effect in enumerate(effects.sites):
@@ -133,7 +153,7 @@ def draw(canvas: "Canvas", effects: Effects, metric: Metric = METRICS["val_top1"
     )
 
 
-def plot(effects: Effects, metric: Metric = METRICS["val_top1"]) -> dict[str, Any]:
+def plot(effects: Worth, metric: Metric = METRICS["val_top1"]) -> dict[str, Any]:
     """The interactive figure: points with 95 % intervals, the first site on top."""
     traces: list[dict[str, Any]] = []
     form = ".4g" if metric.digits is None else f".{metric.digits}f"

@@ -12,7 +12,7 @@ from gsfnas.report.sections.base import Section, Shown
 
 OPTIONS_NOTE = (
     "For each option by itself: least squares on the number of insertions and on how many of them are at each level, over the "
-    "same runs as above. It does not tell at which sites they stand."
+    "balanced design and the anchors, or all runs if these are too few. It does not tell at which sites they stand."
 )
 
 
@@ -28,7 +28,7 @@ class Options(Section):
 
 def options(analysis: StudyAnalysis) -> Table:
     """One row per level of each option, compared with the reference level; without rows if no option varies."""
-    groups = zip(*(analysis.effects[metric.key].factors for metric in analysis.accuracies), strict=False)
+    groups = zip(*(analysis.factors[metric.key] for metric in analysis.accuracies), strict=False)
     rows = [row for factors in groups for row in _option_rows(factors, analysis.accuracies)]
     columns = (
         Column("Option"),

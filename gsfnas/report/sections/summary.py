@@ -8,6 +8,7 @@ from gsfnas.report._analysis import StudyAnalysis
 from gsfnas.report._captions import big, count, holding, joined, quantity, where_ranked, with_unit
 from gsfnas.report._effects import Effect
 from gsfnas.report.sections.base import Section, Shown
+from gsfnas.report.sections.effects import MANY
 
 _PERCENT = METRICS["val_top1"]
 
@@ -16,7 +17,7 @@ class Summary(Section):
     """The text below the title of the page."""
 
     def show(self, analysis: StudyAnalysis) -> Shown:
-        more = tuple(text for text in (front(analysis), worth(analysis)) if text)
+        more = tuple(text for text in (front(analysis), certainty(analysis), worth(analysis)) if text)
         return Shown(sentence=summary(analysis), tone="lead", paragraphs=more)
 
 
@@ -52,22 +53,56 @@ def front(analysis: StudyAnalysis) -> str:
 
 
 def worth(analysis: StudyAnalysis) -> str:
-    """The strongest sites by name; empty if there is no sufficient design."""
-    accuracy = analysis.accuracy
-    effects = analysis.effects[accuracy.key]
-    if analysis.is_of_rows or not effects.is_least_squares:
+    """The sites whose worth is decided, and how many are not; empty if the runs cannot tell sites apart."""
+    metric, found = analysis.accuracies[-1], analysis.worth
+    told = [one for one in found.sites if one.value is not None]
+    if analysis.is_of_rows or not told:
         return ""
-    clear = sorted((one for one in effects.sites if one.is_clear), key=lambda one: accuracy.loss(one.value))
-    good = [one for one in clear if accuracy.loss(one.value) < 0]
-    bad = [one for one in reversed(clear) if accuracy.loss(one.value) > 0]
-    where = where_ranked(analysis)
+    good = [one for one in found.decided if metric.loss(one.value) < 0]
+    bad = [one for one in found.decided if metric.loss(one.value) > 0]
+    where = f"by {metric.noun}" if analysis.test is None else "on test"
     sentences = []
     if good:
-        sentences.append(f"{where[0].upper()}{where[1:]} a module clearly helps at {_listed(good[:4], accuracy)}.")
+        sentences.append(f"{where[0].upper()}{where[1:]} a module helps at {_listed(good, metric)}.")
     if bad:
-        sentences.append(f"It clearly hurts at {_listed(bad[:4], accuracy)}.")
-    unclear = "No site's interval leaves out zero: this study cannot tell what a single site is worth; more candidates could."
-    return " ".join(sentences) or unclear
+        sentences.append(f"{'It' if good else f'{where[0].upper()}{where[1:]} a module'} hurts at {_listed(bad, metric)}.")
+    unclear = len(told) - len(found.decided)
+    if not found.decided:
+        sentences.append("No site's interval leaves out zero: this study cannot tell what a single site is worth.")
+    elif unclear:
+        sentences.append(f"Of {count(unclear, 'other site')} this study cannot tell.")
+    return " ".join([*sentences, *_further(analysis)])
+
+
+def _further(analysis: StudyAnalysis) -> list[str]:
+    """How many further runs would decide the next site; empty if that is no sensible number."""
+    worth = analysis.worth
+    near = {name: more for name, more in worth.more_runs.items() if more <= MANY * worth.runs}
+    if not near:
+        return []
+    name = min(near, key=near.__getitem__)
+    return [f"About {count(near[name], 'more run')} would decide `{name}`, if it is worth what it seems."]
+
+
+def certainty(analysis: StudyAnalysis) -> str:
+    """How sure it is that the best is the best of those that ran; empty if nothing says so."""
+    found = analysis.worth.certainty
+    if found is None or analysis.is_of_rows:
+        return ""
+    metric = analysis.accuracies[-1]
+    where = f"by {metric.noun}" if analysis.test is None else f"in {metric.noun}"
+    near = ""
+    if metric.is_fraction:
+        unit = with_unit(metric.text(found.near), metric.difference_unit)
+        near = f", and that none is better by more than {unit} with one of {_chance(found.is_near)}"
+    return (
+        f"That none of the others is better than the best {where}, given all runs together, has a probability of "
+        f"{_chance(found.is_best)}{near}."
+    )
+
+
+def _chance(probability: float) -> str:
+    return "below 1 %" if probability < 0.01 else "above 99 %" if probability > 0.99 else f"{_PERCENT.text(probability, 0)} %"
 
 
 def _percent(part: int, whole: int) -> int:
