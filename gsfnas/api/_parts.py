@@ -18,7 +18,10 @@ METHODS = {
     "storage": ("holds", "open", "running", "is_running"),
 }
 ATTRIBUTES = {"evaluator": ("budget",), "executor": ("workers",)}
-INHERITED = {"sampler": ("phase", "sees"), "evaluator": ("devices", "takes_data", "identity", "heads")}
+INHERITED = {
+    "sampler": ("phase", "sees"),
+    "evaluator": ("devices", "takes_data", "num_seeds", "identity", "heads", "known_latency"),
+}
 
 
 def part(section: str, given: Any, **options: Any) -> Any:

@@ -11,6 +11,7 @@ from gsfnas.api._parts import parts_of
 from gsfnas.api._watcher import Watcher
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate, Insertion, Site
+from gsfnas.component import is_outside
 from gsfnas.config import StudyConfig, load_space
 from gsfnas.cost import Cost, LatencyTable, Pricer
 from gsfnas.data import tasks_of
@@ -110,12 +111,17 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
     There is no time estimate for evaluators that do not train.
     """
     space = bind(config)
-    data = open_and_say(config.data, watcher)
-    heads = {task: len(names) for task, names in data.tasks.items()}
+    parts = parts_of(config)
+    evaluator = parts.evaluator
+    is_timed = config.parts["evaluator"].name == "train"
+    # Data that the evaluator does not ask for are not opened.
+    data = open_and_say(config.data, watcher) if evaluator.takes_data or is_outside(config.parts["evaluator"].name) else None
+    heads = dict(evaluator.heads) if data is None else {task: len(names) for task, names in data.tasks.items()}
+    if data is None:
+        evaluator.check(space, config.train.device)
     pricer = Pricer(space.backbone, space.frames, space.resolution, heads)
     space = restrict(space, config.study.bounds, heads, config.train.device, watcher)
     check_enough(space, config.study.trials)
-    parts = parts_of(config)
     workers = parts.executor.workers
     threads = max(1, num_cores() // workers)
     if isinstance(space, BoundRows):
@@ -131,8 +137,9 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
         if not candidates:
             candidates = {"random": space.sample(random.Random(0))}
         timed = tuple(candidates.values())[:2]
-    is_timed = config.parts["evaluator"].name == "train"
-    seconds = [estimate_seconds(candidate, config.train, data, threads=threads) for candidate in timed if is_timed]
+    seconds = []
+    if is_timed and data is not None:
+        seconds = [estimate_seconds(candidate, config.train, data, threads=threads) for candidate in timed]
     costs = {name: pricer(candidate) for name, candidate in candidates.items()}
     study = plan_study(
         config.study,
@@ -140,8 +147,8 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
         parts.storage,
         sum(seconds) / max(1, len(seconds)),
         workers=workers,
-        recipe=config.train.recipe_hash(),
-        data=data.fingerprint,
+        recipe=config.train.recipe_hash() if data is not None else evaluator.identity.recipe,
+        data=data.fingerprint if data is not None else evaluator.identity.data,
         budget=config.train.epochs,
         replicates_all=isinstance(parts.sampler, Grid) and parts.sampler.replicate_all,
     )

@@ -1,7 +1,7 @@
 """A study, made of a space, an evaluator, a sampler, a stopper, an executor and a storage."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -14,12 +14,13 @@ from gsfnas.api._parts import part, parts_of
 from gsfnas.api._space import DryRun, bind, plan
 from gsfnas.api._testing import protocol_name, score
 from gsfnas.api._watcher import ConsoleWatcher, Watcher
+from gsfnas.candidate import Candidate
 from gsfnas.component import blaming, trust
 from gsfnas.config import StudyConfig, compose_study
 from gsfnas.data import VideoData
 from gsfnas.errors import UserError, shown
 from gsfnas.evaluators import Evaluator
-from gsfnas.record import Record, StudyRecord, best_of
+from gsfnas.record import Latency, Record, StudyRecord, best_of
 from gsfnas.report import SectionLike, build_report, check_sections
 from gsfnas.space import BoundSpace
 from gsfnas.study import (
@@ -191,10 +192,15 @@ class Study:
         study = {name: value for name, value in study.items() if value != []}
         return {"study": study, "executor": {"workers": self.parts.executor.workers}}
 
-    def _afterwards(self, data: VideoData | None, device_name: str) -> Afterwards:
+    def _afterwards(self, data: VideoData | None, device_name: str | None) -> Afterwards:
         with blaming(self.parts.evaluator, "evaluator"):
             heads = dict(self.parts.evaluator.heads)
-        measured = partial(latency, heads, str(resolve_device(self.device))) if self.measures_latency else None
+        evaluator = self.parts.evaluator
+        measured: Callable[[Candidate], Latency | None] | None = None
+        if self.measures_latency:
+            is_known = type(evaluator).known_latency is not Evaluator.known_latency
+            measured = evaluator.known_latency if is_known else partial(latency, heads, str(resolve_device(self.device)))
+            device_name = None if is_known else device_name
         config = self.config
         if config is None or data is None or config.protocol.views == 1:
             return Afterwards(measured, device_name)

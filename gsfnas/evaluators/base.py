@@ -10,12 +10,13 @@ from typing import Any, Protocol, Self
 
 from gsfnas.candidate import Candidate
 from gsfnas.component import make
+from gsfnas.record import Latency
 from gsfnas.seeds import digest
 
 
 @dataclass(frozen=True)
 class Context:
-    """What an evaluator works with: the folder for checkpoints, the device, and the number of CPU threads.
+    """What an evaluator works with: the folder for checkpoints, the device, the number of CPU threads, the study's seed.
 
     The evaluator calls ``on_progress(done, total, text)`` often, with the steps done and the total of the current run.
     """
@@ -24,6 +25,7 @@ class Context:
     device: str = "auto"
     threads: int = 1
     on_progress: Callable[[int, int, str], None] = field(default=lambda done, total, text: None)
+    study_seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,15 @@ class Evaluator(Protocol):
     """Measures candidates, one after another, in one process.
 
     Each worker process gets a copy, so an evaluator must be picklable before ``prepare``. ``budget`` is the number of epochs of
-    a run, ``devices`` the number of devices that one run uses. If ``takes_data`` is true, the attribute ``data`` must hold the
+    a run, ``devices`` the number of devices that one run uses, ``num_seeds`` the most runs that it has of one candidate (None:
+    any number). If ``takes_data`` is true, the attribute ``data`` must hold the
     settings of a data set, which the study opens and passes to ``take`` before anything else.
     """
 
     budget: int
     devices: int = 1
     takes_data: bool = False
+    num_seeds: int | None = None
 
     @classmethod
     def from_settings(cls, train: Any, data: Any, options: Mapping[str, Any]) -> Self:
@@ -116,6 +120,10 @@ class Evaluator(Protocol):
         loss is no longer finite.
         """
         ...
+
+    def known_latency(self, candidate: Candidate) -> Latency | None:
+        """The latency of a candidate, if the evaluator knows it; by default the study measures it, on its own machine."""
+        return None
 
     def close(self) -> None:
         """Releases what ``prepare`` acquired."""

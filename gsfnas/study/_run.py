@@ -76,10 +76,11 @@ class Afterwards:
     """What is measured after the search, in this process.
 
     ``latency`` is called several times for every complete candidate without a latency on ``latency_device`` (if that is None:
-    on any device). ``score`` is called once for every run whose weights are kept and that has no score under ``protocol`` yet.
+    on any device); it returns None for one whose latency is not known.
+    ``score`` is called once for every run whose weights are kept and that has no score under ``protocol`` yet.
     """
 
-    latency: Callable[[Candidate], Latency] | None = None
+    latency: Callable[[Candidate], Latency | None] | None = None
     latency_device: str | None = None
     protocol: Protocol | None = None
     score: Measure | None = None
@@ -117,6 +118,7 @@ def run_study(
         estimate = None if latencies is None else _estimate(settings, space, parts.storage, latencies, configuration, console)
         asked_for, space = space, within_bounds(space, bounds, priced_with(price, estimate))
         check_enough(space, settings.trials)
+        _check_seeds(settings, parts.evaluator)
         given = parts.sampler
         samplers = given if isinstance(given, tuple) else chain(space, given, settings.initial_fraction)
         job = Job(
@@ -179,6 +181,16 @@ def run_study(
         if error.errno in _NO_ACCESS:
             raise UserError(f"study {settings.name!r} cannot use {error.filename or folder}: {error.strerror}") from error
         raise
+
+
+def _check_seeds(settings: StudySettings, evaluator: Evaluator) -> None:
+    """Raises UserError if the study asks for more runs of a candidate than the evaluator has."""
+    most = evaluator.num_seeds
+    if most is not None and settings.replicates > most:
+        raise UserError(
+            f"`study.replicates` must be at most {most}, since evaluator {type(evaluator).__qualname__!r} has no more runs "
+            f"of a candidate, but got {settings.replicates}"
+        )
 
 
 def _latencies(settings: StudySettings, parts: Parts, heads: tuple[tuple[str, int], ...], device: str) -> "LatencyTable | None":
@@ -261,7 +273,7 @@ def _search(
 
 
 def _measure_latencies(
-    storage: StudyStorage, measure: Callable[[Candidate], Latency], device: str | None, console: Console
+    storage: StudyStorage, measure: Callable[[Candidate], Latency | None], device: str | None, console: Console
 ) -> None:
     """Adds the missing latencies; prints a line for a candidate that cannot be measured and goes on with the next.
 
@@ -277,14 +289,15 @@ def _measure_latencies(
     for _ in range(_LATENCY_ROUNDS):
         for candidate in list(rounds):
             try:
-                rounds[candidate].append(measure(candidate))
+                if (found := measure(candidate)) is not None:
+                    rounds[candidate].append(found)
             except (UserError, OSError):
                 raise
             except Exception as error:
                 del rounds[candidate]
                 console.print(f"no latency of {candidate.key}: {one_line(error)}", highlight=False, markup=False)
-    for found in rounds.values():
-        storage.add_latency(min(found, key=lambda latency: latency.median_ms))
+    for latencies in filter(None, rounds.values()):
+        storage.add_latency(min(latencies, key=lambda latency: latency.median_ms))
 
 
 def _try_modules(space: BoundSpace, price: Callable[[Candidate], Mapping[str, float]]) -> None:

@@ -77,7 +77,7 @@ class Work:
                 else:
                     if not is_prepared:
                         is_prepared = True
-                        prepare(job, Context(job.checkpoints, device, threads, _progress(tell)))
+                        prepare(job, Context(job.checkpoints, device, threads, _progress(tell), job.settings.seed))
                     record = evaluate(job, storage, assignment, device)
                 record = with_objectives(job, storage, record)
                 scheduler.finish(assignment, record)
