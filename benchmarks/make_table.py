@@ -10,8 +10,11 @@ their checks: a study that is restored reads its journal as it reads any other.
 """
 
 import argparse
+import dataclasses
 import lzma
+import math
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -67,16 +70,21 @@ def restore(study: str, runs: Path) -> str:
 
 def build(study: str, runs: Path, name: str, folder: Path) -> str:
     """Writes the table of a complete study. Raises UserError if runs are missing."""
-    table = BenchmarkTable.of_study(load_study(runs, study), card_of(load_study(runs, study), study, name))
-    ceiling = {metric: round(noise_ceiling(table, metric), 4) for metric in ("val_top1", "test_top1")}
-    BenchmarkTable(**{**vars(table), "card": {**table.card, "noise_ceiling": ceiling}}).write(folder / name)
+    record = load_study(runs, study)
+    table = BenchmarkTable.of_study(record, card_of(record, name))
+    ceilings = {metric: noise_ceiling(table, metric) for metric in ("val_top1", "test_top1")}
+    ceiling = {metric: None if math.isnan(value) else round(value, 4) for metric, value in ceilings.items()}
+    dataclasses.replace(table, card={**table.card, "noise_ceiling": ceiling}).write(folder / name)
     read_table(folder / name)
     size = sum(path.stat().st_size for path in (folder / name).iterdir())
     return f"{folder / name}: {len(table.candidates)} candidates x {table.num_seeds} seeds, {size / 1e3:.0f} kB, {ceiling}"
 
 
-def card_of(record: StudyRecord, study: str, name: str) -> dict[str, Any]:
-    config = compose_study(study)
+def card_of(record: StudyRecord, name: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{record.name}.yaml"
+        path.write_text(record.study_yaml, encoding="utf-8")
+        config = compose_study(str(path))
     evaluator = TrainEvaluator(config.train, config.data)
     machines = {(str(one.get("processor")), str(one.get("packages", {}).get("torch"))) for one in record.environments.values()}
     latency = next(iter(record.latencies), None)
@@ -84,7 +92,7 @@ def card_of(record: StudyRecord, study: str, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "question": f"the final and intermediate accuracies of all {record.space_size} candidates of space {record.space}",
-        "made_by": f"gsfnas study run {study} (gsfnas {gsfnas.__version__}), then benchmarks/make_table.py",
+        "made_by": f"gsfnas study run {record.name} (gsfnas {gsfnas.__version__}), then benchmarks/make_table.py",
         "environments": [{"processor": processor, "torch": torch} for processor, torch in sorted(machines)],
         "space": record.space,
         "backbone": {"name": config.backbone, **config.backbone_options},

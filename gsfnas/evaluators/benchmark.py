@@ -236,13 +236,14 @@ def differences(card: Mapping[str, Any], section: str, settings: Mapping[str, An
 def noise_ceiling(table: BenchmarkTable, metric: str = "test_top1") -> float:
     """The mean rank correlation (Spearman) between one replicate's candidates and the mean of the others.
 
-    No model that has seen one run of each candidate can be expected to rank them better. NaN for a table of one seed.
+    No model that has seen one run of each candidate can be expected to rank them better. NaN for a table of one seed, or of
+    equal values.
     """
     from scipy.stats import spearmanr
 
     _, values = table.arrays([metric])
     last = values[:, :, -1, 0]
-    if last.shape[1] < 2:
+    if last.shape[1] < 2 or (last.max(axis=0) == last.min(axis=0)).any():
         return math.nan
     others = (last.sum(axis=1, keepdims=True) - last) / (last.shape[1] - 1)
     found = [float(spearmanr(last[:, one], others[:, one]).statistic) for one in range(last.shape[1])]
