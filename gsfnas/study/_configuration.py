@@ -1,5 +1,6 @@
 """Compares configurations: a study can be resumed only with the configuration that it was started with."""
 
+import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -48,6 +49,8 @@ RENAMED: Mapping[str, str] = {
 LEFT_OUT: Mapping[str, Any] = {"study.objectives": tuple(metric.objective for metric in DEFAULT_OBJECTIVES)}
 
 _SHOWN = 4
+# What stands for a setting that is not there.
+_NOTHING = "nothing"
 _PROPOSALS = "study.proposals"
 # The sections whose settings have defaults.
 _SECTIONS = ("data", "study", "train", "protocol", "sampler", "stopper", "evaluator", "executor", "storage", "report")
@@ -88,7 +91,29 @@ def refuse(name: str, runs: Path, found: list[str]) -> UserError:
     """The error for a study name that is taken by a study with another configuration."""
     shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
     own = f"for a study of its own: study.name={_free_name(name, runs)}"
+    before = [_override(text) for text in found[:_SHOWN]]
+    # A default may have changed since, and the user may know of no setting.
+    if len(found) <= _SHOWN and all(before):
+        own = f"to go on with it as it was begun: {' '.join(filter(None, before))}; {own}"
     return UserError(f"study {name!r} was begun with another configuration ({shown}); {own}")
+
+
+def _override(change: str) -> str | None:
+    """``data.far=0`` for the change ``data.far: 0 -> 3``, which takes it back; None where no one override does."""
+    key, _, values = change.partition(": ")
+    before, _, _ = values.partition(" -> ")
+    section, _, rest = key.partition(".")
+    if section == "study" and rest.split(".")[0] in ("proposals", "sampler", "stopper", "latency_table"):
+        return None
+    if (
+        not rest
+        or section not in ("backbone", *_SECTIONS)
+        or not re.fullmatch(r"[A-Za-z0-9_.:+-]+", before)
+        or before == _NOTHING
+    ):
+        return None
+    group = rest == "name" and section not in ("study", "train")
+    return f"{section if group else key}={'null' if before == 'None' else before}"
 
 
 def _free_name(name: str, runs: Path) -> str:
@@ -109,4 +134,4 @@ def _change(key: str, before: str, after: str) -> str:
 
 
 def _show(flat: Mapping[str, Any], key: str) -> str:
-    return str(flat[key]) if key in flat else "nothing"
+    return str(flat[key]) if key in flat else _NOTHING

@@ -25,6 +25,23 @@ def test_another_configuration_under_one_name_is_refused_with_the_difference(lab
     assert "study.name=placement-3" in refused(lab, "another", configuration={"train": {"lr": 0.1}})
 
 
+def test_a_study_begun_under_an_earlier_default_is_told_how_to_go_on(lab):
+    """As where the default study's network and data change between two versions."""
+    lab.run(configuration={"backbone": {"name": "micro"}, "data": {"name": "twins", "textures": 0, "difficulty": 0.4}})
+    now = {"backbone": {"name": "micro18"}, "data": {"name": "twins", "textures": 6, "difficulty": 0.1}}
+    line = refused(lab, "another configuration", configuration=now)
+    assert "to go on with it as it was begun: backbone=micro data.difficulty=0.4 data.textures=0; for a study" in line
+
+
+@pytest.mark.parametrize(
+    "values", [{"objectives": ["val_top1"]}, {"name": "a b", "proposals": "x"}, {"initial_fraction": None}]
+)
+def test_what_no_override_takes_back_is_not_offered(lab, values):
+    lab.run(configuration={"study": values, "data": {"root": None, "csv": "a,b"}})
+    line = refused(lab, "another configuration", configuration={"study": {"seed": 1}, "data": {"csv": "c d"}})
+    assert "to go on with it" not in line
+
+
 def test_what_says_how_much_and_where_may_differ(lab):
     lab.run(trials=4, configuration={"study": {"trials": 4, "workers": 1}, "train": {"device": "cpu"}})
     study = lab.run(trials=6, configuration={"study": {"trials": 6, "workers": 2}, "train": {"device": "cuda"}})
