@@ -27,7 +27,7 @@ class DataSettings:
 
     For ``twins``: ``train_clips``, ``val_clips`` and ``test_clips`` are the numbers of clips, the last two even since they
     contain both members of every pair; ``difficulty`` goes from 0 (still camera, no noise, no distractors) to 1;
-    ``textures`` of the twelve pairs, 0 to 6, are drifting textures instead of actions; with ``far`` above 0 there are five
+    ``textures`` of the twelve pairs, 0 to 6, are drifting textures instead of actions; with ``far`` above 0 there are eight
     other pairs: two events that many frames apart, of three kinds, and fine stripes that drift.
 
     For the others, ``root`` is the folder with the files. ``folder`` also takes ``csv``, a table of clips instead of class

@@ -7,7 +7,7 @@ from gsfnas.data.twins import _far
 from gsfnas.data.twins._actions import ACTIONS, Action
 from gsfnas.data.twins._textures import TEXTURES, Texture
 
-Pair = Action | Texture | _far.Events | _far.Stripes
+Pair = Action | Texture | _far.Events
 Pairs = tuple[Pair, ...]
 
 # The actions that textures take the place of, in this order.

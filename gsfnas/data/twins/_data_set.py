@@ -18,9 +18,9 @@ import numpy as np
 from gsfnas.data._settings import SPLITS, DataSettings
 from gsfnas.data.twins._actions import ACTIONS, Action
 from gsfnas.data.twins._classes import Pairs, classes, mirrored, pairs_of
-from gsfnas.data.twins._far import Events, Stripes, render_far
+from gsfnas.data.twins._far import FAR_VERSION, render_far
 from gsfnas.data.twins._render import VERSION, render
-from gsfnas.data.twins._textures import render_texture
+from gsfnas.data.twins._textures import Texture, render_texture
 from gsfnas.data.video._augment import multi_scale_crop
 from gsfnas.data.video._cache import Array, cache_folder, cached_array
 from gsfnas.data.video._clips import ALL, Clips, ClipSplit, Labels, Read, VideoData
@@ -93,9 +93,10 @@ def twins_clip(split: str, index: int, settings: DataSettings) -> Array:
     how: dict[str, Any] = {name: getattr(settings, name) for name in ("seed", "frames", "resolution", "difficulty")}
     if isinstance(pair, Action):
         clip = render(split, scene, ACTIONS.index(pair), **how)
-    elif isinstance(pair, Events | Stripes):
+    elif settings.far:
         clip = render_far(split, scene, pair, far=settings.far, **how)
     else:
+        assert isinstance(pair, Texture), "events are far"
         clip = render_texture(split, scene, pair, **how)
     return clip[::-1] if label % 2 else clip
 
@@ -153,6 +154,7 @@ def _specification(settings: DataSettings) -> dict[str, object]:
     Textures and far events only if there are any, so that runs from before there were keep their ids.
     """
     added = {name: getattr(settings, name) for name in ("textures", "far") if getattr(settings, name)}
+    added |= {"far_version": FAR_VERSION} if settings.far else {}
     return {
         "version": VERSION,
         "seed": settings.seed,

@@ -18,7 +18,7 @@ from gsfnas.data.twins._render import VERSION, background, finish
 from gsfnas.data.twins._rng import Rng
 
 # The mean contrast of a texture's light and dark squares with what is behind them, in grey levels.
-_CONTRAST = 25
+CONTRAST = 25
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,20 @@ TEXTURES: tuple[Texture, ...] = (
 
 
 def render_texture(
-    split: str, index: int, texture: Texture, *, seed: int, frames: int, resolution: int, difficulty: float
+    split: str,
+    index: int,
+    texture: Texture,
+    *,
+    seed: int,
+    frames: int,
+    resolution: int,
+    difficulty: float,
+    contrast: int = CONTRAST,
 ) -> npt.NDArray[np.uint8]:
-    """Renders scene ``index`` of ``split``, in which ``texture`` drifts right or down: (T, 3, R, R) uint8."""
+    """Renders scene ``index`` of ``split``, in which ``texture`` drifts right or down: (T, 3, R, R) uint8.
+
+    ``contrast`` is the mean one of its squares with what is behind them, in grey levels.
+    """
     rng = Rng("twins", VERSION, seed, split, index, texture.name)
     clip, _, _ = background(rng, load_pixels(split, resolution), frames, resolution, difficulty)
     offsets = [scaled(texture.speed * time, resolution) for time in range(frames)]
@@ -60,7 +71,7 @@ def render_texture(
     drifting = np.stack([squares[:resolution, window] for window in windows])
     if texture.axis == "y":
         drifting = drifting.swapaxes(1, 2)
-    clip += drifting[:, None] * np.float32(_CONTRAST * rng.uniform(0.8, 1.2))
+    clip += drifting[:, None] * np.float32(contrast * rng.uniform(0.8, 1.2))
     return finish(clip, rng, difficulty)
 
 
