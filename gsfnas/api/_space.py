@@ -1,5 +1,6 @@
 """Binds spaces to backbones, and estimates costs and time of a study before it runs."""
 
+import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from gsfnas.config import StudyConfig, load_space
 from gsfnas.cost import Cost, LatencyTable, Pricer
 from gsfnas.data import tasks_of
 from gsfnas.errors import UserError
+from gsfnas.evaluators.train import TrainEvaluator
 from gsfnas.executors.local import num_cores
 from gsfnas.metrics import LATENCY_ESTIMATE
 from gsfnas.samplers import Grid, anchors
@@ -119,6 +121,8 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
     heads = dict(evaluator.heads) if data is None else {task: len(names) for task, names in data.tasks.items()}
     if data is None:
         evaluator.check(space, config.train.device)
+    elif evaluator.takes_data:
+        evaluator.take(data)
     pricer = Pricer(space.backbone, space.frames, space.resolution, heads)
     space = restrict(space, config.study.bounds, heads, config.train.device, watcher)
     check_enough(space, config.study.trials)
@@ -147,11 +151,15 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
         parts.storage,
         sum(seconds) / max(1, len(seconds)),
         workers=workers,
-        recipe=config.train.recipe_hash() if data is not None else evaluator.identity.recipe,
-        data=data.fingerprint if data is not None else evaluator.identity.data,
+        recipe=evaluator.identity.recipe,
+        data=evaluator.identity.data,
         budget=config.train.epochs,
         replicates_all=isinstance(parts.sampler, Grid) and parts.sampler.replicate_all,
     )
+    if seconds and isinstance(evaluator, TrainEvaluator) and evaluator.warm_start:
+        # One worker trains it, while the others wait.
+        first = seconds[0] * evaluator.warm_start / config.train.epochs
+        study = dataclasses.replace(study, seconds=study.seconds + first)
     return DryRun(space, costs, study, workers, parts.evaluator.budget, is_timed)
 
 

@@ -16,6 +16,7 @@ from gsfnas.data import DataSettings, VideoData, open_data
 from gsfnas.errors import UserError, shown, unknown
 from gsfnas.evaluators.base import Context, Evaluator, Identity, Measurement
 from gsfnas.model import build_model
+from gsfnas.seeds import derive
 from gsfnas.train import _checkpoint
 from gsfnas.train._checkpoint import Checkpoint, RunIdentity
 from gsfnas.train._device import devices_from, make_fabric, resolve_device, resolve_precision
@@ -26,34 +27,53 @@ from gsfnas.train._settings import TrainSettings
 from gsfnas.weights import initialise
 
 _TELL_SECONDS = 0.2
+_OPTIONS = ("test_each_epoch", "warm_start")
+_MAX_EPOCHS = 100_000
 
 
 class TrainEvaluator(Evaluator):
     """Trains and scores candidates.
 
-    With ``test_each_epoch`` every epoch is scored on the test split too, not the last alone; nothing is selected by it. The
-    data are opened on first use, unless ``opened`` is given; only the settings are pickled. A run writes into
-    ``<context.folder>/<key>-<seed>/``: ``last.pt`` after each epoch, ``weights.safetensors`` at the end.
+    With ``test_each_epoch`` every epoch is scored on the test split too, not the last alone; nothing is selected by it. With
+    ``warm_start`` the network without modules is trained for so many epochs first, once a study, and every candidate begins
+    with its weights; modules begin as they always do.
+
+    The data are opened on first use, unless ``opened`` is given; only the settings are pickled. A run writes into
+    ``<context.folder>/<key>-<seed>/``: ``last.pt`` after each epoch, ``weights.safetensors`` at the end; the warm start into
+    such a folder below ``<context.folder>/warm-start/``.
     """
 
     takes_data = True
 
     def __init__(
-        self, train: TrainSettings, data: DataSettings, opened: VideoData | None = None, *, test_each_epoch: bool = False
+        self,
+        train: TrainSettings,
+        data: DataSettings,
+        opened: VideoData | None = None,
+        *,
+        test_each_epoch: bool = False,
+        warm_start: int = 0,
     ) -> None:
         if not isinstance(test_each_epoch, bool):
             raise UserError(f"`evaluator.test_each_epoch` must be true or false, but got {shown(test_each_epoch)}")
         self.train = train
         self.data = data
+        if not isinstance(warm_start, int) or isinstance(warm_start, bool) or not 0 <= warm_start <= _MAX_EPOCHS:
+            raise UserError(
+                f"`evaluator.warm_start` must be a number of epochs, an integer from 0 to {_MAX_EPOCHS:,}, but got "
+                f"{shown(warm_start)}"
+            )
         self.test_each_epoch = test_each_epoch
+        self.warm_start = warm_start
         self._context: Context | None = None
         self._opened = opened
+        self._begin = train
 
     @classmethod
     def from_settings(cls, train: TrainSettings, data: DataSettings, options: Mapping[str, Any]) -> Self:
         for option in options:
-            if option != "test_each_epoch":
-                raise unknown("setting", f"evaluator.{option}", ["evaluator.test_each_epoch"])
+            if option not in _OPTIONS:
+                raise unknown("setting", f"evaluator.{option}", [f"evaluator.{name}" for name in _OPTIONS])
         return cls(train, data, **options)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -71,8 +91,9 @@ class TrainEvaluator(Evaluator):
     @property
     def identity(self) -> Identity:
         # A run without these scores cannot stand in for one with them.
-        recipe = self.train.recipe_hash()
-        return Identity(f"{recipe}-tested" if self.test_each_epoch else recipe, self.data_fingerprint)
+        tested = "-tested" if self.test_each_epoch else ""
+        warm = f"-warm{self.warm_start}" if self.warm_start else ""
+        return Identity(f"{self.train.recipe_hash()}{warm}{tested}", self.data_fingerprint)
 
     def take(self, data: Any) -> None:
         self._opened = data
@@ -98,8 +119,34 @@ class TrainEvaluator(Evaluator):
         """Task -> number of classes."""
         return {task: len(names) for task, names in self.opened.tasks.items()}
 
+    def prepare_once(self, space: Any, context: Context) -> None:
+        """Trains the network that all candidates of ``space`` begin with, if there is a warm start; resumes it after a kill."""
+        if self.warm_start:
+            self._warm_weights(space.empty, context)
+
+    def _warm_weights(self, plain: Candidate, context: Context) -> Path:
+        """The weights of the warm start, trained unless they are there. The seed is that of recipe and data alone."""
+        seed = derive("warm start", self.train.recipe_hash(), self.data_fingerprint, self.warm_start)
+        folder = context.folder / "warm-start"
+        path = folder / f"{plain.key}-{seed}" / _checkpoint.WEIGHTS
+        if not path.is_file():
+            settings = dataclasses.replace(self.train, epochs=self.warm_start, warmup_epochs=self._warm_up)
+            trainer = TrainEvaluator(settings, self.data, self.opened)
+            trainer.prepare(None, dataclasses.replace(context, folder=folder))
+            for _ in trainer.evaluate(plain, seed=seed, budget=self.warm_start):
+                pass
+        return path
+
+    @property
+    def _warm_up(self) -> float:
+        """The recipe's epochs of warm-up, as far as they are below those of the warm start."""
+        return min(self.train.warmup_epochs, self.warm_start / 2)
+
     def prepare(self, space: Any, context: Context) -> None:
-        """Opens the data and selects the device. ``space`` is not used, since candidates share nothing."""
+        """Opens the data, selects the device, and finds the weights of a warm start. Else ``space`` is not used."""
+        if self.warm_start:
+            weights = self._warm_weights(space.empty, context)
+            self._begin = dataclasses.replace(self.train, init=str(weights))
         self._context = context
         self._device = resolve_device(self.train.device if context.device == "auto" else context.device)
         torch.set_num_threads(context.threads)
@@ -133,7 +180,7 @@ class TrainEvaluator(Evaluator):
         if a loss is not finite; OSError if a checkpoint cannot be written; RuntimeError if one of several processes dies.
         """
         assert self._context is not None, "prepare comes first"
-        settings = dataclasses.replace(self.train, epochs=budget)
+        settings = dataclasses.replace(self._begin, epochs=budget)
         self.check_clips(candidate)
         identity = RunIdentity.of(candidate.to_json(), self.heads, seed, settings.recipe_hash(), self.data_fingerprint)
         folder = self._context.folder / f"{candidate.key}-{seed}"
