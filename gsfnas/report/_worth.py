@@ -66,13 +66,16 @@ class Certainty:
     """How sure it is that one of the candidates that ran is the best of them.
 
     ``is_best`` and ``is_near`` are probabilities: that none is better, and that none is better by more than ``near``.
-    ``rivals`` are the candidates that are better with a probability above 2.5 %.
+    ``rivals`` are the candidates that are better with a probability above 2.5 %. ``likeliest`` is the candidate that is most
+    probably the best, ``likeliest_is_best`` that probability; it may be the one asked about.
     """
 
     is_best: float
     is_near: float
     near: float
     rivals: tuple[Candidate, ...]
+    likeliest: Candidate
+    likeliest_is_best: float
 
 
 def worth_of(
@@ -225,9 +228,13 @@ def _certainty(
     own, others = drawn[:, index], np.delete(drawn, index, axis=1)
     rivals = np.delete(np.arange(len(candidates)), index)[(others > own[:, None]).mean(axis=0) > (1 - _LEVEL) / 2]
     lead = others.max(axis=1) - own
+    chances = np.bincount(drawn.argmax(axis=1), minlength=len(candidates)) / len(drawn)
+    likeliest = int(chances.argmax())
     return Certainty(
         is_best=float((lead <= 0).mean()),
         is_near=float((lead <= abs(near)).mean()),
         near=abs(near),
         rivals=tuple(candidates[rival] for rival in rivals),
+        likeliest=candidates[likeliest],
+        likeliest_is_best=float(chances[likeliest]),
     )

@@ -134,6 +134,9 @@ def test_certainty_grows_with_the_lead_and_names_rivals() -> None:
     assert unclear.is_best <= unclear.is_near
     assert unclear.rivals
     assert best not in unclear.rivals
+    assert clear.likeliest == best
+    assert clear.likeliest_is_best == clear.is_best
+    assert unclear.likeliest_is_best >= unclear.is_best
 
 
 def test_lower_is_better_for_a_loss() -> None:

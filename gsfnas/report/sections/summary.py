@@ -90,15 +90,18 @@ def certainty(analysis: StudyAnalysis) -> str:
     if found is None or analysis.is_of_rows:
         return ""
     metric = analysis.accuracies[-1]
-    where = f"by {metric.noun}" if analysis.test is None else f"in {metric.noun}"
-    near = ""
+    text = (
+        f"Given all runs together, the best has the {'highest' if metric.better == 'higher' else 'lowest'} {metric.noun} of all "
+        f"that ran with a probability of {_chance(found.is_best)}"
+    )
     if metric.is_fraction:
         unit = with_unit(metric.text(found.near), metric.difference_unit)
-        near = f", and that none is better by more than {unit} with one of {_chance(found.is_near)}"
-    return (
-        f"That none of the others is better than the best {where}, given all runs together, has a probability of "
-        f"{_chance(found.is_best)}{near}."
-    )
+        text += f", and is at most {unit} from it with one of {_chance(found.is_near)}"
+    record = next((one for one in analysis.ranked if one.candidate == found.likeliest), None)
+    if record is None or record is analysis.best:
+        return f"{text}."
+    held = holding(record, len(analysis.sites))
+    return f"{text}. The likeliest is `{record.candidate.key}` ({_chance(found.likeliest_is_best)}), which {held}."
 
 
 def _chance(probability: float) -> str:
