@@ -90,9 +90,10 @@ def certainty(analysis: StudyAnalysis) -> str:
     if found is None or analysis.is_of_rows:
         return ""
     metric = analysis.accuracies[-1]
+    extreme = "highest" if metric.better == "higher" else "lowest"
     text = (
-        f"Given all runs together, the best has the {'highest' if metric.better == 'higher' else 'lowest'} {metric.noun} of all "
-        f"that ran with a probability of {_chance(found.is_best)}"
+        f"Given all runs together, the best has the {extreme} {metric.noun} of all that ran with a probability of "
+        f"{_chance(found.is_best)}"
     )
     if metric.is_fraction:
         unit = with_unit(metric.text(found.near), metric.difference_unit)
