@@ -19,7 +19,7 @@ from gsfnas.seeds import derive
 from gsfnas.surrogate import Choices, Matrix, Surrogate, surrogates
 
 # A model of more runs would take minutes; of so many, few intervals are wide.
-MAX_RUNS = 400
+MAX_RUNS = 300
 # Placements that a worth is averaged over: all of a space of at most so many, else so many random ones.
 PLACEMENTS = 512
 DRAWS = 2000
