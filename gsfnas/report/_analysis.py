@@ -198,10 +198,16 @@ class StudyAnalysis:
             for metric in self.accuracies
         }
 
+    @cached_property
+    def told(self) -> Metric:
+        """What the worth of sites is told in: the accuracy on the test split, which selected nothing, if any run has it."""
+        known = [metric for metric in self.accuracies if any(one.value(metric) is not None for one in self.ranked)]
+        return known[-1] if known else self.accuracy
+
     @property
     def worth(self) -> "Worth":
-        """What each site is worth on the test split, which selected nothing; by the accuracy itself where there is none."""
-        return self.worths[self.accuracies[-1].key]
+        """What each site is worth, in ``told``."""
+        return self.worths[self.told.key]
 
     def _accuracies_of(self, record: Record) -> dict[str, float]:
         return {metric.key: value for metric in self.accuracies if (value := record.value(metric)) is not None}

@@ -119,6 +119,17 @@ def test_what_cannot_be_told_is_said_with_what_would_tell() -> None:
     assert cells["layer4.1.conv1"] == NOT_RUN
 
 
+def test_without_a_test_split_the_worth_is_told_on_validation() -> None:
+    """An evaluator of one's own may measure no more."""
+    study = synthetic.placement_study()
+    bare = [replace(one, metrics={key: one.metrics[key] for key in one.metrics if key != "test_top1"}) for one in study.records]
+    analysis = StudyAnalysis(replace(study, records=tuple(bare), replicates=()))
+    assert summary.worth(analysis).startswith("On validation a module helps at `layer2.1.conv1` (+")
+    assert "highest validation top-1" in summary.certainty(analysis)
+    assert "given all 23 complete runs" in effects.effects_note(analysis)
+    assert {row[-1].text for row in effects.sites(analysis).rows} >= {"yes"}
+
+
 def test_the_best_has_a_certainty() -> None:
     text = summary.certainty(StudyAnalysis(synthetic.placement_study()))
     assert "Given all runs together, the best has the highest test top-1 of all that ran with a probability of" in text

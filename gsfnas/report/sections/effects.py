@@ -12,7 +12,7 @@ from gsfnas.report._matplotlib import INK, QUIET, say
 from gsfnas.report._plotly import QUIET as SOFT
 from gsfnas.report._plotly import axis, layout_of, plain
 from gsfnas.report._table import Cell, Column, Table
-from gsfnas.report._worth import MIN_RUNS, Worth
+from gsfnas.report._worth import MAX_RUNS, MIN_RUNS, Worth
 from gsfnas.report.sections.base import Figure, Section, Shown
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class SiteEffects(Section):
         return not analysis.is_of_rows
 
     def show(self, analysis: StudyAnalysis) -> Shown:
-        effects, metric = analysis.worth, analysis.accuracies[-1]
+        effects, metric = analysis.worth, analysis.told
         has_values = any(effect.value is not None for effect in effects.sites)
         figure = Figure(
             name="site_effects",
@@ -54,7 +54,7 @@ class SiteEffects(Section):
 def sites(analysis: StudyAnalysis) -> Table:
     """One row per site: its worth in the accuracy, and in that of the test split."""
     known = {site.name: site for site in analysis.study.sites}
-    more = analysis.worth.more_runs
+    worth = {effect.name: effect for effect in analysis.worth.sites}
     rows = []
     for effects in zip(*(analysis.worths[metric.key].sites for metric in analysis.accuracies), strict=True):
         first = effects[0]
@@ -66,7 +66,7 @@ def sites(analysis: StudyAnalysis) -> Table:
                 Cell(where),
                 Cell(f"{first.held} of {first.runs}"),
                 *(effect_cell(effect, metric) for effect, metric in zip(effects, analysis.accuracies, strict=True)),
-                Cell(_verdict(effects[-1], more.get(first.name))),
+                Cell(_verdict(worth[first.name], analysis.worth.more_runs.get(first.name))),
             )
         )
     columns = (
@@ -99,7 +99,8 @@ def effects_note(analysis: StudyAnalysis) -> str:
             f"Warning: {count(worth.runs, 'run')} cannot tell the sites apart: that takes at least {MIN_RUNS} complete runs, "
             "and for each site two with a module and two without."
         )
-    runs = f"{count(worth.runs, 'complete run')} of {count(worth.candidates, 'candidate')}"
+    some = "all" if worth.runs < MAX_RUNS else "a random"
+    runs = f"{some} {count(worth.runs, 'complete run')} of {count(worth.candidates, 'candidate')}"
     r2 = ", ".join(f"{FAMILY_NAMES[family]} {_r2(worth.r2[family])}" for family in FAMILY_NAMES if family in worth.r2)
     doubt = (
         " No model predicts a candidate better than the mean of the others does: what differs here is mostly the seeds."
@@ -108,7 +109,7 @@ def effects_note(analysis: StudyAnalysis) -> str:
     )
     return (
         f"How much {quantity(analysis)} changes with a module at the site rather than nothing, on average over everything that "
-        f"may stand elsewhere: the mean and the 95 % interval by the {FAMILY_NAMES[worth.model]} model, given all {runs}. Of "
+        f"may stand elsewhere: the mean and the 95 % interval by the {FAMILY_NAMES[worth.model]} model, given {runs}. Of "
         f"three models it best predicts a candidate from the runs of the others (R² {r2}; 1 is perfect, 0 no better than the "
         f"mean).{doubt} An interval that holds zero is undecided; the number of further runs supposes that the site is worth "
         "what it seems."

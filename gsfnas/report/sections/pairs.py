@@ -34,7 +34,7 @@ class Pairs(Section):
 
 def pairs(analysis: StudyAnalysis) -> Table:
     """The surest interactions, one row each."""
-    metric, worth = analysis.accuracies[-1], analysis.worth
+    metric, worth = analysis.told, analysis.worth
     rows = tuple(
         (Cell(effect.name, is_code=True), Cell(f"{effect.held} of {effect.runs}"), effect_cell(effect, metric))
         for effect in worth.pairs[:SHOWN]

@@ -54,13 +54,13 @@ def front(analysis: StudyAnalysis) -> str:
 
 def worth(analysis: StudyAnalysis) -> str:
     """The sites whose worth is decided, and how many are not; empty if the runs cannot tell sites apart."""
-    metric, found = analysis.accuracies[-1], analysis.worth
+    metric, found = analysis.told, analysis.worth
     told = [one for one in found.sites if one.value is not None]
     if analysis.is_of_rows or not told:
         return ""
     good = [one for one in found.decided if metric.loss(one.value) < 0]
     bad = [one for one in found.decided if metric.loss(one.value) > 0]
-    where = f"by {metric.noun}" if analysis.test is None else "on test"
+    where = "on test" if metric == analysis.test else where_ranked(analysis)
     sentences = []
     if good:
         sentences.append(f"{where[0].upper()}{where[1:]} a module helps at {_listed(good, metric)}.")
@@ -89,7 +89,7 @@ def certainty(analysis: StudyAnalysis) -> str:
     found = analysis.worth.certainty
     if found is None or analysis.is_of_rows:
         return ""
-    metric = analysis.accuracies[-1]
+    metric = analysis.told
     extreme = "highest" if metric.better == "higher" else "lowest"
     text = (
         f"Given all runs together, the best has the {extreme} {metric.noun} of all that ran with a probability of "
