@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluators._runs import SEEDS, small_space, study_record
 
 from gsfnas.api import Study, load_study
 from gsfnas.errors import UserError
@@ -89,13 +90,12 @@ def test_a_study_goes_on_from_its_shards_and_becomes_a_table(make_table, tmp_pat
         assert table.seeds[key, replicate] == record.seed == training_seed(table.card["study_seed"], key, replicate)
     assert table.card["data"]["train_clips"] == 16
     assert table.card["train"]["epochs"] == 1
-    assert TableEvaluator(str(tmp_path / "tables" / "tiny")).heads == {"class": 10}
+    assert TableEvaluator(str(tmp_path / "tables" / "tiny")).heads == {"class": 16}
     assert load_study("again", NAME).records == whole.records
 
 
 def test_simulated_studies_see_what_they_would_see(worth, tmp_path):
     from gsfnas.evaluators.benchmark import BenchmarkTable
-    from tests.evaluators.test_table import SEEDS, small_space, study_record
 
     space = small_space()
     table = BenchmarkTable.of_study(study_record(space), {"name": "made", "space": "three", "heads": {"class": 10}})
@@ -112,7 +112,6 @@ def test_simulated_studies_see_what_they_would_see(worth, tmp_path):
 
 def test_least_squares_find_known_effects(worth):
     from gsfnas.record import Record
-    from tests.evaluators.test_table import small_space
 
     space = small_space()
     sites = [site.name for site in space.sites]
