@@ -20,14 +20,13 @@ from _measure import Parser, positive, print_wide, run
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from scipy import stats
 
 from gsfnas.api import bind_space
 from gsfnas.config import compose_study
 from gsfnas.evaluators.benchmark import BenchmarkTable, read_table
 from gsfnas.evaluators.table import permutation
 from gsfnas.record import Record
-from gsfnas.report._effects import Effect
+from gsfnas.report._effects import Effect, _least_squares
 from gsfnas.report._worth import Run, worth_of
 from gsfnas.samplers import TPE, History, chain
 from gsfnas.space import BoundSpace
@@ -109,17 +108,14 @@ def least_squares(runs: list[Record], sites: list[str]) -> list[Effect]:
     """Main effects over anchors and design with intervals by Student's t; empty where they are too few."""
     used = [one for one in runs if one.phase in ("anchor", "design")]
     held = [{name for name, _ in one.candidate.insertions} for one in used]
-    design = np.array([[1.0, *(float(site in names) for site in sites)] for names in held])
-    values = np.array([one.metrics[METRIC] for one in used])
-    freedom = len(used) - design.shape[1]
-    if freedom < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
+    columns = np.array([[float(site in names) for site in sites] for names in held]).reshape(len(used), len(sites))
+    fit = _least_squares(columns, np.array([one.metrics[METRIC] for one in used]), spare=2)
+    if fit is None:
         return []
-    coefficients, *_ = np.linalg.lstsq(design, values, rcond=None)
-    variance = ((values - design @ coefficients) ** 2).sum() / freedom
-    half = stats.t.ppf(0.975, freedom) * np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design)))
+    values, halves, *_ = fit
     return [
-        Effect(site, value, value - one, value + one, 0, len(used))
-        for site, value, one in zip(sites, coefficients[1:], half[1:], strict=True)
+        Effect(site, value, value - half, value + half, 0, len(used))
+        for site, value, half in zip(sites, values[1:], halves[1:], strict=True)
     ]
 
 

@@ -180,11 +180,6 @@ class Surrogate:
         total = float(((means - means.mean()) ** 2).sum())
         return 1 - float(((means - self.left_out) ** 2).sum()) / total if total > 0 else float("nan")
 
-    @property
-    def noise_sd(self) -> float:
-        """The standard deviation of one run's accuracy beside the candidate's own, on the model's scale."""
-        return float(math.sqrt((self.shares * [fit.noise * fit.scale for fit in self._fits]).sum()))
-
     def draws(self, points: Choices, number: int, generator: np.random.Generator) -> Matrix:
         """(number, points): accuracies of candidates, over seeds, drawn from the posterior."""
         counts = _systematic(self.shares, number, generator)

@@ -12,7 +12,7 @@ from gsfnas.api._parts import parts_of
 from gsfnas.api._watcher import Watcher
 from gsfnas.backbone import backbone_ref, backbone_sites
 from gsfnas.candidate import Candidate, Insertion, Site
-from gsfnas.component import is_outside
+from gsfnas.component import blaming, is_outside
 from gsfnas.config import StudyConfig, load_space
 from gsfnas.cost import Cost, LatencyTable, Pricer
 from gsfnas.data import tasks_of
@@ -145,14 +145,16 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
     if is_timed and data is not None:
         seconds = [estimate_seconds(candidate, config.train, data, threads=threads) for candidate in timed]
     costs = {name: pricer(candidate) for name, candidate in candidates.items()}
+    with blaming(evaluator, "evaluator"):
+        identity = evaluator.identity
     study = plan_study(
         config.study,
         space,
         parts.storage,
         sum(seconds) / max(1, len(seconds)),
         workers=workers,
-        recipe=evaluator.identity.recipe,
-        data=evaluator.identity.data,
+        recipe=identity.recipe,
+        data=identity.data,
         budget=config.train.epochs,
         replicates_all=isinstance(parts.sampler, Grid) and parts.sampler.replicate_all,
     )

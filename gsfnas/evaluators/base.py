@@ -55,8 +55,8 @@ class Evaluator(Protocol):
 
     Each worker process gets a copy, so an evaluator must be picklable before ``prepare``. ``budget`` is the number of epochs of
     a run, ``devices`` the number of devices that one run uses, ``num_seeds`` the most runs that it has of one candidate (None:
-    any number). If ``takes_data`` is true, the attribute ``data`` must hold the
-    settings of a data set, which the study opens and passes to ``take`` before anything else.
+    any number). If ``takes_data`` is true, the attribute ``data`` must hold the settings of a data set, which the study opens
+    and passes to ``take`` before anything else.
     """
 
     budget: int

@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -189,16 +190,13 @@ def read_table(name: str | Path) -> BenchmarkTable:
     Raises UserError for a name that is neither, and for a table that is damaged, incomplete or of another version.
     """
     folder = SHIPPED / name if isinstance(name, str) and name in shipped_tables() else Path(name)
-    if not (folder / CARD).is_file():
+    if not os.path.isfile(folder / CARD):  # noqa: PTH113, since Path.is_file raises OSError for a name that is too long
         raise UserError(f"{unknown('table', str(name), shipped_tables())}; or the folder of a table, which has a file {CARD}")
     card = _read_card(folder / CARD)
-    sums = checked.mapping(checked.field(card, "files"), "files")
-    epochs = checked.integer(checked.field(card, "epochs"), "epochs")
-    seeds = checked.integer(checked.field(card, "seeds"), "seeds")
+    sums, epochs, seeds = card["files"], card["epochs"], card["seeds"]
     candidates: dict[str, Candidate] = {}
     costs: dict[str, dict[str, int]] = {}
     latencies: dict[str, Latency] = {}
-    conditions = checked.mapping(card.get("latency", {}), "latency")
     for row, where in _rows(folder / CANDIDATES, sums, _CANDIDATE_COLUMNS):
         with _placed(where):
             candidate = Candidate.from_json(row["candidate"])
@@ -208,7 +206,9 @@ def read_table(name: str | Path) -> BenchmarkTable:
             costs[candidate.key] = {name: _whole(row[name], name) for name in _COSTS}
             if row[_LATENCY[0]]:
                 median, low, high = (_number(row[name], name) for name in _LATENCY)
-                latencies[candidate.key] = Latency(candidate.key, median, low, high, **_conditions(conditions))
+                latencies[candidate.key] = Latency(candidate.key, median, low, high, **_conditions(card.get("latency", {})))
+    if not candidates:
+        raise UserError(f"{folder / CANDIDATES} must have a row for each candidate, but has none")
     curves: dict[tuple[str, int], list[dict[str, float]]] = {}
     found: dict[tuple[str, int], int] = {}
     for row, where in _rows(folder / EPOCHS, sums, _EPOCH_COLUMNS):
@@ -228,7 +228,7 @@ def read_table(name: str | Path) -> BenchmarkTable:
 
 def differences(card: Mapping[str, Any], section: str, settings: Mapping[str, Any]) -> list[str]:
     """``data.far: 3 -> 0`` for each setting of ``section`` (data, train) that differs from the table's and changes numbers."""
-    theirs = checked.mapping(card.get(section, {}), section)
+    theirs = card.get(section, {})
     names = [name for name in settings if name in theirs and name not in _IRRELEVANT]
     return [f"{section}.{name}: {theirs[name]} -> {settings[name]}" for name in names if settings[name] != theirs[name]]
 
@@ -271,7 +271,10 @@ def _read_card(path: Path) -> dict[str, Any]:
         checked.text(checked.field(card, "name"), "name")
         for task, classes in checked.mapping(checked.field(card, "heads"), "heads").items():
             checked.integer(classes, f"heads.{task}", 1)
-        for section in ("data", "train"):
+        for number in ("epochs", "seeds"):
+            checked.integer(checked.field(card, number), number, 1)
+        checked.mapping(checked.field(card, "files"), "files")
+        for section in ("data", "train", "latency"):
             checked.mapping(card.get(section, {}), section)
     return card
 

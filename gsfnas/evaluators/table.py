@@ -10,7 +10,7 @@ from gsfnas.candidate import Candidate
 from gsfnas.data import DataSettings
 from gsfnas.errors import UserError, unknown
 from gsfnas.evaluators.base import Context, Evaluator, Identity, Measurement
-from gsfnas.evaluators.benchmark import differences, read_table
+from gsfnas.evaluators.benchmark import EPOCHS, differences, read_table
 from gsfnas.record import Latency
 from gsfnas.seeds import derive
 from gsfnas.train._settings import TrainSettings
@@ -52,7 +52,7 @@ class TableEvaluator(Evaluator):
 
     @property
     def identity(self) -> Identity:
-        return Identity(f"table-{self.table.name}-{self.table.card['files']['epochs.csv.gz'][:12]}", self.table.name)
+        return Identity(f"table-{self.table.name}-{self.table.card['files'][EPOCHS][:12]}", self.table.name)
 
     @property
     def heads(self) -> dict[str, int]:

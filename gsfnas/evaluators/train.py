@@ -56,13 +56,13 @@ class TrainEvaluator(Evaluator):
     ) -> None:
         if not isinstance(test_each_epoch, bool):
             raise UserError(f"`evaluator.test_each_epoch` must be true or false, but got {shown(test_each_epoch)}")
-        self.train = train
-        self.data = data
         if not isinstance(warm_start, int) or isinstance(warm_start, bool) or not 0 <= warm_start <= _MAX_EPOCHS:
             raise UserError(
                 f"`evaluator.warm_start` must be a number of epochs, an integer from 0 to {_MAX_EPOCHS:,}, but got "
                 f"{shown(warm_start)}"
             )
+        self.train = train
+        self.data = data
         self.test_each_epoch = test_each_epoch
         self.warm_start = warm_start
         self._context: Context | None = None

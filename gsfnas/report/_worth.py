@@ -66,14 +66,13 @@ class Certainty:
     """How sure it is that one of the candidates that ran is the best of them.
 
     ``is_best`` and ``is_near`` are probabilities: that none is better, and that none is better by more than ``near``.
-    ``rivals`` are the candidates that are better with a probability above 2.5 %. ``likeliest`` is the candidate that is most
-    probably the best, ``likeliest_is_best`` that probability; it may be the one asked about.
+    ``likeliest`` is the candidate that is most probably the best, ``likeliest_is_best`` that probability; it may be the one
+    asked about.
     """
 
     is_best: float
     is_near: float
     near: float
-    rivals: tuple[Candidate, ...]
     likeliest: Candidate
     likeliest_is_best: float
 
@@ -117,7 +116,7 @@ def worth_of(
         sites=tuple(found.get(index, unknown[index]) for index in range(len(sites))),
         pairs=tuple(sorted(interactions, key=_doubt)),
         more_runs={effect.name: more for effect in found.values() if (more := _more_runs(effect)) is not None},
-        certainty=_certainty(model, used, choices, asked, near if is_higher_better else -near, generator),
+        certainty=_certainty(model, used, choices, asked, near, 1 if is_higher_better else -1, generator),
     )
 
 
@@ -218,23 +217,22 @@ def _certainty(
     choices: Choices,
     asked: Candidate | None,
     near: float,
+    sign: int,
     generator: np.random.Generator,
 ) -> Certainty | None:
     candidates = list(dict.fromkeys(run.candidate for run in runs))
     if asked is None or asked not in candidates or len(candidates) < 2 or len(candidates) > len(model.candidates):
         return None
-    drawn = model.draws(model.candidates, DRAWS, generator) * (1 if near > 0 else -1)
+    drawn = sign * model.draws(model.candidates, DRAWS, generator)
     index = candidates.index(asked)
     own, others = drawn[:, index], np.delete(drawn, index, axis=1)
-    rivals = np.delete(np.arange(len(candidates)), index)[(others > own[:, None]).mean(axis=0) > (1 - _LEVEL) / 2]
     lead = others.max(axis=1) - own
     chances = np.bincount(drawn.argmax(axis=1), minlength=len(candidates)) / len(drawn)
     likeliest = int(chances.argmax())
     return Certainty(
         is_best=float((lead <= 0).mean()),
-        is_near=float((lead <= abs(near)).mean()),
-        near=abs(near),
-        rivals=tuple(candidates[rival] for rival in rivals),
+        is_near=float((lead <= near).mean()),
+        near=near,
         likeliest=candidates[likeliest],
         likeliest_is_best=float(chances[likeliest]),
     )

@@ -30,12 +30,13 @@ SAMPLERS: Mapping[str, str] = {
 def chain(space: BoundSpace, search: Sampler, initial_fraction: float) -> tuple[Sampler, ...]:
     """The samplers of a study in the order in which they are asked.
 
-    A search begins with the anchors and a balanced design, and ends with replicates of the anchors and the best candidate. If
-    the space is a list of named candidates, all are evaluated and all are replicated.
+    A search begins with the anchors and a balanced design, and ends with replicates of the anchors and the best candidate, or
+    of all after a grid that says so. If the space is a list of named candidates, all are evaluated and all are replicated.
     """
     if isinstance(space, BoundRows):
         return NamedCandidates(), ReplicatesOfAll()
-    return Anchors(), Design(initial_fraction), search, Replicates()
+    replicates = ReplicatesOfAll() if isinstance(search, Grid) and search.replicate_all else Replicates()
+    return Anchors(), Design(initial_fraction), search, replicates
 
 
 def identity_of(sampler: Sampler) -> dict[str, Any]:

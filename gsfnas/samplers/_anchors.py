@@ -1,6 +1,6 @@
 """The anchors of a space, which are evaluated first: the network without modules, and the one with a module at every site."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from gsfnas.candidate import Candidate
@@ -38,7 +38,7 @@ class Anchors(Sampler):
         return first_new(anchors(history.space), history, asked)
 
 
-def first_new(candidates: Collection[Candidate], history: History, asked: Collection[Proposal]) -> Proposal | None:
+def first_new(candidates: Iterable[Candidate], history: History, asked: Collection[Proposal]) -> Proposal | None:
     """Proposes the first of ``candidates`` that is not in ``asked``; None once enough candidates have begun."""
     if not history.wants_candidates:
         return None

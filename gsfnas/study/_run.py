@@ -76,8 +76,8 @@ class Afterwards:
     """What is measured after the search, in this process.
 
     ``latency`` is called several times for every complete candidate without a latency on ``latency_device`` (if that is None:
-    on any device); it returns None for one whose latency is not known.
-    ``score`` is called once for every run whose weights are kept and that has no score under ``protocol`` yet.
+    on any device); it returns None for one whose latency is not known. ``score`` is called once for every run whose
+    weights are kept and that has no score under ``protocol`` yet.
     """
 
     latency: Callable[[Candidate], Latency | None] | None = None

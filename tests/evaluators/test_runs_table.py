@@ -18,7 +18,7 @@ from gsfnas.errors import UserError
 from gsfnas.evaluators.benchmark import CANDIDATES, CARD, EPOCHS, BenchmarkTable, noise_ceiling, read_table
 from gsfnas.evaluators.table import TableEvaluator, permutation
 from gsfnas.record import Epoch, StudyRecord
-from gsfnas.samplers import Grid
+from gsfnas.samplers import Grid, ReplicatesOfAll
 from gsfnas.space import BoundSpace
 from gsfnas.study import StudySettings
 from gsfnas.testing.evaluator import EvaluatorConformance
@@ -98,7 +98,7 @@ def test_the_noise_ceiling_is_what_one_seed_knows_of_the_others(folder: Path) ->
 
 def run(folder: Path, runs: Path, seed: int = 0, **settings: int) -> StudyRecord:
     asked = StudySettings("on-table", **{"trials": 8, "replicates": SEEDS, "seed": seed, **settings}, runs=str(runs))
-    study = Study(small_space(), TableEvaluator(str(folder)), asked, sampler=[Grid(replicate_all=True)])
+    study = Study(small_space(), TableEvaluator(str(folder)), asked, sampler=[Grid(), ReplicatesOfAll()])
     return study.run()
 
 
@@ -186,7 +186,7 @@ def test_a_flipped_bit_is_noticed(folder: Path, tmp_path: Path) -> None:
         ({"version": 2}, "`version` must be 1, that of tables of this gsfnas, but got 2"),
         ({"name": 3}, "`name` must be a text, but got 3"),
         ({"heads": {"class": 0}}, "`heads.class` must be an integer of at least 1, but got 0"),
-        ({"epochs": "8"}, "`epochs` must be an integer of at least 0, but got '8'"),
+        ({"epochs": "8"}, "`epochs` must be an integer of at least 1, but got '8'"),
         ({"epochs": 3}, "lacks epochs of replicate 0"),
         ({"seeds": 4}, "lacks epochs of replicate 3"),
         ({"seeds": 2}, "epoch 1 of replicate 2 of 'c1-"),
@@ -209,6 +209,7 @@ def test_a_wrong_card_is_refused(folder: Path, tmp_path: Path, change: dict[str,
         (EPOCHS, r",3\.5,", ",x,", "line 2: `seconds` must be a number, but got 'x'"),
         (EPOCHS, r",3\.5,[^\n]*", "", "line 2: it must have 8 values"),
         (EPOCHS, r",1,3", ",2,3", "line 2: epoch 2 of replicate 0"),
+        (CANDIDATES, r"(?s)\n.*", "", "must have a row for each candidate, but has none"),
         (CANDIDATES, r"\nc1-.", "\nc1-x", "`key` must be c1-"),
         (CANDIDATES, r",10,100,", ",-10,100,", "`params` must be an integer of at least 0, but got '-10'"),
     ],
@@ -234,8 +235,9 @@ def test_a_file_that_is_no_gzip_is_refused(folder: Path, tmp_path: Path) -> None
 
 
 def test_a_name_that_is_no_table_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UserError, match="unknown table 'placement7'"):
-        read_table("placement7")
+    for name in ("placement7", "x" * 5000, "a\0b"):
+        with pytest.raises(UserError, match="unknown table '"):
+            read_table(name)
 
 
 def test_a_study_without_all_runs_is_no_table() -> None:

@@ -18,6 +18,7 @@ from gsfnas.samplers import (
     Replicates,
     ReplicatesOfAll,
     Sampler,
+    chain,
 )
 from gsfnas.space import BoundRows
 from gsfnas.study._scheduler import before_lag
@@ -50,10 +51,10 @@ class TestGrid(SamplerConformance):
         return Grid()
 
 
-class TestGridOfAllSeeds(SamplerConformance):
-    @pytest.fixture
-    def sampler(self):
-        return Grid(replicate_all=True)
+def test_a_grid_may_ask_for_replicates_of_all():
+    space = make_space(2)
+    assert isinstance(chain(space, Grid(), 0.5)[-1], Replicates)
+    assert isinstance(chain(space, Grid(replicate_all=True), 0.5)[-1], ReplicatesOfAll)
 
 
 class TestAnchors(SamplerConformance):

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,68 +103,6 @@ def test_runs_that_test_each_epoch_have_ids_of_their_own(settings, data):
     assert plain.identity.data == tested.identity.data
     assert tested.identity.recipe == f"{plain.identity.recipe}-tested"
     assert plain.identity.recipe == settings.recipe_hash()
-
-
-def plain_space(candidate):
-    """What an evaluator asks of a space: the network without modules."""
-    return SimpleNamespace(empty=dataclasses.replace(candidate, insertions=()))
-
-
-def warm(folder, settings, data, epochs=2, **options):
-    evaluator = TrainEvaluator(settings, data, warm_start=epochs, **options)
-    context = Context(folder, device="cpu", threads=1)
-    torch.set_num_threads(1)
-    return evaluator, context
-
-
-def weights_of_warm_start(folder):
-    (path,) = folder.glob("warm-start/c1-*/weights.safetensors")
-    return path
-
-
-def test_a_candidate_begins_with_the_weights_of_the_warm_start(tmp_path, candidate, settings, data):
-    evaluator, context = warm(tmp_path / "one", settings, data)
-    evaluator.prepare_once(plain_space(candidate), context)
-    path = weights_of_warm_start(tmp_path / "one")
-    written = path.stat().st_mtime_ns
-    evaluator.prepare(plain_space(candidate), context)
-    found = [numbers(one) for one in evaluator.evaluate(candidate, seed=7, budget=EPOCHS)]
-    assert path.stat().st_mtime_ns == written
-    other = TrainEvaluator(dataclasses.replace(settings, init=str(path)), data)
-    other.prepare(None, Context(tmp_path / "other", device="cpu", threads=1))
-    assert found == [numbers(one) for one in other.evaluate(candidate, seed=7, budget=EPOCHS)]
-    # The same in another folder, and without `prepare_once`.
-    again, context = warm(tmp_path / "again", settings, data)
-    again.prepare(plain_space(candidate), context)
-    assert found == [numbers(one) for one in again.evaluate(candidate, seed=7, budget=EPOCHS)]
-
-
-def test_a_warm_start_that_was_killed_goes_on_where_it_was(tmp_path, candidate, settings, data, monkeypatch):
-    evaluator, context = warm(tmp_path / "whole", settings, data)
-    evaluator.prepare_once(plain_space(candidate), context)
-    expected = load_file(weights_of_warm_start(tmp_path / "whole"))
-    killed, context = warm(tmp_path / "killed", settings, data)
-    save = _checkpoint.save
-
-    def dying(folder, checkpoint):
-        save(folder, checkpoint)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(_checkpoint, "save", dying)
-    with pytest.raises(KeyboardInterrupt):
-        killed.prepare_once(plain_space(candidate), context)
-    monkeypatch.setattr(_checkpoint, "save", save)
-    assert list((tmp_path / "killed" / "warm-start").glob("*/last.pt"))
-    killed.prepare_once(plain_space(candidate), context)
-    found = load_file(weights_of_warm_start(tmp_path / "killed"))
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
-
-
-def test_a_warm_start_is_part_of_the_identity_by_its_length_alone(settings, data):
-    plain = TrainEvaluator(settings, data)
-    assert TrainEvaluator(settings, data, warm_start=2).identity.recipe == f"{plain.identity.recipe}-warm2"
-    both = TrainEvaluator(settings, data, warm_start=3, test_each_epoch=True)
-    assert both.identity.recipe == f"{plain.identity.recipe}-warm3-tested"
 
 
 @pytest.mark.parametrize(

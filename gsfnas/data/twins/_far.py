@@ -9,7 +9,7 @@ Shapes: T frames, R x R pixels. Lengths are in units of half the frame: x and y 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,8 @@ class Events:
     first: str
     second: str
     kind: Literal["", "bar", "grating"] = ""
-    mirror_reverses: bool = False
+    # Every shape is its own mirror image.
+    mirror_reverses: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

@@ -12,17 +12,18 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from gsfnas.data.twins._drift import Drifting, scaled
 from gsfnas.data.twins._pixels import load_pixels
 from gsfnas.data.twins._render import VERSION, background, finish
 from gsfnas.data.twins._rng import Rng
 
+# The resolution at which lengths are given.
+_RESOLUTION = 32
 # The mean contrast of a texture's light and dark squares with what is behind them, in grey levels.
 CONTRAST = 25
 
 
 @dataclass(frozen=True)
-class Texture(Drifting):
+class Texture:
     """Random light and dark squares that drift. ``size`` is their side and ``speed`` their way in a frame, in px at 32 px."""
 
     scale: str
@@ -31,8 +32,16 @@ class Texture(Drifting):
     axis: Literal["x", "y"]
 
     @property
-    def _drifts(self) -> str:
-        return f"{self.scale} texture drifts"
+    def name(self) -> str:
+        return f"{self.scale} texture drifts {'right' if self.axis == 'x' else 'down'}"
+
+    @property
+    def reverse(self) -> str:
+        return f"{self.scale} texture drifts {'left' if self.axis == 'x' else 'up'}"
+
+    @property
+    def mirror_reverses(self) -> bool:
+        return self.axis == "x"
 
 
 # In the order in which ``data.textures`` takes them.
@@ -63,8 +72,8 @@ def render_texture(
     """
     rng = Rng("twins", VERSION, seed, split, index, texture.name)
     clip, _, _ = background(rng, load_pixels(split, resolution), frames, resolution, difficulty)
-    offsets = [scaled(texture.speed * time, resolution) for time in range(frames)]
-    size = max(1, scaled(texture.size, resolution))
+    offsets = [_scaled(texture.speed * time, resolution) for time in range(frames)]
+    size = max(1, _scaled(texture.size, resolution))
     squares = _squares(rng, resolution + offsets[-1], size)
     # The texture drifts right while the window that shows it moves left.
     windows = [slice(offsets[-1] - offset, offsets[-1] - offset + resolution) for offset in offsets]
@@ -83,3 +92,8 @@ def _squares(rng: Rng, side: int, size: int) -> npt.NDArray[np.float32]:
     pixels = values.repeat(size, axis=0).repeat(size, axis=1)
     shown: npt.NDArray[np.float32] = pixels[top : top + side, left : left + side]
     return shown
+
+
+def _scaled(pixels: int, resolution: int) -> int:
+    """A length in pixels at 32 px in those of ``resolution``, rounded as an integer, so that every platform agrees."""
+    return (2 * pixels * resolution + _RESOLUTION) // (2 * _RESOLUTION)
