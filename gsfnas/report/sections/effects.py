@@ -77,7 +77,10 @@ def sites(analysis: StudyAnalysis) -> Table:
         Column("Decided"),
     )
     unit = in_points(analysis)
-    caption = f"A module at the site rather than nothing, in {unit} with the 95 % interval; * where it leaves out zero."
+    caption = (
+        f"A module at the site rather than nothing, in {unit} with the 95 % interval; * where it leaves out zero. "
+        "Decided: where it is not, about so many more runs would tell."
+    )
     return Table("sites", caption, columns, tuple(rows), width="middle")
 
 
@@ -86,7 +89,7 @@ def _verdict(effect: Effect, more: int | None) -> str:
         return NOT_RUN
     if effect.is_clear:
         return "yes"
-    return "cannot tell" if more is None or more > MANY * effect.runs else f"cannot tell; about {count(more, 'more run')} would"
+    return "cannot tell" if more is None or more > MANY * effect.runs else f"cannot tell; ~{more} more"
 
 
 def effects_note(analysis: StudyAnalysis) -> str:
