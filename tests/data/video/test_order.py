@@ -181,7 +181,7 @@ H264 = {"bf": "3", "x264-params": "b-adapt=0"}
 REORDERED = [
     ("libx264", H264, 100, BACK_DECODED),
     ("libx264", {**H264, "x264-params": "b-adapt=0:open-gop=1"}, 10, BACK_DECODED),
-    ("libx265", {"x265-params": "bframes=3:log-level=none"}, 100, BACK_DECODED),
+    ("libx265", {"x265-params": "bframes=3:asm=0:log-level=none"}, 100, BACK_DECODED),
     ("mpeg4", {"bf": "2", "sc_threshold": "1000000000"}, 10, AS_STORED),
     ("mpeg2video", {"bf": "2", "sc_threshold": "1000000000"}, 10, AS_STORED),
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-# The encoder of PyAV 14 crashes.
+# The encoder of PyAV 14 crashes; that of PyAV 18 writes beyond its memory for small frames, unless it goes without `asm`.
 HAS_HEVC = "libx265" in av.codecs_available and not av.__version__.startswith("14.")
 
 WRITES_ROTATION = hasattr(av.video.stream.VideoStream, "set_display_rotation")

@@ -84,8 +84,8 @@ CODECS = [
     ("mpeg2video", ".mkv", {"bf": "0"}),
     ("mpeg1video", ".mkv", {"bf": "2"}),
     ("libx264", ".mkv", {"bf": "0"}),
-    ("libx265", ".mp4", {"x265-params": "bframes=3:log-level=none"}),
-    ("libx265", ".mkv", {"x265-params": "bframes=0:log-level=none"}),
+    ("libx265", ".mp4", {"x265-params": "bframes=3:asm=0:log-level=none"}),
+    ("libx265", ".mkv", {"x265-params": "bframes=0:asm=0:log-level=none"}),
     ("mjpeg", ".mkv", {}),
 ]
 
