@@ -16,6 +16,7 @@ from gsfnas.errors import UserError, shown, unknown
 # The networks of this package; their only option is ``width``.
 BACKBONES: Mapping[str, str] = {
     "micro": "gsfnas.backbone._micro:Micro",
+    "micro14": "gsfnas.backbone._micro:Micro14",
     "micro18": "gsfnas.backbone._micro:Micro18",
     "micro_bottleneck": "gsfnas.backbone._micro:MicroBottleneck",
     "bninception": "gsfnas.backbone._bninception:BNInception",
@@ -26,7 +27,7 @@ BACKBONES: Mapping[str, str] = {
 def backbone_ref(name: str, options: Mapping[str, Any] | None = None, *, is_from_data: bool = False) -> BackboneRef:
     """The canonical reference of a backbone: defaults omitted, ``width`` as a string, ``timm`` replaced by the network's name.
 
-    Names: micro, micro18, micro_bottleneck, bninception, inception_v3, any name of timm, ``timm`` with an option ``name``,
+    Names: micro, micro14, micro18, micro_bottleneck, bninception, inception_v3, any of timm, ``timm`` with an option ``name``,
     and ``package.module:factory``, whose options are passed to the factory. A factory named here becomes trusted, so set
     ``is_from_data`` for a name that was read from a file. Raises UserError for an unknown name or option, and for a factory
     that is not trusted.

@@ -1,4 +1,4 @@
-"""Small residual networks for clips of about 32 px on a CPU: two of eight basic blocks, one of sixteen bottlenecks.
+"""Small residual networks for clips of about 32 px on a CPU: of six or eight basic blocks, or of sixteen bottlenecks.
 
 The residual blocks are those of He et al., "Deep Residual Learning for Image Recognition" (2016), figure 5; the bottleneck's
 stride is in its 3 x 3 convolution. The stages 3-4-6-3 of ``MicroBottleneck`` are those of ResNet-50, and 2-2-2-2 of ``Micro18``
@@ -128,6 +128,12 @@ class Micro18(ResidualNet):
     stem = 8
     first_stride = 1
     stages = ((8, 2), (16, 2), (32, 2), (64, 2))
+
+
+class Micro14(Micro18):
+    """Six basic blocks: ``Micro18`` with one instead of two in the last two stages."""
+
+    stages = ((8, 2), (16, 2), (32, 1), (64, 1))
 
 
 class MicroBottleneck(ResidualNet):

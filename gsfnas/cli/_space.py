@@ -11,11 +11,15 @@ app = typer.Typer(help="List search spaces, and show their candidates.", rich_ma
 SpaceName = Annotated[str, typer.Argument(metavar="NAME", help="A space of `gsfnas space list`.", show_default=False)]
 Backbone = Annotated[
     str,
-    typer.Option(help="micro, micro18, micro_bottleneck, bninception, inception_v3, a CNN of timm, or package.module:factory."),
+    typer.Option(
+        help="micro, micro14, micro18, micro_bottleneck, bninception, inception_v3, a CNN of timm, or package.module:factory."
+    ),
 ]
 Width = Annotated[
     float | None,
-    typer.Option(help="The width of micro, micro18, micro_bottleneck, bninception or inception_v3.", show_default=False),
+    typer.Option(
+        help="The width of micro, micro14, micro18, micro_bottleneck, bninception or inception_v3.", show_default=False
+    ),
 ]
 Frames = Annotated[int, typer.Option(help="Frames a clip.")]
 Resolution = Annotated[int, typer.Option(help="Pixels of a frame's side.")]

@@ -9,6 +9,7 @@ from ._listed import listed_sites
 
 SIZES = {
     "micro": (8, [(16, 8, 3), (32, 4, 3), (64, 2, 2)]),
+    "micro14": (6, [(8, 16, 2), (16, 8, 2), (32, 4, 1), (64, 2, 1)]),
     "micro18": (8, [(8, 16, 2), (16, 8, 2), (32, 4, 2), (64, 2, 2)]),
     "micro_bottleneck": (16, [(32, 8, 3), (64, 4, 4), (128, 2, 6), (256, 1, 3)]),
 }
@@ -24,7 +25,7 @@ def test_default_sites_are_one_a_block_with_the_channels_of_its_stage(name: str)
     assert all(site.kind == "after" and site.width == site.height for site in sites)
 
 
-@pytest.mark.parametrize(("name", "roles"), [("micro", 2), ("micro18", 2), ("micro_bottleneck", 3)])
+@pytest.mark.parametrize(("name", "roles"), [("micro", 2), ("micro14", 2), ("micro18", 2), ("micro_bottleneck", 3)])
 def test_every_convolution_of_a_block_can_be_met_before_and_after(name: str, roles: int) -> None:
     sites = listed_sites(backbone_ref(name), 32)
     assert len(sites) == SIZES[name][0] * roles * 2

@@ -20,6 +20,12 @@ class TestMicro(BackboneConformance):
         return backbone_ref("micro")
 
 
+class TestMicro14(BackboneConformance):
+    @pytest.fixture
+    def backbone(self):
+        return backbone_ref("micro14")
+
+
 class TestMicro18(BackboneConformance):
     @pytest.fixture
     def backbone(self):
