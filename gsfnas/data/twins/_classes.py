@@ -5,9 +5,9 @@ from functools import cache
 
 from gsfnas.data.twins import _far
 from gsfnas.data.twins._actions import ACTIONS, Action
-from gsfnas.data.twins._textures import TEXTURES, Texture
+from gsfnas.data.twins._textures import TEXTURES
 
-Pair = Action | Texture | _far.Events
+Pair = Action | _far.FarPair
 Pairs = tuple[Pair, ...]
 
 # The actions that textures take the place of, in this order.

@@ -8,8 +8,8 @@ from gsfnas.errors import UserError
 _MAX_SPLIT_BYTES = 2**40
 # Half of the pairs.
 MAX_TEXTURES = 6
-# The frames that an event lasts, fewer only where the next one begins sooner.
-EVENT_FRAMES = 2
+# The least distance of events: a shake takes two frames.
+MIN_FAR = 2
 FLIPS = ("auto", "none", "twins")
 
 
@@ -20,6 +20,19 @@ def check_files(root: str | None, frame_names: str | None) -> None:
             raise UserError(f"`data.{name}` belongs to a data set on disk, but this one is 'twins' (got {value!r})")
 
 
+def event_frames(far: int) -> dict[str, tuple[int, int]]:
+    """What the events of Twins, far, are -> how many frames apart they begin, and how many each lasts."""
+    return {
+        "near order": (far - 1, min(far - 1, 2)),
+        "middle order": (far + 1, 2),
+        "far order": (2 * far - 1, 2),
+        "turns": (far - 1, far - 1),
+        "turns with pauses": (far, min(far, 2)),
+        "shakes": (far + 2, max(far - 1, 2)),
+        "shakes in turn": (far, far),
+    }
+
+
 def check_pairs(textures: int, far: int, frames: int) -> None:
     """Raises UserError if the frames cannot hold two events that far apart, and for textures beside them."""
     if textures and far:
@@ -27,13 +40,17 @@ def check_pairs(textures: int, far: int, frames: int) -> None:
             f"`data.textures` takes the place of actions, and with `data.far` there are none; one of them must be 0, but got "
             f"{textures} and {far}"
         )
-    needed = far + min(far, EVENT_FRAMES)
-    if needed > frames:
-        most = max(frames - EVENT_FRAMES, min(frames // 2, 1))
-        raise UserError(
-            f"`data.far` must be at most {most} at {frames} frames, since two events {far} frames apart take {needed}, "
-            f"but got {far}"
-        )
+    most = max((distance for distance in range(MIN_FAR, frames) if _needed(distance) <= frames), default=0)
+    if far and not MIN_FAR <= far <= most:
+        holds = f"from {MIN_FAR} to {most}, or 0," if most else "0"
+        needed = _needed(max(far, MIN_FAR))
+        takes = f", since two events take up to {needed} frames" if needed > frames else ""
+        raise UserError(f"`data.far` must be {holds} at {frames} frames{takes}, but got {far}")
+
+
+def _needed(far: int) -> int:
+    """The frames of two events, each pair's own distance apart."""
+    return max(sum(event) for event in event_frames(far).values())
 
 
 def check_clips(counts: Mapping[str, int], frames: int, resolution: int, difficulty: float, flip: str) -> None:

@@ -20,6 +20,8 @@ from gsfnas.data.twins._rng import Rng
 _RESOLUTION = 32
 # The mean contrast of a texture's light and dark squares with what is behind them, in grey levels.
 CONTRAST = 25
+# The side of a texture's squares, in px at 32 px.
+SIZES = {"fine": 2, "medium": 4, "coarse": 8}
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,12 @@ class Texture:
 
 # In the order in which ``data.textures`` takes them.
 TEXTURES: tuple[Texture, ...] = (
-    Texture("medium", 4, 2, "x"),
-    Texture("medium", 4, 2, "y"),
-    Texture("fine", 2, 1, "x"),
-    Texture("fine", 2, 1, "y"),
-    Texture("coarse", 8, 4, "x"),
-    Texture("coarse", 8, 4, "y"),
+    Texture("medium", SIZES["medium"], 2, "x"),
+    Texture("medium", SIZES["medium"], 2, "y"),
+    Texture("fine", SIZES["fine"], 1, "x"),
+    Texture("fine", SIZES["fine"], 1, "y"),
+    Texture("coarse", SIZES["coarse"], 4, "x"),
+    Texture("coarse", SIZES["coarse"], 4, "y"),
 )
 
 
@@ -72,19 +74,19 @@ def render_texture(
     """
     rng = Rng("twins", VERSION, seed, split, index, texture.name)
     clip, _, _ = background(rng, load_pixels(split, resolution), frames, resolution, difficulty)
-    offsets = [_scaled(texture.speed * time, resolution) for time in range(frames)]
-    size = max(1, _scaled(texture.size, resolution))
-    squares = _squares(rng, resolution + offsets[-1], size)
+    offsets = [scaled(texture.speed * time, resolution) for time in range(frames)]
+    size = max(1, scaled(texture.size, resolution))
+    field = squares(rng, resolution + offsets[-1], size)
     # The texture drifts right while the window that shows it moves left.
     windows = [slice(offsets[-1] - offset, offsets[-1] - offset + resolution) for offset in offsets]
-    drifting = np.stack([squares[:resolution, window] for window in windows])
+    drifting = np.stack([field[:resolution, window] for window in windows])
     if texture.axis == "y":
         drifting = drifting.swapaxes(1, 2)
     clip += drifting[:, None] * np.float32(contrast * rng.uniform(0.8, 1.2))
     return finish(clip, rng, difficulty)
 
 
-def _squares(rng: Rng, side: int, size: int) -> npt.NDArray[np.float32]:
+def squares(rng: Rng, side: int, size: int) -> npt.NDArray[np.float32]:
     """(side, side) of 1 and -1 in squares of ``size`` pixels, whose grid begins anywhere."""
     top, left = rng.integer(size), rng.integer(size)
     count = -(-side // size) + 1
@@ -94,6 +96,6 @@ def _squares(rng: Rng, side: int, size: int) -> npt.NDArray[np.float32]:
     return shown
 
 
-def _scaled(pixels: int, resolution: int) -> int:
+def scaled(pixels: int, resolution: int) -> int:
     """A length in pixels at 32 px in those of ``resolution``, rounded as an integer, so that every platform agrees."""
     return (2 * pixels * resolution + _RESOLUTION) // (2 * _RESOLUTION)

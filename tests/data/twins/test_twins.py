@@ -29,8 +29,8 @@ FINGERPRINT = "twins-0c1d967322fe9019"
 PROGRESS = np.linspace(0, 1, 8)
 CONTENTS = pytest.mark.parametrize(
     "content",
-    [{"textures": 0, "far": 0}, {"textures": 6, "far": 0}, {"textures": 0, "far": 3}, {"textures": 0, "far": 1}],
-    ids=["actions", "textures", "far", "next-frame"],
+    [{"textures": 0, "far": 0}, {"textures": 6, "far": 0}, {"textures": 0, "far": 3}, {"textures": 0, "far": 2}],
+    ids=["actions", "textures", "far", "far by two frames"],
 )
 
 
