@@ -158,9 +158,9 @@ def plan(config: StudyConfig, watcher: Watcher) -> DryRun:
         budget=config.train.epochs,
         replicates_all=isinstance(parts.sampler, Grid) and parts.sampler.replicate_all,
     )
-    if seconds and isinstance(evaluator, TrainEvaluator) and evaluator.warm_start:
+    if seconds and isinstance(evaluator, TrainEvaluator) and config.train.warm_start:
         # One worker trains it, while the others wait.
-        first = seconds[0] * evaluator.warm_start / config.train.epochs
+        first = seconds[0] * config.train.warm_start / config.train.epochs
         study = dataclasses.replace(study, seconds=study.seconds + first)
     return DryRun(space, costs, study, workers, parts.evaluator.budget, is_timed)
 

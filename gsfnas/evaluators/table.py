@@ -15,7 +15,7 @@ from gsfnas.record import Latency
 from gsfnas.seeds import derive
 from gsfnas.train._settings import TrainSettings
 
-DEFAULT = "placement6"
+DEFAULT = "placement"
 # A larger space holds candidates that no table has; listing it could take forever.
 _LISTED = 2**16
 

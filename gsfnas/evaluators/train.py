@@ -27,16 +27,15 @@ from gsfnas.train._settings import TrainSettings
 from gsfnas.weights import initialise
 
 _TELL_SECONDS = 0.2
-_OPTIONS = ("test_each_epoch", "warm_start")
-_MAX_EPOCHS = 100_000
+_OPTIONS = ("test_each_epoch",)
 
 
 class TrainEvaluator(Evaluator):
     """Trains and scores candidates.
 
     With ``test_each_epoch`` every epoch is scored on the test split too, not the last alone; nothing is selected by it. With
-    ``warm_start`` the network without modules is trained for so many epochs first, once a study, and every candidate begins
-    with its weights; modules begin as they always do.
+    ``train.warm_start`` the network without modules is trained for so many epochs first, once for all candidates, and each
+    begins with its weights; modules begin as they always do.
 
     The data are opened on first use, unless ``opened`` is given; only the settings are pickled. A run writes into
     ``<context.folder>/<key>-<seed>/``: ``last.pt`` after each epoch, ``weights.safetensors`` at the end; the warm start into
@@ -52,22 +51,14 @@ class TrainEvaluator(Evaluator):
         opened: VideoData | None = None,
         *,
         test_each_epoch: bool = False,
-        warm_start: int = 0,
     ) -> None:
         if not isinstance(test_each_epoch, bool):
             raise UserError(f"`evaluator.test_each_epoch` must be true or false, but got {shown(test_each_epoch)}")
-        if not isinstance(warm_start, int) or isinstance(warm_start, bool) or not 0 <= warm_start <= _MAX_EPOCHS:
-            raise UserError(
-                f"`evaluator.warm_start` must be a number of epochs, an integer from 0 to {_MAX_EPOCHS:,}, but got "
-                f"{shown(warm_start)}"
-            )
         self.train = train
         self.data = data
         self.test_each_epoch = test_each_epoch
-        self.warm_start = warm_start
         self._context: Context | None = None
         self._opened = opened
-        self._begin = train
 
     @classmethod
     def from_settings(cls, train: TrainSettings, data: DataSettings, options: Mapping[str, Any]) -> Self:
@@ -92,8 +83,7 @@ class TrainEvaluator(Evaluator):
     def identity(self) -> Identity:
         # A run without these scores cannot stand in for one with them.
         tested = "-tested" if self.test_each_epoch else ""
-        warm = f"-warm{self.warm_start}" if self.warm_start else ""
-        return Identity(f"{self.train.recipe_hash()}{warm}{tested}", self.data_fingerprint)
+        return Identity(f"{self.train.recipe_hash()}{tested}", self.data_fingerprint)
 
     def take(self, data: Any) -> None:
         self._opened = data
@@ -121,32 +111,31 @@ class TrainEvaluator(Evaluator):
 
     def prepare_once(self, space: Any, context: Context) -> None:
         """Trains the network that all candidates of ``space`` begin with, if there is a warm start; resumes it after a kill."""
-        if self.warm_start:
+        if self.train.warm_start:
             self._warm_weights(space.empty, context)
 
-    def _warm_weights(self, plain: Candidate, context: Context) -> Path:
-        """The weights of the warm start, trained unless they are there. The seed is that of recipe and data alone."""
-        seed = derive("warm start", self.train.recipe_hash(), self.data_fingerprint, self.warm_start)
+    def _warm_weights(self, candidate: Candidate, context: Context) -> Path:
+        """The weights that ``candidate`` begins with, trained unless they are there; the seed is that of recipe and data."""
+        plain = dataclasses.replace(candidate, insertions=())
+        seed = derive("warm start", self.train.recipe_hash(), self.data_fingerprint)
         folder = context.folder / "warm-start"
         path = folder / f"{plain.key}-{seed}" / _checkpoint.WEIGHTS
         if not path.is_file():
-            settings = dataclasses.replace(self.train, epochs=self.warm_start, warmup_epochs=self._warm_up)
+            epochs = self.train.warm_start
+            warm_up = min(self.train.warmup_epochs, epochs / 2)
+            settings = dataclasses.replace(self.train, epochs=epochs, warmup_epochs=warm_up, warm_start=0)
             trainer = TrainEvaluator(settings, self.data, self.opened)
-            trainer.prepare(None, dataclasses.replace(context, folder=folder))
-            for _ in trainer.evaluate(plain, seed=seed, budget=self.warm_start):
+
+            def on_progress(done: int, total: int, text: str) -> None:
+                context.on_progress(done, total, f"warm start, {text}")
+
+            trainer.prepare(None, dataclasses.replace(context, folder=folder, on_progress=on_progress))
+            for _ in trainer.evaluate(plain, seed=seed, budget=epochs):
                 pass
         return path
 
-    @property
-    def _warm_up(self) -> float:
-        """The recipe's epochs of warm-up, as far as they are below those of the warm start."""
-        return min(self.train.warmup_epochs, self.warm_start / 2)
-
     def prepare(self, space: Any, context: Context) -> None:
-        """Opens the data, selects the device, and finds the weights of a warm start. Else ``space`` is not used."""
-        if self.warm_start:
-            weights = self._warm_weights(space.empty, context)
-            self._begin = dataclasses.replace(self.train, init=str(weights))
+        """Opens the data and selects the device; ``space`` is not used."""
         self._context = context
         self._device = resolve_device(self.train.device if context.device == "auto" else context.device)
         torch.set_num_threads(context.threads)
@@ -167,9 +156,9 @@ class TrainEvaluator(Evaluator):
     ) -> Iterator[Measurement]:
         """Yields per epoch: ``train_loss``, ``val_top1``, ``val_top5``, ``val_loss``, ``lr`` and the run's ``seconds``.
 
-        The last measurement adds ``test_top1``, ``test_top5`` and ``test_loss`` of the last epoch's weights; the test split is
-        not used otherwise, unless the evaluator tests each epoch. ``budget`` replaces ``train.epochs``, so the schedule always
-        ends with the run.
+        Where there is a warm start, it is trained first unless ``prepare_once`` has done so. The last measurement adds
+        ``test_top1``, ``test_top5`` and ``test_loss`` of the last epoch's weights; the test split is not used otherwise, unless
+        the evaluator tests each epoch. ``budget`` replaces ``train.epochs``, so the schedule always ends with the run.
 
         A run is resumed from ``resume_from`` or, if that is None, from the last checkpoint in its own folder. The measurement
         of the checkpoint's epoch is yielded first, in case it was not recorded; for a finished run it is the only one. A
@@ -180,7 +169,7 @@ class TrainEvaluator(Evaluator):
         if a loss is not finite; OSError if a checkpoint cannot be written; RuntimeError if one of several processes dies.
         """
         assert self._context is not None, "prepare comes first"
-        settings = dataclasses.replace(self._begin, epochs=budget)
+        settings = dataclasses.replace(self.train, epochs=budget)
         self.check_clips(candidate)
         identity = RunIdentity.of(candidate.to_json(), self.heads, seed, settings.recipe_hash(), self.data_fingerprint)
         folder = self._context.folder / f"{candidate.key}-{seed}"
@@ -190,7 +179,8 @@ class TrainEvaluator(Evaluator):
             yield Measurement(found.epoch, found.curve[-1], path, is_last=found.is_finished)
             if found.is_finished:
                 return
-        plan = RunPlan(candidate, identity, settings, tuple(self.heads.items()), folder, self.test_each_epoch)
+        begin = str(self._warm_weights(candidate, self._context)) if settings.warm_start and found is None else settings.init
+        plan = RunPlan(candidate, identity, settings, begin, tuple(self.heads.items()), folder, self.test_each_epoch)
         yield from self._run(plan, found, path)
 
     def _run(self, plan: RunPlan, found: Checkpoint | None, path: Path) -> Iterator[Measurement]:

@@ -34,13 +34,14 @@ OnProgress = Callable[[int, int, str], None]
 class RunPlan:
     """What one run is and where it writes; it can be sent to another process.
 
-    ``settings.epochs`` is the whole run's. The test split is scored after the last epoch, or with ``tests_each_epoch`` after
-    each one, which changes no other number.
+    ``settings.epochs`` is the whole run's. ``begin`` is what ``init`` says, or the weights of the warm start. The test split is
+    scored after the last epoch, or with ``tests_each_epoch`` after each one, which changes no other number.
     """
 
     candidate: Candidate
     identity: RunIdentity
     settings: TrainSettings
+    begin: str
     heads: tuple[tuple[str, int], ...]
     folder: Path
     tests_each_epoch: bool = False
@@ -109,7 +110,7 @@ def _network(plan: RunPlan, found: Checkpoint | None) -> tuple[VideoModel, Input
     """The network as the run begins with it, or as the checkpoint left it; and the pixels that it expects."""
     network = build_model(plan.candidate, dict(plan.heads), seed=plan.identity.seed, dropout=plan.settings.dropout)
     if found is None:
-        pixels = initialise(network, plan.candidate, plan.settings.init, seed=plan.identity.seed)[0]
+        pixels = initialise(network, plan.candidate, plan.begin, seed=plan.identity.seed)[0]
     else:
         assert found.model is not None
         network.load_state_dict(found.model)

@@ -12,11 +12,18 @@ from gsfnas.errors import UserError, shown, unknown
 
 RECIPE_VERSION = "r1"
 # Settings that were added later; see ``recipe_hash``.
-_ADDED_LATER = ("lr_batch", "groups", "init", "accumulate", "devices", "compile", "channels_last", "cuda_graphs")
+_ADDED_LATER = ("lr_batch", "groups", "init", "accumulate", "devices", "compile", "channels_last", "cuda_graphs", "warm_start")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 GROUPS = ("decay", "published")
 # Upper limits, far above what anyone trains with, that prevent overflow.
-_MAX = {"epochs": 100_000, "batch_size": 1_000_000, "lr_batch": 1_000_000, "accumulate": 1_000_000, "devices": 1024}
+_MAX = {
+    "epochs": 100_000,
+    "batch_size": 1_000_000,
+    "lr_batch": 1_000_000,
+    "accumulate": 1_000_000,
+    "devices": 1024,
+    "warm_start": 100_000,
+}
 # The largest float32.
 _MAX_FLOAT = 3.4e38
 _TYPES: dict[object, str] = {str: "a string", bool: "true or false"}
@@ -29,7 +36,8 @@ class TrainSettings:
     ``lr`` is the peak learning rate for the base batch size ``lr_batch`` and scales linearly with ``batch_size``; without
     ``lr_batch`` it is not scaled. ``warmup_epochs`` may be a fraction. ``weight_decay`` does not apply to biases and
     normalisation; ``groups=published`` also doubles the rate of biases, as the published code does. ``clip_gradient`` limits
-    the norm of the gradient, 0 for no limit. ``init`` is ``scratch``, ``imagenet`` or a weights file.
+    the norm of the gradient, 0 for no limit. ``init`` is ``scratch``, ``imagenet`` or a weights file. With ``warm_start`` the
+    network without modules is trained for so many epochs first, and the run begins with its weights.
 
     A batch is shared by ``devices`` processes, and each computes its share in ``accumulate`` parts; BatchNorm sees one part at
     a time. ``precision=auto`` is bf16 on a GPU with bf16 in hardware, else 32 bits; ``device=auto`` is the first of cuda, mps
@@ -56,6 +64,7 @@ class TrainSettings:
     compile: bool = False
     channels_last: bool = True
     cuda_graphs: bool = True
+    warm_start: int = 0
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -64,8 +73,9 @@ class TrainSettings:
                 most = _MAX[name]
                 if value is None and field.default is None:
                     continue
-                if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-                    rule = "of at least 1" if not isinstance(value, int) or value < 1 else f"of at most {most:,}"
+                least = 0 if name == "warm_start" else 1
+                if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                    rule = f"of at most {most:,}" if isinstance(value, int) and value > most else f"of at least {least}"
                     raise UserError(f"train: `{name}` must be an integer {rule}, but got {shown(value)}")
             elif field.type is float:
                 # A comparison also works for an integer that is too large for a float.

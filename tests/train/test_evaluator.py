@@ -108,9 +108,7 @@ def test_runs_that_test_each_epoch_have_ids_of_their_own(settings, data):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"warm_start": -1}, "`evaluator.warm_start` must be a number of epochs, an integer from 0 to 100,000, but got -1"),
-        ({"warm_start": 1.5}, "an integer from 0 to 100,000, but got 1.5"),
-        ({"warm_start": True}, "an integer from 0 to 100,000, but got True"),
+        ({"warm_start": 1}, "evaluator.warm_start"),
         ({"test_each_epoch": "yes"}, "`evaluator.test_each_epoch` must be true or false, but got 'yes'"),
         ({"test_each_epochs": True}, "evaluator.test_each_epochs"),
     ],
@@ -298,7 +296,7 @@ def test_where_memory_runs_out_the_batch_stays_and_its_parts_halve(tmp_path, mak
     assert numbers(once) == numbers(first)
     expected = dataclasses.replace(settings, accumulate=4, epochs=EPOCHS)
     found = _checkpoint.load(once.checkpoint)
-    plan = RunPlan(candidate, found.identity, expected, tuple(stopped.heads.items()), tmp_path / "by_hand")
+    plan = RunPlan(candidate, found.identity, expected, expected.init, tuple(stopped.heads.items()), tmp_path / "by_hand")
     by_hand = list(stopped._attempt(plan, found, once.checkpoint))
     assert [numbers(one) for one in by_hand] == [numbers(one) for one in rest]
 
@@ -321,7 +319,7 @@ def test_what_an_attempt_did_before_memory_ran_out_leaves_no_trace(tmp_path, mak
     found = _checkpoint.load(once)
     halves = dataclasses.replace(settings, accumulate=2, epochs=EPOCHS)
     by_hand = make_evaluator(tmp_path / "by_hand")
-    plan = RunPlan(candidate, found.identity, halves, tuple(by_hand.heads.items()), tmp_path / "by_hand")
+    plan = RunPlan(candidate, found.identity, halves, halves.init, tuple(by_hand.heads.items()), tmp_path / "by_hand")
     assert [numbers(one) for one in rest] == [numbers(one) for one in by_hand._attempt(plan, found, once)]
 
 

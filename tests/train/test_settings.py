@@ -49,6 +49,9 @@ from gsfnas.train import ProtocolSettings, TrainSettings
         ({"device": "cuda:99999999999999999999"}, "`device` must be auto, cpu, mps, cuda or cuda:N, but got 'cuda:999"),
         ({"device": "cuda:\u0663"}, "`device` must be auto, cpu, mps, cuda or cuda:N"),
         ({"groups": {}}, "`groups` must be a string, but got {}"),
+        ({"warm_start": -1}, "`warm_start` must be an integer of at least 0, but got -1"),
+        ({"warm_start": True}, "`warm_start` must be an integer of at least 0, but got True"),
+        ({"warm_start": 10**9}, "`warm_start` must be an integer of at most 100,000, but got 1000000000"),
         ({"init": 3}, "`init` must be a string, but got 3"),
         ({"init": "a\0b"}, "`init` must be scratch, imagenet or a weights file, but got 'a\\x00b'"),
     ],
@@ -69,7 +72,7 @@ def test_the_recipe_is_every_setting_but_the_device():
         "epochs": 99, "batch_size": 7, "lr": 0.3, "momentum": 0.5, "nesterov": False, "weight_decay": 0.1, "warmup_epochs": 0.2,
         "label_smoothing": 0.3, "dropout": 0.7, "clip_gradient": 3.0, "precision": "32-true", "lr_batch": 12,
         "groups": "published", "init": "imagenet", "accumulate": 2, "devices": 2, "compile": True, "channels_last": False,
-        "cuda_graphs": False,
+        "cuda_graphs": False, "warm_start": 5,
     }  # fmt: skip
     assert changed.keys() == {field.name for field in dataclasses.fields(base)} - {"device"}
     hashes = {dataclasses.replace(base, **{name: value}).recipe_hash() for name, value in changed.items()}

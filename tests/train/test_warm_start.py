@@ -25,7 +25,7 @@ def plain_space(candidate):
 
 
 def warm(folder, settings, data, epochs=2, **options):
-    evaluator = TrainEvaluator(settings, data, warm_start=epochs, **options)
+    evaluator = TrainEvaluator(dataclasses.replace(settings, warm_start=epochs), data, **options)
     context = Context(folder, device="cpu", threads=1)
     torch.set_num_threads(1)
     return evaluator, context
@@ -47,9 +47,9 @@ def test_a_candidate_begins_with_the_weights_of_the_warm_start(tmp_path, candida
     other = TrainEvaluator(dataclasses.replace(settings, init=str(path)), data)
     other.prepare(None, Context(tmp_path / "other", device="cpu", threads=1))
     assert found == [numbers(one) for one in other.evaluate(candidate, seed=7, budget=EPOCHS)]
-    # The same in another folder, and without `prepare_once`.
+    # The same in another folder, and for a run alone, which trains the warm start itself.
     again, context = warm(tmp_path / "again", settings, data)
-    again.prepare(plain_space(candidate), context)
+    again.prepare(None, context)
     assert found == [numbers(one) for one in again.evaluate(candidate, seed=7, budget=EPOCHS)]
 
 
@@ -74,8 +74,32 @@ def test_a_warm_start_that_was_killed_goes_on_where_it_was(tmp_path, candidate, 
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_a_warm_start_is_part_of_the_identity_by_its_length_alone(settings, data):
-    plain = TrainEvaluator(settings, data)
-    assert TrainEvaluator(settings, data, warm_start=2).identity.recipe == f"{plain.identity.recipe}-warm2"
-    both = TrainEvaluator(settings, data, warm_start=3, test_each_epoch=True)
-    assert both.identity.recipe == f"{plain.identity.recipe}-warm3-tested"
+def test_a_run_that_goes_on_needs_no_warm_start(tmp_path, candidate, settings, data):
+    """Its checkpoint has all; the weights that it began with may be gone."""
+    evaluator, context = warm(tmp_path, settings, data)
+    evaluator.prepare(None, context)
+    stream = evaluator.evaluate(candidate, seed=7, budget=EPOCHS)
+    next(stream)
+    stream.close()
+    weights_of_warm_start(tmp_path).unlink()
+    rest = list(evaluator.evaluate(candidate, seed=7, budget=EPOCHS))
+    assert [one.epoch for one in rest] == list(range(1, EPOCHS + 1))
+    assert not list(tmp_path.glob("warm-start/*/weights.safetensors"))
+
+
+def test_progress_says_that_it_is_the_warm_start(tmp_path, candidate, settings, data):
+    evaluator, context = warm(tmp_path, settings, data)
+    said = []
+    evaluator.prepare_once(
+        plain_space(candidate), dataclasses.replace(context, on_progress=lambda done, total, text: said.append((total, text)))
+    )
+    assert all(text.startswith("warm start, epoch ") for _, text in said)
+    assert said[-1][1].startswith("warm start, epoch 2/2")
+
+
+def test_a_warm_start_is_part_of_the_recipe_by_its_length_alone(settings, data):
+    hashes = [dataclasses.replace(settings, warm_start=epochs).recipe_hash() for epochs in (0, 2, 3)]
+    assert len(set(hashes)) == 3
+    assert hashes[0] == settings.recipe_hash()
+    both = TrainEvaluator(dataclasses.replace(settings, warm_start=3), data, test_each_epoch=True)
+    assert both.identity.recipe == f"{hashes[2]}-tested"
