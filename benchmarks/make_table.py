@@ -1,9 +1,9 @@
 """Makes a table of finished runs for `evaluator=table`: keeps what a study has so far, goes on elsewhere, writes the table.
 
-gsfnas study run table-placement6                      the runs, hours; may be stopped and started again
-python benchmarks/make_table.py save table-placement6      what the study has so far, as one more shard in benchmarks/tables/
-python benchmarks/make_table.py restore table-placement6   a study's folder from the shards, where it then goes on
-python benchmarks/make_table.py build table-placement6     the table, once all runs are there
+gsfnas study run table-placement                         the runs, hours; may be stopped and started again
+python benchmarks/make_table.py save table-placement      what the study has so far, as one more shard in benchmarks/tables/
+python benchmarks/make_table.py restore table-placement   a study's folder from the shards, where it then goes on
+python benchmarks/make_table.py build table-placement     the table, once all runs are there
 
 A shard is the next part of the study's journal, compressed: in order they are the journal. Whole runs are kept this way, with
 their checks: a study that is restored reads its journal as it reads any other.
@@ -112,7 +112,7 @@ def card_of(record: StudyRecord, name: str) -> dict[str, Any]:
 def main() -> bool:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("save", "restore", "build"))
-    parser.add_argument("study", help="such as table-placement6")
+    parser.add_argument("study", help="such as table-placement")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="default: %(default)s")
     parser.add_argument("--name", help="of the table; default: the study's without `table-`")
     parser.add_argument("--out", type=Path, default=SHIPPED, metavar="FOLDER", help="where tables are; default: in the package")

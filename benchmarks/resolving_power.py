@@ -2,6 +2,7 @@
 
 python benchmarks/resolving_power.py --placements 8 --seeds 2          a pilot
 python benchmarks/resolving_power.py data.difficulty=0.6 --workers 2   other data; any override of the placement study
+python benchmarks/resolving_power.py backbone=micro data=twins train=quick   what the placement study asked at first
 
 Besides the random placements the network without a module, the one with a module at every site and each single module are
 trained. Every finished run is a row of OUT/runs.csv; the same command goes on where it was stopped, and trains nothing twice.
@@ -118,6 +119,9 @@ def main() -> bool:
     file = arguments.out / "runs.csv"
     rows = {(row["key"], int(row["seed"])): row for row in read_rows(file) if row["conditions"] == conditions}
     missing = [task for task in wanted if (task[0].key, task[2]) not in rows]
+    if missing:
+        # A warm start is trained here, and found by the workers.
+        evaluator.prepare_once(space, Context(arguments.out / "checkpoints"))
     for row in _train(missing, config.train, config.data, arguments.out, arguments.workers):
         rows[row["key"], row["seed"]] = row = {**row, "conditions": conditions}
         append_row(file, row)

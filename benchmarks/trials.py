@@ -40,8 +40,9 @@ def main() -> bool:
     for override in arguments.overrides:
         if not override.startswith(("data.", "train.")):
             raise UserError(f"overrides here are of data. and train., but got {override!r}")
-    config = compose_study("placement", arguments.overrides)
-    backbone, resolution, frames = backbone_ref("micro"), config.data.resolution, config.data.frames
+    config = compose_study("placement", ["train.warm_start=0", *arguments.overrides])
+    backbone = backbone_ref(config.backbone, dict(config.backbone_options))
+    resolution, frames = config.data.resolution, config.data.frames
     sites = [site for site in backbone_sites(backbone, resolution) if site.is_default]
     seconds: dict[str, list[float]] = {module: [] for module in MODULES}
     with tempfile.TemporaryDirectory() as folder:

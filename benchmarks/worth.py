@@ -1,6 +1,6 @@
 """Whether a report's intervals hold what they say: simulated studies on a table, with the seeds they did not see as the truth.
 
-python benchmarks/worth.py                          200 studies on the table placement6, minutes
+python benchmarks/worth.py                          200 studies on the table placement, minutes
 python benchmarks/worth.py --studies 50 --out worth.csv
 
 Each study has the default study's candidates, sampler and replicates and a seed of its own, and takes its runs from the table.
@@ -132,7 +132,7 @@ def rows_of(table: BenchmarkTable, space: BoundSpace, study: int, trials: int, l
 
 def main() -> bool:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", default="placement6", help="a shipped one, or the folder of one; default: %(default)s")
+    parser.add_argument("--table", default="placement", help="a shipped one, or the folder of one; default: %(default)s")
     parser.add_argument(
         "--study", default="placement", metavar="NAME", help="its trials, lag and replicates; default: %(default)s"
     )

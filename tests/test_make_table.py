@@ -16,10 +16,17 @@ from gsfnas.seeds import training_seed
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="no benchmarks beside the tests")
-NAME = "table-placement6"
+NAME = "table-placement"
 TINY = [
     *("study.trials=4", "study.replicates=2", "study.latency=false", "workers=1", "train.device=cpu", "train.epochs=1"),
-    *("train.warmup_epochs=0", "train.batch_size=8", "data.train_clips=16", "data.val_clips=8", "data.test_clips=8"),
+    *(
+        "train.warmup_epochs=0",
+        "train.warm_start=1",
+        "train.batch_size=8",
+        "data.train_clips=16",
+        "data.val_clips=8",
+        "data.test_clips=8",
+    ),
 ]
 
 
@@ -90,7 +97,7 @@ def test_a_study_goes_on_from_its_shards_and_becomes_a_table(make_table, tmp_pat
         assert table.seeds[key, replicate] == record.seed == training_seed(table.card["study_seed"], key, replicate)
     assert table.card["data"]["train_clips"] == 16
     assert table.card["train"]["epochs"] == 1
-    assert TableEvaluator(str(tmp_path / "tables" / "tiny")).heads == {"class": 16}
+    assert TableEvaluator(str(tmp_path / "tables" / "tiny")).heads == {"class": 20}
     assert load_study("again", NAME).records == whole.records
 
 

@@ -71,7 +71,15 @@ def test_the_best_single_module_is_a_share_of_what_all_gain(resolving):
 
 
 def resolving_power(out, *options):
-    tiny = ("data.train_clips=24", "data.val_clips=24", "data.test_clips=24", "data.resolution=8", "data.frames=2")
+    tiny = (
+        "data.train_clips=24",
+        "data.val_clips=24",
+        "data.test_clips=24",
+        "data.resolution=8",
+        "data=twins",
+        "data.frames=2",
+        "train=quick",
+    )
     small = (*tiny, "train.epochs=1", "backbone=micro", "--placements=4", "--seeds=2", "--workers=1", f"--out={out}")
     command = [sys.executable, str(BENCHMARKS / "resolving_power.py"), *small, *options]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)

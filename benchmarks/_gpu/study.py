@@ -17,7 +17,7 @@ from _gpu.results import Result, Row
 WORKERS = (2, 4, 1)
 _AT_MOST_SECONDS = 180
 _STOP_SECONDS = 30
-_SMALL = ("study.trials=2", "study.replicates=1", "train.epochs=1")
+_SMALL = ("study.trials=2", "study.replicates=1", "train.epochs=1", "train.warm_start=1")
 _FEW_CLIPS = ("data.train_clips=24", "data.val_clips=24", "data.test_clips=24")
 
 

@@ -94,7 +94,7 @@ def status(name: StudyName, runs: Runs = Path("runs"), storage: Storage = "journ
     _show.summaries([summarise_study(runs, name, storage)])
 
 
-@app.command(epilog="Example: `gsfnas study best placement --format json | gsfnas cost - --classes 24`")
+@app.command(epilog="Example: `gsfnas study best placement --format json | gsfnas cost - --classes 20`")
 def best(
     name: StudyName,
     runs: Runs = Path("runs"),

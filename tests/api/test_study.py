@@ -17,7 +17,14 @@ from gsfnas.storages.journal import JournalStorage
 from gsfnas.study import load_study
 from gsfnas.testing.fake import BUDGET, FakeEvaluator, fake_price, make_space
 
-SMALL = ["backbone.width=0.25", "train.epochs=1", "data.train_clips=48", "data.val_clips=24", "data.test_clips=24"]
+SMALL = [
+    "backbone.width=0.25",
+    "train.epochs=1",
+    "train.warm_start=0",
+    "data.train_clips=48",
+    "data.val_clips=24",
+    "data.test_clips=24",
+]
 
 
 def make(tmp_path, *, evaluator=None, trials=6, workers=1, **parts):

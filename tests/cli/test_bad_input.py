@@ -29,7 +29,7 @@ MISTAKES = {
     f"{RUN} space=placment": "unknown space 'placment'; did you mean 'placement'?",
     f"{RUN} backbone=resnet5O": "resnet5O",
     f"{RUN} backbone=no_such_pkg:factory": "cannot import 'no_such_pkg'",
-    f"{RUN} backbone.widht=2": "unknown option of backbone micro 'widht'",
+    f"{RUN} backbone.widht=2": "unknown option of backbone micro14 'widht'",
     f"{RUN} backbone.width=0": "width",
     "space size placement --backbone nothing": "unknown backbone 'nothing'",
     f"{RUN} data=twinz": "unknown data set 'twinz'; did you mean 'twins'?",

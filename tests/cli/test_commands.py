@@ -13,7 +13,10 @@ from gsfnas.api import _space
 from gsfnas.config import compose_study, find_roots
 
 SMALL = ("data.train_clips=48", "data.val_clips=48", "data.test_clips=48", "data.resolution=16", "backbone.width=0.25")
-TINY = (*SMALL, "train.epochs=1", "train.warmup_epochs=0", "study.replicates=1", "study.name=tiny", "workers=1")
+TINY = (
+    *SMALL,
+    *("train.epochs=1", "train.warmup_epochs=0", "train.warm_start=0", "study.replicates=1", "study.name=tiny", "workers=1"),
+)
 
 
 def test_version(gsfnas):
@@ -68,8 +71,8 @@ def test_the_parts_of_a_cost_add_up(gsfnas):
 
 def test_the_head_is_that_of_the_study_and_named(gsfnas):
     _, out, _ = gsfnas("cost", "--study", "placement")
-    assert "a head of 24 classes" in out
-    full = price(api.bind(compose_study("placement")).full, {"class": 24})
+    assert "a head of 20 classes" in out
+    full = price(api.bind(compose_study("placement")).full, {"class": 20})
     assert f"{full.total.macs_fvcore:,}" in out
     assert "a head of 1000 classes" in gsfnas("cost", "--space", "placement")[1]
 
@@ -79,7 +82,8 @@ def test_a_built_candidate_is_measured(gsfnas):
     measured = json.loads(gsfnas(*asked, "--precision", "bfloat16", "--format", "json")[1])["measured"]
     assert 0 < measured["low_ms"] <= measured["median_ms"] <= measured["high_ms"]
     assert (measured["device"], measured["precision"], measured["batch"]) == ("cpu", "bfloat16", 1)
-    weights = 4 * price(api.bind(compose_study("placement")).full, {"class": 24}).total.params
+    space = api.bind_space(compose_study("placement").space, "micro", {}, 8, 32)
+    weights = 4 * price(space.full, {"class": 24}).total.params
     assert weights < measured["peak_bytes"] < 2 * weights
     assert "MB of tensors at the peak" in gsfnas(*asked)[1]
 
@@ -129,17 +133,17 @@ def test_a_space_within_bounds_is_counted_as_enumeration_counts_it(gsfnas):
 
 def test_a_dry_run_within_bounds_prices_only_what_is_within_them(gsfnas, tmp_path):
     space = api.bind(compose_study("placement", [*SMALL]))
-    costs = sorted(price(candidate, {"class": 24}).total.macs_fvcore for candidate in space)
-    bound = f"study.bounds=[macs_fvcore<={costs[99]}]"
+    costs = sorted(price(candidate, {"class": 20}).total.macs_fvcore for candidate in space)
+    bound = f"study.bounds=[macs_fvcore<={costs[40]}]"
     code, out, _ = gsfnas("study", "run", "placement", "--dry-run", bound, *SMALL)
     assert code == 0
-    assert f"{sum(cost <= costs[99] for cost in costs)} candidates of 8 sites on micro(width=0.25) within" in out
+    assert f"{sum(cost <= costs[40] for cost in costs)} candidates of 6 sites on micro14(width=0.25) within" in out
     assert "24 candidates (1 anchors, 12 balanced, 11 searched)" in out
     assert [line.split()[0] for line in out.splitlines() if line.startswith(("empty", "full", "dearest"))] == [
         "empty",
         "dearest",
     ]
-    assert f"{costs[99]:,}" in out
+    assert f"{costs[40]:,}" in out
     assert "of the empty and the dearest candidate" in out
     assert not (tmp_path / "runs").exists()
 

@@ -79,7 +79,14 @@ def test_a_study_and_a_run_store_no_value_of_the_environment(gsfnas, tmp_path, m
     monkeypatch.setenv("TOKEN", str(tmp_path / SECRET))
     monkeypatch.setenv("TRIALS", "2")
     small = ["data.train_clips=48", "data.val_clips=48", "data.test_clips=48", "data.resolution=16", "backbone.width=0.25"]
-    small += ["train.epochs=1", "train.warmup_epochs=0", "study.replicates=1", "workers=1", "study.name=small"]
+    small += [
+        "train.epochs=1",
+        "train.warmup_epochs=0",
+        "train.warm_start=0",
+        "study.replicates=1",
+        "workers=1",
+        "study.name=small",
+    ]
     small += [
         "data.cache=${oc.env:TOKEN}",
         "study.trials=${oc.decode:${oc.env:TRIALS}}",

@@ -208,9 +208,10 @@ STUDY = (
     "workers=1",
     "train.epochs=1",
     "train.warmup_epochs=0",
+    "train.warm_start=0",
     *SMALL,
 )
-TINY = (*STUDY, "data.frames=4", "data.resolution=16", "backbone.width=0.25")
+TINY = (*STUDY, "data.far=0", "data.frames=4", "data.resolution=16", "backbone.width=0.25")
 
 
 @pytest.mark.slow

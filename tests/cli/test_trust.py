@@ -27,7 +27,7 @@ class Net(nn.Module):
 """
 SHELL = {"name": "subprocess:call", "args": "touch called", "shell": 1}
 CLIPS = ("data.train_clips=48", "data.val_clips=48", "data.test_clips=48", "data.resolution=16", "data.frames=2")
-QUICK = (*CLIPS, "train.epochs=1", "train.warmup_epochs=0")
+QUICK = (*CLIPS, "data.far=0", "train.epochs=1", "train.warm_start=0", "train.warmup_epochs=0")
 STUDY = (*QUICK, "study.trials=2", "study.replicates=1", "workers=2")
 YAML = """# @package _global_
 # What lies in the working directory?

@@ -138,7 +138,15 @@ def test_a_module_that_fails_leaves_no_study(gsfnas, tmp_path, module):
     path = tmp_path / f"{module.partition(':')[0]}.py"
     source = path.read_text()
     path.write_text(source.replace("nn.Conv2d(site.channels,", "nn.Conv2d(site.chanels,"))
-    small = ("data.train_clips=48", "data.val_clips=24", "data.test_clips=24", "data.resolution=16", "data.frames=2")
+    small = (
+        "data.train_clips=48",
+        "data.val_clips=24",
+        "data.test_clips=24",
+        "data.resolution=16",
+        "data.frames=2",
+        "data.far=0",
+        "train.warm_start=0",
+    )
     quick = (*small, "train.epochs=1", "train.warmup_epochs=0", "study.trials=2", "study.replicates=1", "workers=1")
     insertions = f'space.insertions=[{{module: "{module}"}}]'
     command = ["study", "run", "placement", "space.sites.role=conv2", "space.sites.kind=after", insertions, *quick]

@@ -131,7 +131,7 @@ PLAIN: tuple[Any, ...] = (
     ),
 )
 TINY = (
-    *("data.train_clips=24", "data.val_clips=24", "data.test_clips=24", "data.resolution=16", "data.frames=2"),
+    *("data.train_clips=24", "data.val_clips=24", "data.test_clips=24", "data.resolution=16", "data.frames=2", "data.far=0"),
     *("train.epochs=1", "train.warmup_epochs=0", "backbone.width=0.25", "study.trials=2", "study.replicates=1", "workers=1"),
 )
 TEMPLATES: tuple[tuple[str, ...], ...] = (

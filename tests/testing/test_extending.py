@@ -18,7 +18,7 @@ from gsfnas.study import load_study
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 CLIPS = ["data.train_clips=48", "data.val_clips=24", "data.test_clips=24"]
-TINY = ["train.epochs=1", "study.trials=4", "study.replicates=1", "study.initial_fraction=0"]
+TINY = ["train.epochs=1", "train.warm_start=0", "study.trials=4", "study.replicates=1", "study.initial_fraction=0"]
 
 
 def blocks(pattern):
