@@ -1,15 +1,13 @@
 """Twins, far: pairs that need modules at several sites, early and late.
 
-Neighbouring frames alone tell no pair but the two of drifting textures. ``far`` is the distance in frames of events that follow
-each other, a few frames more or less for some pairs.
+Some need maps that are still fine, some a link between events about ``far`` frames apart, some both, one after the other.
 
 *Drifting textures.* The two fine ones: their direction shows where the maps of a network are still fine.
 *Order.* One shape flashes up, then another; the second begins ``far - 1``, ``far + 1`` or ``2 far - 1`` frames after it.
 *Turns.* Three shapes take turns, with pauses or without, and the clip begins anywhere: each is at every frame as often forwards
 as backwards, so that no place in the clip tells the order.
 *Shakes.* A texture shakes sideways, then up and down, with others before, between and after; or it shakes sideways, up and
-down, and stands still, in turn. No frame tells how it shakes; its neighbours do, where maps are fine; and how it shook before
-is further away than a module reaches.
+down, and stands still, in turn. No frame tells how it shakes; its neighbours do, where maps are fine.
 
 Shapes: T frames, R x R pixels. Lengths are in units of half the frame: x and y run from -1 (left, top) to 1 (right, bottom).
 """
