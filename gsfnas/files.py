@@ -1,5 +1,7 @@
 """Reads files safely (only regular ones of limited size), and writes them atomically."""
 
+import errno
+import fcntl
 import os
 import stat
 import tempfile
@@ -96,6 +98,32 @@ def write(path: Path, data: str | bytes) -> None:
     """Writes a file atomically. Raises CannotWriteError as ``replacing`` does."""
     with replacing(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def open_lock(path: Path, *, create: bool = True) -> IO[str]:
+    """Opens the file of a lock, creating it if necessary; with ``create=False`` only for reading, to see who holds the lock.
+
+    Raises UserError for a link, a folder, a pipe or a device, since a note in the lock would be written there.
+    """
+    access = os.O_RDWR | os.O_CREAT | os.O_APPEND if create else os.O_RDONLY
+    try:
+        descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "a+" if create else "r", encoding="utf-8", errors="replace")
+        os.close(descriptor)
+    raise UserError(f"cannot lock {path}: it is a link, a folder, a pipe or a device, not a regular file; remove it")
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Waits for the lock on ``path`` and holds it during the block."""
+    with open_lock(path) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _mib(size: int) -> str:

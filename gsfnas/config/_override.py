@@ -86,8 +86,6 @@ class Rewriter:
         section, _, field = name.partition(".")
         if section in PARTS and field == "name" and equals:
             return self._choose(section, value.strip("'\""))
-        if name == "data.name" and is_outside(value.strip("'\"")):
-            return self._choose("data", value.strip("'\""))
         if (section in FREE or name.startswith("data.options.")) and field:
             prefix = "~" if key.startswith("~") else "++"
             _check(f"{prefix}{name}{equals}{value}", text)
@@ -110,11 +108,10 @@ class Rewriter:
         value = self._for_data(group, value)
         if value in options:
             return [f"{prefix}{key}={value}"]
-        if group == "data" and is_outside(value):
-            # Of the study's own data nothing is left; the rest is as for a folder of videos.
-            return [f"{prefix}data=folder", f"++data.name={quoted(value)}"]
-        if group in PARTS and is_outside(value):
-            return [f"++{group}.name={quoted(value)}"]
+        if (group in PARTS or group == "data") and is_outside(value):
+            # In place of the data that a study has chosen, whose other settings may be of no use to it.
+            others = ["data=folder"] if group == "data" and not prefix else []
+            return [*others, f"++{group}.name={quoted(value)}"]
         if group != "backbone" or not value or value[0] in "{[":
             own = f"; {how_to_name(value)}" if group in PARTS or group == "data" else ""
             raise UserError(f"{unknown(NAMED[group], value, options)}{own}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from gsfnas.candidate import Candidate
 from gsfnas.data import DataSettings, VideoData, open_data
 from gsfnas.errors import UserError, shown, unknown
 from gsfnas.evaluators.base import Context, Evaluator, Identity, Measurement
+from gsfnas.files import exclusive
 from gsfnas.model import build_model
 from gsfnas.seeds import derive
 from gsfnas.train import _checkpoint
 from gsfnas.train._checkpoint import Checkpoint, RunIdentity
 from gsfnas.train._device import devices_from, make_fabric, resolve_device, resolve_precision
-from gsfnas.train._distributed import Tell, launch
+from gsfnas.train._distributed import ProcessDiedError, Tell, launch
 from gsfnas.train._graphs import can_replay
 from gsfnas.train._run import RunPlan, run_epochs
 from gsfnas.train._settings import TrainSettings
@@ -112,7 +114,12 @@ class TrainEvaluator(Evaluator):
     def prepare_once(self, space: Any, context: Context) -> None:
         """Trains the network that all candidates of ``space`` begin with, if there is a warm start; resumes it after a kill."""
         if self.train.warm_start:
-            self._warm_weights(space.empty, context)
+            try:
+                self._warm_weights(space.empty, context)
+            except FloatingPointError as error:
+                raise UserError(f"the warm start cannot go on: {error}; a smaller train.lr may help") from None
+            except ProcessDiedError as error:
+                raise UserError(f"the warm start stopped: {error}; the same command goes on at its last whole epoch") from None
 
     def _warm_weights(self, candidate: Candidate, context: Context) -> Path:
         """The weights that ``candidate`` begins with, trained unless they are there; the seed is that of recipe and data."""
@@ -120,18 +127,27 @@ class TrainEvaluator(Evaluator):
         seed = derive("warm start", self.train.recipe_hash(), self.data_fingerprint)
         folder = context.folder / "warm-start"
         path = folder / f"{plain.key}-{seed}" / _checkpoint.WEIGHTS
-        if not path.is_file():
-            epochs = self.train.warm_start
-            warm_up = min(self.train.warmup_epochs, epochs / 2)
-            settings = dataclasses.replace(self.train, epochs=epochs, warmup_epochs=warm_up, warm_start=0)
-            trainer = TrainEvaluator(settings, self.data, self.opened)
+        if path.is_file():
+            return path
+        epochs = self.train.warm_start
+        warm_up = min(self.train.warmup_epochs, epochs / 2)
+        settings = dataclasses.replace(self.train, epochs=epochs, warmup_epochs=warm_up, warm_start=0)
+        trainer = TrainEvaluator(settings, self.data, self.opened)
 
-            def on_progress(done: int, total: int, text: str) -> None:
-                context.on_progress(done, total, f"warm start, {text}")
+        def on_progress(done: int, total: int, text: str) -> None:
+            context.on_progress(done, total, f"warm start, {text}")
 
-            trainer.prepare(None, dataclasses.replace(context, folder=folder, on_progress=on_progress))
-            for _ in trainer.evaluate(plain, seed=seed, budget=epochs):
-                pass
+        trainer.prepare(None, dataclasses.replace(context, folder=folder, on_progress=on_progress))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Runs side by side may need it at once: one trains it, the others wait.
+        with exclusive(folder / f"{path.parent.name}.lock"):
+            if not path.is_file():
+                last = _checkpoint.load(path.parent / _checkpoint.LAST)
+                if last is not None and last.is_finished:
+                    # Its weights were removed.
+                    shutil.rmtree(path.parent)
+                for _ in trainer.evaluate(plain, seed=seed, budget=epochs):
+                    pass
         return path
 
     def prepare(self, space: Any, context: Context) -> None:

@@ -3,10 +3,8 @@
 All use ``flock``: an open file holds the lock, not the existence of the file, so ``kill -9`` leaves no stale lock.
 """
 
-import errno
 import fcntl
 import os
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,24 +13,7 @@ from typing import IO, Self
 
 from gsfnas.errors import UserError
 from gsfnas.escape import printable
-
-
-def open_lock(path: Path, *, create: bool = True) -> IO[str]:
-    """Opens the file of a lock, creating it if necessary; with ``create=False`` only for reading, to see who holds the lock.
-
-    Raises UserError for a link, a folder, a pipe or a device, since a note in the lock would be written there.
-    """
-    access = os.O_RDWR | os.O_CREAT | os.O_APPEND if create else os.O_RDONLY
-    try:
-        descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
-            raise
-    else:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return os.fdopen(descriptor, "a+" if create else "r", encoding="utf-8", errors="replace")
-        os.close(descriptor)
-    raise UserError(f"cannot lock {path}: it is a link, a folder, a pipe or a device, not a regular file; remove it")
+from gsfnas.files import open_lock
 
 
 class FileLock:
@@ -76,14 +57,6 @@ class FileLock:
         if not self._file.closed:
             self._file.truncate(0)
             self._file.close()
-
-
-@contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Waits for the lock on ``path`` and holds it during the block."""
-    with open_lock(path) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import gsfnas
 from gsfnas import checked
 from gsfnas.errors import UserError
+from gsfnas.files import exclusive
 from gsfnas.metrics import Metric, accuracy_of
 from gsfnas.record import (
     Epoch,
@@ -56,7 +57,7 @@ from gsfnas.storages._attributes import (
     objectives_of_identity,
 )
 from gsfnas.storages._journal_file import JOURNAL, Journal, open_for_writing
-from gsfnas.storages._locks import FileLock, JournalLock, exclusive, is_running, study_lock
+from gsfnas.storages._locks import FileLock, JournalLock, is_running, study_lock
 from gsfnas.storages.base import Access, Claim, Part, Run, Storage, StudyStorage
 
 Value = TypeVar("Value")

@@ -14,12 +14,11 @@ from gsfnas import checked
 from gsfnas.component import blaming, where
 from gsfnas.errors import UserError, one_line, shown, with_article
 from gsfnas.evaluators.base import Context, Evaluator, Measurement
-from gsfnas.files import write
+from gsfnas.files import exclusive, write
 from gsfnas.metrics import metric_of
 from gsfnas.record import Epoch, Record
 from gsfnas.seeds import digest
 from gsfnas.stoppers import NoStopper
-from gsfnas.storages._locks import exclusive
 from gsfnas.storages.base import Run, StudyStorage
 from gsfnas.study._checkpoints import disk_full, is_disk_full, looks_full
 from gsfnas.study._job import Job, history_of

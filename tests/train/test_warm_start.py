@@ -1,12 +1,14 @@
 """A warm start: trained once, resumed after a kill, the beginning of every candidate, part of the ids of runs."""
 
 import dataclasses
+import multiprocessing
 from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from gsfnas.errors import UserError
 from gsfnas.evaluators.base import Context
 from gsfnas.evaluators.train import TrainEvaluator
 from gsfnas.train import _checkpoint
@@ -85,6 +87,42 @@ def test_a_run_that_goes_on_needs_no_warm_start(tmp_path, candidate, settings, d
     rest = list(evaluator.evaluate(candidate, seed=7, budget=EPOCHS))
     assert [one.epoch for one in rest] == list(range(1, EPOCHS + 1))
     assert not list(tmp_path.glob("warm-start/*/weights.safetensors"))
+
+
+def train_warm_start(folder, settings, data, candidate):
+    warm(folder, settings, data)[0].prepare_once(plain_space(candidate), Context(folder, device="cpu", threads=1))
+
+
+def test_two_processes_train_one_warm_start(tmp_path, candidate, settings, data):
+    train_warm_start(tmp_path / "alone", settings, data, candidate)
+    expected = load_file(weights_of_warm_start(tmp_path / "alone"))
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=train_warm_start, args=(tmp_path / "both", settings, data, candidate)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    found = load_file(weights_of_warm_start(tmp_path / "both"))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_warm_start_whose_weights_are_gone_is_trained_again(tmp_path, candidate, settings, data):
+    train_warm_start(tmp_path, settings, data, candidate)
+    path = weights_of_warm_start(tmp_path)
+    expected = load_file(path)
+    path.unlink()
+    evaluator, context = warm(tmp_path, settings, data)
+    evaluator.prepare(None, context)
+    next(evaluator.evaluate(candidate, seed=7, budget=EPOCHS))
+    found = load_file(path)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_warm_start_that_diverges_is_one_line(tmp_path, candidate, settings, data):
+    settings = dataclasses.replace(settings, lr=1e30, clip_gradient=0.0, warmup_epochs=0.0)
+    with pytest.raises(UserError, match=r"^the warm start cannot go on: .*; a smaller train.lr may help$"):
+        train_warm_start(tmp_path, settings, data, candidate)
 
 
 def test_progress_says_that_it_is_the_warm_start(tmp_path, candidate, settings, data):
