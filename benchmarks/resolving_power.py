@@ -7,7 +7,7 @@ python benchmarks/resolving_power.py backbone=micro data=twins train=quick   wha
 Besides the random placements the network without a module, the one with a module at every site and each single module are
 trained. Every finished run is a row of OUT/runs.csv; the same command goes on where it was stopped, and trains nothing twice.
 ICC is the share of the variance between placements that is not noise of the seeds (one-way random effects, of the seed means).
-With 32 placements and 3 seeds on the placement study's data: 126 runs, by estimate an hour on 2 CPU cores.
+With 32 placements and 3 seeds on the placement study's data: at most 120 runs, by estimate 80 minutes on 2 CPU cores.
 """
 
 import argparse

@@ -27,8 +27,8 @@ class DataSettings:
 
     For ``twins``: ``train_clips``, ``val_clips`` and ``test_clips`` are the numbers of clips, the last two even since they
     contain both members of every pair; ``difficulty`` goes from 0 (still camera, no noise, no distractors) to 1;
-    ``textures`` of the twelve pairs, 0 to 6, are drifting textures instead of actions; with ``far`` above 0 there are eight
-    other pairs: four of two events that many frames apart, four of fine and medium textures that drift.
+    ``textures`` of the twelve pairs, 0 to 6, are drifting textures instead of actions; with ``far`` above 0 there are ten
+    other pairs, of fine motion, of events about that many frames apart, and of the order of motions.
 
     For the others, ``root`` is the folder with the files. ``folder`` also takes ``csv``, a table of clips instead of class
     folders. ``val_share`` and ``test_share`` are the fractions of each class used for splits that the data set lacks.

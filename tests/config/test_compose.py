@@ -230,3 +230,9 @@ def test_an_override_that_cannot_be_meant_is_named_in_one_line(override, fragmen
     with pytest.raises(UserError, match=fragment) as caught:
         compose_study("placement", [override])
     assert "\n" not in str(caught.value)
+
+
+def test_data_of_ones_own_take_the_place_of_the_data_that_a_study_chose():
+    """Nothing of Twins, far, is left in them; what is set beside them holds."""
+    data = compose_study("placement", ["data=my_data:Chosen", "data.root=clips", "data.frames=4"]).data
+    assert (data.name, data.root, data.frames, data.resolution, data.far) == ("my_data:Chosen", "clips", 4, 32, 0)

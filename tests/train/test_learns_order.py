@@ -35,7 +35,7 @@ def test_gsf_everywhere_passes_the_bound_of_order_blind_networks(tmp_path: Path)
 @pytest.mark.extra
 @pytest.mark.timeout(1800)
 def test_one_module_at_the_last_site_alone_is_not_enough_for_far_data(tmp_path: Path) -> None:
-    """The bound of docs/data.md: places in the clip and near events give it no more than this."""
+    """Places in the clip and near events give it no more than this, a margin above what it reached in pilots."""
     config = compose_study("placement")
     space = bind(config)
     evaluator = TrainEvaluator(config.train, dataclasses.replace(config.data, cache=str(tmp_path / "cache")))
