@@ -27,7 +27,7 @@ def event_frames(far: int) -> dict[str, tuple[int, int]]:
         "middle order": (far + 1, 2),
         "far order": (2 * far - 1, 2),
         "turns": (far - 1, far - 1),
-        "turns with pauses": (far, min(far, 2)),
+        "turns with pauses": (far, 2),
         "shakes": (far + 2, max(far - 1, 2)),
         "shakes in turn": (far, far),
     }
